@@ -1,0 +1,79 @@
+//! Runs one plan of no-op components and prints the seconds it took and the most memory it held.
+//!
+//! `cargo run --release -p eve-benches --bin engine -- --shape layered --components 1000000`
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context as _, anyhow};
+use clap::Parser;
+use eve_core::driver::{Executors, Ports, drive};
+use eve_core::ids::RunId;
+use eve_core::ports::{Clock, RunStore as _};
+use eve_core::run::{Outcome, Run, RunOptions};
+use eve_core::run_store::MemoryStore;
+use eve_core::testing::{NoopExecutor, Shape, TokioClock};
+use eve_core::time::Timestamp;
+
+/// Seconds and peak memory of the engine, from the plan to the outcome, all records kept in memory.
+#[derive(Parser)]
+struct Args {
+    /// chain, fanout or layered (layers of 1,000, three edges each).
+    #[arg(long, default_value = "layered")]
+    shape: Shape,
+    /// How many components.
+    #[arg(long, default_value_t = 1_000_000)]
+    components: usize,
+    /// Through the asynchronous driver with no-op executors, not the bare state machine.
+    #[arg(long)]
+    driver: bool,
+}
+
+#[expect(clippy::print_stdout, reason = "a program that prints a figure")]
+fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    let begun = Instant::now();
+    let graph =
+        eve_benches::graph(args.shape, args.components).map_err(|problems| anyhow!("{problems:?}"))?;
+    let graph_s = begun.elapsed().as_secs_f64();
+    let (outcome, records) = if args.driver {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        runtime.block_on(driven(graph))?
+    } else {
+        let finished = eve_benches::bare(graph);
+        (finished.outcome.context("the run did not end")?, finished.records.len())
+    };
+    let seconds = begun.elapsed().as_secs_f64();
+    anyhow::ensure!(outcome == Outcome::Succeeded, "the run ended as {outcome:?}");
+    let mode = if args.driver { "driver" } else { "bare" };
+    println!(
+        "{mode} {} components={} records={records} graph_s={graph_s:.4} total_s={seconds:.4} peak_mib={}",
+        args.shape,
+        args.components,
+        peak_mib().map_or("unknown".into(), |mib| mib.to_string()),
+    );
+    Ok(())
+}
+
+async fn driven(graph: Arc<eve_core::plan::graph::Graph>) -> anyhow::Result<(Outcome, usize)> {
+    let store = Arc::new(MemoryStore::new());
+    let clock = TokioClock::starting_at(Timestamp::EPOCH);
+    let id = RunId::new("bench");
+    let mut run = Run::new(graph, RunOptions::default(), id.clone(), clock.now());
+    let ports = Ports {
+        executors: Executors::new().with("noop", Arc::new(NoopExecutor)),
+        store: Arc::<MemoryStore>::clone(&store),
+        reporters: Vec::new(),
+        clock: Arc::new(clock),
+    };
+    let (_keep, control) = tokio::sync::mpsc::channel(1);
+    let outcome = drive(&mut run, &ports, control).await?;
+    Ok((outcome, store.load(&id).await?.len()))
+}
+
+/// The most resident memory the process has held, as the kernel counts it; only Linux tells.
+fn peak_mib() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().trim_end_matches(" kB").parse::<u64>().ok().map(|kib| kib / 1024)
+}

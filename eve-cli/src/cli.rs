@@ -1,0 +1,437 @@
+//! What can be said on the command line: flags only, no behaviour. `docs/reference/cli.md` is generated from it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use eve_core::plan::FailurePolicy;
+use eve_k8s::kinds::HelmHooks;
+use eve_k8s::{BadObjectPattern, KindPattern, ObjectPattern};
+
+use crate::exit;
+
+/// The heading of flags that say which cluster.
+const CLUSTER: &str = "Cluster";
+/// The heading of flags that every command has.
+const GLOBAL: &str = "Global options";
+
+/// Deploys plans and manifests to Kubernetes, each component the moment what it depends on is ready.
+#[derive(Debug, Parser)]
+#[command(name = "eve", version, propagate_version = false, arg_required_else_help = true)]
+#[command(after_help = "Run `eve help COMMAND` for more about a command.")]
+pub struct Cli {
+    /// What holds for every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Flags of every command.
+#[derive(Clone, Debug, Args)]
+pub struct Global {
+    /// Say more on stderr: -v every step, -vv and -vvv what eve does inside (`EVE_LOG` sets that in detail)
+    #[arg(short, long, global = true, help_heading = GLOBAL, action = clap::ArgAction::Count, conflicts_with = "quiet")]
+    pub verbose: u8,
+    /// Say nothing but errors on stderr, and no summary
+    #[arg(short, long, global = true, help_heading = GLOBAL)]
+    pub quiet: bool,
+    /// When to use colours; `auto` asks the terminal, `NO_COLOR` and `CLICOLOR_FORCE`
+    #[arg(long, global = true, help_heading = GLOBAL, value_enum, value_name = "WHEN", default_value_t = Color::Auto)]
+    pub color: Color,
+    /// The same as --color=never
+    #[arg(long, global = true, help_heading = GLOBAL, conflicts_with = "color")]
+    pub no_color: bool,
+}
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal that has not opted out.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Deploy a plan or manifests, and wait until everything is healthy
+    Apply(Box<Apply>),
+    /// Show what `eve apply` would change, field by field; nothing is written
+    Diff(Box<Diff>),
+    /// Remove what a plan or manifests made, in the reverse order, and wait until it is gone
+    Delete(Box<Delete>),
+    /// Show what is installed
+    Get(Get),
+    /// Check a plan or manifests without a cluster, and show every problem
+    Validate(Validate),
+    /// Show the components of a plan or manifests, what waits for what, and why
+    Graph(Graph),
+    /// Show the version
+    Version(Version),
+    /// Write a completion script for a shell to stdout
+    Completion(Completion),
+}
+
+/// `eve apply`.
+#[derive(Debug, Args)]
+#[command(after_help = exit::help())]
+pub struct Apply {
+    /// What to deploy.
+    #[command(flatten)]
+    pub input: Input,
+    /// Where to deploy it.
+    #[command(flatten)]
+    pub cluster: Cluster,
+    /// Create the namespace first if it does not exist
+    #[arg(long)]
+    pub create_namespace: bool,
+    /// Let objects of the input live in this namespace too (repeatable)
+    #[arg(long = "allow-namespace", value_name = "NAMESPACE")]
+    pub allow_namespaces: Vec<String>,
+    /// Let the input write cluster-scoped objects of this kind: KIND or KIND.GROUP, either with /NAME (repeatable)
+    #[arg(long = "allow-cluster-scoped", value_name = "KIND")]
+    pub allow_cluster_scoped: Vec<KindPattern>,
+    /// Count an object as ready once it is applied, and wait no further: applied=KIND/NAME; KIND may have a .GROUP, NAME
+    /// a NAMESPACE/ before it (repeatable)
+    #[arg(long = "until", value_name = "applied=KIND/NAME", value_parser = parse_waiver)]
+    pub waived: Vec<ObjectPattern>,
+    /// How long the whole run may take, for example 90s or 1h30m
+    #[arg(long, value_name = "DURATION", value_parser = parse_timeout, default_value = "1h")]
+    pub timeout: Duration,
+    /// What a failed component does to the run; overrides the plan
+    #[arg(long, value_enum, value_name = "POLICY")]
+    pub on_failure: Option<OnFailure>,
+    /// How many calls that change or read one object may be under way at once
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub concurrency: u32,
+    /// The form of the results on stdout
+    #[arg(short, long, value_enum, value_name = "FORM", default_value_t = ApplyOutput::Text)]
+    pub output: ApplyOutput,
+}
+
+/// `eve diff`.
+#[derive(Debug, Args)]
+#[command(after_help = exit::help())]
+pub struct Diff {
+    /// What to compare.
+    #[command(flatten)]
+    pub input: Input,
+    /// With what to compare it.
+    #[command(flatten)]
+    pub cluster: Cluster,
+    /// Let objects of the input live in this namespace too (repeatable)
+    #[arg(long = "allow-namespace", value_name = "NAMESPACE")]
+    pub allow_namespaces: Vec<String>,
+    /// Let the input hold cluster-scoped objects of this kind: KIND or KIND.GROUP, either with /NAME (repeatable)
+    #[arg(long = "allow-cluster-scoped", value_name = "KIND")]
+    pub allow_cluster_scoped: Vec<KindPattern>,
+    /// Exit with 1 if something would change, or cannot be verified yet
+    #[arg(long)]
+    pub exit_code: bool,
+    /// How many objects may be compared at once
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub concurrency: u32,
+    /// The form of the results on stdout
+    #[arg(short, long, value_enum, value_name = "FORM", default_value_t = DiffOutput::Text)]
+    pub output: DiffOutput,
+}
+
+/// `eve delete`.
+#[derive(Debug, Args)]
+#[command(after_help = exit::help())]
+pub struct Delete {
+    /// What to remove: a plan or manifests, as for `eve apply` (repeatable)
+    #[arg(short, long = "filename", value_name = "FILE", required_unless_present = "plan")]
+    pub filenames: Vec<PathBuf>,
+    /// Also read the folders within folders, each after the files beside it
+    #[arg(short = 'R', long, conflicts_with = "plan")]
+    pub recursive: bool,
+    /// What to do with objects that only Helm runs (`helm.sh/hook`)
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = Hooks::Refuse, conflicts_with = "plan")]
+    pub helm_hooks: Hooks,
+    /// Remove what is there of this plan, found by its labels; no file is needed
+    #[arg(long, value_name = "NAME", conflicts_with = "filenames")]
+    pub plan: Option<String>,
+    /// The namespace. A plan states its own, which must be the same; otherwise that of the kubeconfig's context, else
+    /// `default`
+    #[arg(short, long, value_name = "NAMESPACE")]
+    pub namespace: Option<String>,
+    /// The name of the plan that plain manifests make; by default the namespace
+    #[arg(long, value_name = "NAME", conflicts_with = "plan")]
+    pub name: Option<String>,
+    /// Where to remove it.
+    #[command(flatten)]
+    pub cluster: Cluster,
+    /// Also remove objects that were there before eve (annotation `eve.dev/adopted`)
+    #[arg(long)]
+    pub adopted: bool,
+    /// Remove objects of the plan in this namespace too (repeatable)
+    #[arg(long = "allow-namespace", value_name = "NAMESPACE")]
+    pub allow_namespaces: Vec<String>,
+    /// Remove cluster-scoped objects of this kind too: KIND or KIND.GROUP, either with /NAME (repeatable)
+    #[arg(long = "allow-cluster-scoped", value_name = "KIND")]
+    pub allow_cluster_scoped: Vec<KindPattern>,
+    /// How long the whole run may take, for example 90s or 1h30m
+    #[arg(long, value_name = "DURATION", value_parser = parse_timeout, default_value = "1h")]
+    pub timeout: Duration,
+    /// What a failed component does to the run; overrides the plan
+    #[arg(long, value_enum, value_name = "POLICY")]
+    pub on_failure: Option<OnFailure>,
+    /// How many calls that change or read one object may be under way at once
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub concurrency: u32,
+    /// The form of the results on stdout
+    #[arg(short, long, value_enum, value_name = "FORM", default_value_t = ApplyOutput::Text)]
+    pub output: ApplyOutput,
+}
+
+/// `eve get`.
+#[derive(Debug, Args)]
+#[command(arg_required_else_help = true)]
+pub struct Get {
+    /// Of what.
+    #[command(subcommand)]
+    pub what: GetWhat,
+}
+
+/// What `eve get` shows.
+#[derive(Debug, Subcommand)]
+pub enum GetWhat {
+    /// The plans that are installed
+    Plans(Installed),
+    /// The objects of plans, with the components that they belong to
+    Components(Components),
+}
+
+/// `eve get plans`.
+#[derive(Debug, Args)]
+pub struct Installed {
+    /// The namespace; by default that of the kubeconfig's context, else `default`
+    #[arg(short, long, value_name = "NAMESPACE")]
+    pub namespace: Option<String>,
+    /// All namespaces, and objects of the cluster
+    #[arg(short = 'A', long, conflicts_with = "namespace")]
+    pub all_namespaces: bool,
+    /// Which cluster.
+    #[command(flatten)]
+    pub cluster: Cluster,
+    /// The form of the output
+    #[arg(short, long, value_enum, value_name = "FORM", default_value_t = GetOutput::Text)]
+    pub output: GetOutput,
+}
+
+/// `eve get components`.
+#[derive(Debug, Args)]
+pub struct Components {
+    /// Where to look, and how to show it.
+    #[command(flatten)]
+    pub installed: Installed,
+    /// Only those of this plan
+    #[arg(long, value_name = "NAME")]
+    pub plan: Option<String>,
+}
+
+/// `eve validate`.
+#[derive(Debug, Args)]
+pub struct Validate {
+    /// What to check.
+    #[command(flatten)]
+    pub input: Input,
+}
+
+/// `eve graph`.
+#[derive(Debug, Args)]
+pub struct Graph {
+    /// What to show.
+    #[command(flatten)]
+    pub input: Input,
+    /// The form of the output
+    #[arg(short, long, value_enum, value_name = "FORM", default_value_t = GraphOutput::Text)]
+    pub output: GraphOutput,
+    /// Show the parts that components are made of, and the joins between them
+    #[arg(long)]
+    pub parts: bool,
+    /// Leave out edges that other edges imply (at most 5,000 components)
+    #[arg(long)]
+    pub reduce: bool,
+}
+
+/// `eve version`.
+#[derive(Debug, Args)]
+pub struct Version {
+    /// The form of the output
+    #[arg(short, long, value_enum, value_name = "FORM", default_value_t = VersionOutput::Text)]
+    pub output: VersionOutput,
+}
+
+/// `eve completion`.
+#[derive(Debug, Args)]
+pub struct Completion {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: Shell,
+}
+
+/// The input of a command, and the namespace it is for.
+#[derive(Clone, Debug, Args)]
+pub struct Input {
+    /// A plan or manifests: a file, a folder (its *.yaml, *.yml and *.json by name), or - for stdin (repeatable)
+    #[arg(short, long = "filename", value_name = "FILE", required = true)]
+    pub filenames: Vec<PathBuf>,
+    /// Also read the folders within folders, each after the files beside it
+    #[arg(short = 'R', long)]
+    pub recursive: bool,
+    /// What to do with objects that only Helm runs (`helm.sh/hook`)
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = Hooks::Refuse)]
+    pub helm_hooks: Hooks,
+    /// The namespace. A plan states its own, which must be the same; manifests otherwise take that of the kubeconfig's
+    /// context, else `default`
+    #[arg(short, long, value_name = "NAMESPACE")]
+    pub namespace: Option<String>,
+    /// The name of the plan that plain manifests make; by default the namespace
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+}
+
+/// What is done with Helm's hooks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Hooks {
+    /// They are problems
+    Refuse,
+    /// Leave them out, with a warning each
+    Skip,
+}
+
+impl From<Hooks> for HelmHooks {
+    fn from(hooks: Hooks) -> Self {
+        match hooks {
+            Hooks::Refuse => Self::Refuse,
+            Hooks::Skip => Self::Skip,
+        }
+    }
+}
+
+/// Which cluster, and as whom. Empty values mean: as the kubeconfig says.
+#[derive(Clone, Debug, Args)]
+pub struct Cluster {
+    /// The kubeconfig file; otherwise KUBECONFIG, else ~/.kube/config, else the service account of the pod
+    #[arg(help_heading = CLUSTER, long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// The context of the kubeconfig to use
+    #[arg(help_heading = CLUSTER, long, value_name = "CONTEXT")]
+    pub context: Option<String>,
+    /// The user to impersonate
+    #[arg(help_heading = CLUSTER, long = "as", value_name = "USER")]
+    pub as_user: Option<String>,
+    /// A group to impersonate (repeatable)
+    #[arg(help_heading = CLUSTER, long = "as-group", value_name = "GROUP", requires = "as_user")]
+    pub as_groups: Vec<String>,
+    /// How long one request may take, for example 10s
+    #[arg(help_heading = CLUSTER, long, value_name = "DURATION", value_parser = parse_timeout, default_value = "30s")]
+    pub request_timeout: Duration,
+}
+
+/// What a failed component does to the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OnFailure {
+    /// Start nothing new, let what runs come to its end
+    Drain,
+    /// Skip only what depends on it
+    Continue,
+}
+
+impl From<OnFailure> for FailurePolicy {
+    fn from(policy: OnFailure) -> Self {
+        match policy {
+            OnFailure::Drain => Self::Drain,
+            OnFailure::Continue => Self::Continue,
+        }
+    }
+}
+
+/// The forms of the results of `eve apply`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ApplyOutput {
+    /// For people: progress on stderr, the summary on stdout
+    #[default]
+    Text,
+    /// JSON lines on stdout: one object per record of the run, and a summary at the end
+    Json,
+}
+
+/// The forms of `eve diff`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum DiffOutput {
+    /// For people
+    #[default]
+    Text,
+    /// One JSON object
+    Json,
+}
+
+/// The forms of `eve get`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum GetOutput {
+    /// A table
+    #[default]
+    Text,
+    /// One JSON object
+    Json,
+}
+
+/// The forms of `eve graph`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum GraphOutput {
+    /// A list in an order in which it can be deployed
+    #[default]
+    Text,
+    /// Graphviz
+    Dot,
+    /// A Mermaid flowchart
+    Mermaid,
+    /// One JSON object
+    Json,
+}
+
+/// The forms of `eve version`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum VersionOutput {
+    /// One line
+    #[default]
+    Text,
+    /// One JSON object
+    Json,
+}
+
+fn parse_timeout(text: &str) -> Result<Duration, String> {
+    let duration = crate::duration::parse(text)?;
+    if duration.is_zero() { Err("must be more than zero".into()) } else { Ok(duration) }
+}
+
+/// `applied=KIND/NAME`.
+fn parse_waiver(text: &str) -> Result<ObjectPattern, String> {
+    match text.split_once('=') {
+        Some(("applied", object)) => object.parse().map_err(|error: BadObjectPattern| error.to_string()),
+        Some(("ready", _)) => Err("ready is what is waited for anyway".into()),
+        _ => Err("write applied=KIND/NAME".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_flags_do_not_contradict_each_other() {
+        Cli::command().debug_assert();
+    }
+}

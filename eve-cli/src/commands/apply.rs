@@ -1,0 +1,118 @@
+//! `eve apply`: everything that can refuse does so before the first write; then the run is driven and shown.
+//!
+//! Order: read and check the input, connect, ask what the cluster serves, check what may be touched, create the
+//! namespace if that is wanted, run. Each stage reports all of its problems.
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use eve_core::plan::FailurePolicy;
+use eve_core::plan::diagnostic::Diagnostic;
+use eve_core::plan::problem::{PlanProblem, SpecProblem};
+
+use super::drive::{self, Deadline, Limits};
+use super::warn;
+use crate::cli::{Apply, ApplyOutput};
+use crate::exit::Exit;
+use crate::halt::Halt;
+use crate::inputs::{self, Checked, Overrides};
+use crate::output::Printer;
+use crate::signals::Signals;
+use crate::wiring::{self, Connected, DEFAULT_NAMESPACE};
+
+pub(super) fn run(args: &Apply, printer: &Arc<Printer>) -> Result<Exit, Halt> {
+    let result = deploy(args, printer);
+    if let (Err(halt), ApplyOutput::Json) = (&result, args.output) {
+        printer.out(&halt.json().to_string());
+    }
+    result
+}
+
+fn deploy(args: &Apply, printer: &Arc<Printer>) -> Result<Exit, Halt> {
+    let namespace = wiring::namespace(&args.cluster);
+    // The input is judged first, even where the kubeconfig is of no use: both can be mended at once.
+    let default = namespace.as_ref().map_or_else(|_| DEFAULT_NAMESPACE.to_owned(), Clone::clone);
+    let overrides =
+        Overrides { on_failure: args.on_failure.map(FailurePolicy::from), waived: args.waived.clone() };
+    let checked = inputs::check(&args.input, default, &overrides)?;
+    namespace?;
+    warn(&checked.plan, printer);
+    drive::block_on(on_cluster(args, printer, checked))
+}
+
+async fn on_cluster(args: &Apply, printer: &Arc<Printer>, checked: Checked) -> Result<Exit, Halt> {
+    let mut signals = drive::signals()?;
+    // The deadline of the run holds for what comes before it as well.
+    let deadline = Deadline::of(args.timeout);
+    let reading = Box::pin(deadline.hold(preflight(args, &checked)));
+    let connected = drive::unless_stopped(&mut signals, reading).await?;
+    if args.create_namespace {
+        let namespace = checked.graph.namespace();
+        let creating = deadline.hold(connected.create_namespace(namespace));
+        make_namespace(printer, namespace, creating, &mut signals).await?;
+    }
+    let limits = Limits { deadline, concurrency: args.concurrency, output: args.output };
+    drive::run(&limits, printer, checked.graph, connected.executors(), &mut signals).await
+}
+
+/// Waits until the namespace is there. The first signal lets the call come to its end and starts nothing after it, the
+/// second drops the call.
+async fn make_namespace(
+    printer: &Arc<Printer>,
+    namespace: &str,
+    creating: impl Future<Output = Result<bool, Halt>>,
+    signals: &mut Signals,
+) -> Result<(), Halt> {
+    let mut creating = pin!(creating);
+    let mut asked = false;
+    let created = loop {
+        tokio::select! {
+            created = &mut creating => break created?,
+            exit = signals.next() => {
+                if asked {
+                    let message = format!("aborted; whether the namespace `{namespace}` was created is not known");
+                    return Err(Halt::error(exit, message));
+                }
+                asked = true;
+                drive::say_stopping(printer);
+            }
+        }
+    };
+    if created && !printer.is_quiet() {
+        printer.err(&format!("created namespace {namespace}"));
+    }
+    if asked {
+        return Err(Halt::error(Exit::Cancelled, "stopped before anything of the plan was written"));
+    }
+    Ok(())
+}
+
+/// Everything that can be found wrong with a cluster at hand and without a write.
+async fn preflight(args: &Apply, checked: &Checked) -> Result<Connected, Halt> {
+    let connected =
+        wiring::connect(&args.cluster, &args.allow_namespaces, &args.allow_cluster_scoped).await?;
+    let problems = connected.preflight(&checked.graph);
+    if !problems.is_empty() {
+        let list = problems.iter().map(|problem| diagnose_spec(checked, problem)).collect();
+        return Err(Halt::problems(checked.plan.diagnostics(list)));
+    }
+    let namespace = checked.graph.namespace();
+    let makes_it = args.create_namespace || inputs::defines_namespace(&checked.graph, namespace);
+    if !makes_it && !connected.has_namespace(namespace).await? {
+        let message = format!("the namespace `{namespace}` does not exist");
+        let hint = "create it with `--create-namespace`, or choose another with `-n`".to_owned();
+        return Err(Halt::error(Exit::Refused, message).with_hint(hint));
+    }
+    Ok(connected)
+}
+
+/// Problems of executors point into the spec of a component, which may be a part of what stands in the text.
+pub(super) fn diagnose_spec(checked: &Checked, problem: &PlanProblem) -> Diagnostic {
+    let Some(component) = &problem.component else { return checked.plan.diagnose_plan(problem) };
+    let spec = SpecProblem::new(problem.code.clone(), problem.pointer.clone(), problem.message.clone());
+    let spec = match &problem.hint {
+        Some(hint) => spec.with_hint(hint.clone()),
+        None => spec,
+    };
+    checked.plan.diagnose_spec(component, &spec)
+}

@@ -1,0 +1,138 @@
+//! `eve delete`: the graph of an input, or of what is there of a plan, turned round and driven.
+//!
+//! With files nobody is asked, as with `kubectl delete -f`. What is found by labels is shown before it goes.
+
+use std::sync::Arc;
+
+use eve_core::plan::graph::Graph;
+use eve_core::plan::{FailurePolicy, Plan, reversed};
+use eve_k8s::{Adopted, Installed, Inventory};
+
+use super::drive::{self, Deadline, Limits};
+use super::warn;
+use crate::cli::{ApplyOutput, Delete, Input};
+use crate::exit::Exit;
+use crate::halt::Halt;
+use crate::inputs::{self, Checked, Overrides};
+use crate::output::{Printer, clean, count, style};
+use crate::wiring::{self, Connected, DEFAULT_NAMESPACE};
+
+pub(super) fn run(args: &Delete, printer: &Arc<Printer>) -> Result<Exit, Halt> {
+    let result = match &args.plan {
+        Some(plan) => by_labels(args, plan, printer),
+        None => by_files(args, printer),
+    };
+    if let (Err(halt), ApplyOutput::Json) = (&result, args.output) {
+        printer.out(&halt.json().to_string());
+    }
+    result
+}
+
+fn by_files(args: &Delete, printer: &Arc<Printer>) -> Result<Exit, Halt> {
+    let namespace = wiring::namespace(&args.cluster);
+    let default = namespace.as_ref().map_or_else(|_| DEFAULT_NAMESPACE.to_owned(), Clone::clone);
+    let input = Input {
+        filenames: args.filenames.clone(),
+        recursive: args.recursive,
+        helm_hooks: args.helm_hooks,
+        namespace: args.namespace.clone(),
+        name: args.name.clone(),
+    };
+    let checked = inputs::check(&input, default, &Overrides::default())?;
+    namespace?;
+    warn(&checked.plan, printer);
+    let graph = turned(args, &checked.plan)?;
+    drive::block_on(async {
+        let mut signals = drive::signals()?;
+        let limits = limits(args);
+        let reading = Box::pin(limits.deadline.hold(preflight(args, &checked, &graph)));
+        let connected = drive::unless_stopped(&mut signals, reading).await?;
+        drive::run(&limits, printer, graph, connected.deleters(adopted(args)), &mut signals).await
+    })
+}
+
+fn by_labels(args: &Delete, plan: &str, printer: &Arc<Printer>) -> Result<Exit, Halt> {
+    let namespace = match &args.namespace {
+        Some(namespace) => namespace.clone(),
+        None => wiring::namespace(&args.cluster)?,
+    };
+    drive::block_on(async {
+        let mut signals = drive::signals()?;
+        let limits = limits(args);
+        let reading = Box::pin(limits.deadline.hold(found(args, (plan, &namespace), printer)));
+        let (connected, graph) = drive::unless_stopped(&mut signals, reading).await?;
+        drive::run(&limits, printer, graph, connected.deleters(adopted(args)), &mut signals).await
+    })
+}
+
+/// Looks for what there is of the plan, and says what will go.
+async fn found(
+    args: &Delete,
+    (plan, namespace): (&str, &str),
+    printer: &Printer,
+) -> Result<(Connected, Graph), Halt> {
+    let connected = connect(args).await?;
+    let inventory = connected.inventory_of(namespace, plan).await?;
+    if !printer.is_quiet() {
+        printer.err(&announcement(&inventory, (plan, namespace), adopted(args)));
+    }
+    let installed = connected.plan_of(&inventory, (plan, namespace)).await?;
+    let graph = turned(args, &installed)?;
+    Ok((connected, graph))
+}
+
+fn announcement(inventory: &Inventory, (plan, namespace): (&str, &str), adopted: Adopted) -> String {
+    let mut lines: Vec<String> = inventory
+        .unseen
+        .iter()
+        .map(|unseen| format!("{}: not looked at: {}", style::warning("warning"), clean(unseen)))
+        .collect();
+    let objects = count(inventory.objects.len(), "object");
+    lines.push(format!("plan {} in namespace {}: {objects}", clean(plan), clean(namespace)));
+    for object in &inventory.objects {
+        let stays = object.keep.is_some() || (object.is_adopted && adopted == Adopted::Keep);
+        let fate = if stays { "stays" } else { "goes" };
+        lines.push(format!("  {fate}  {}", clean(&words(object))));
+    }
+    lines.join("\n")
+}
+
+fn words(object: &Installed) -> String {
+    match &object.namespace {
+        Some(namespace) => format!("{} {namespace}/{}", object.kind, object.name),
+        None => format!("{} {}", object.kind, object.name),
+    }
+}
+
+fn adopted(args: &Delete) -> Adopted {
+    if args.adopted { Adopted::Delete } else { Adopted::Keep }
+}
+
+fn limits(args: &Delete) -> Limits {
+    Limits { deadline: Deadline::of(args.timeout), concurrency: args.concurrency, output: args.output }
+}
+
+/// The graph that removes what the plan builds.
+fn turned(args: &Delete, plan: &dyn Plan) -> Result<Graph, Halt> {
+    let policy = args.on_failure.map_or_else(|| plan.on_failure(), FailurePolicy::from);
+    Graph::from_plan(&reversed(plan).on_failure(policy)).map_err(|problems| {
+        let problems = problems.into_iter().map(|problem| problem.message).collect();
+        Halt::error(Exit::Refused, "what is to be removed makes no plan").with_notes(problems)
+    })
+}
+
+async fn connect(args: &Delete) -> Result<Connected, Halt> {
+    wiring::connect(&args.cluster, &args.allow_namespaces, &args.allow_cluster_scoped).await
+}
+
+/// Everything that may not be touched. Neither a missing namespace nor an unknown kind is in the way: what is in them is
+/// gone already.
+async fn preflight(args: &Delete, checked: &Checked, graph: &Graph) -> Result<Connected, Halt> {
+    let connected = connect(args).await?;
+    let problems = connected.preflight(graph);
+    if problems.is_empty() {
+        return Ok(connected);
+    }
+    let list = problems.iter().map(|problem| super::apply::diagnose_spec(checked, problem)).collect();
+    Err(Halt::problems(checked.plan.diagnostics(list)))
+}

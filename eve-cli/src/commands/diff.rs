@@ -1,0 +1,301 @@
+//! `eve diff`: what `eve apply` would change, object by object and field by field. Writes nothing.
+//!
+//! What cannot be told yet, because its kind or namespace is still to come, is said to be so; what the cluster would
+//! refuse is shown, and is what makes the command fail.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use eve_core::failure::{Failure, FailureClass};
+use eve_core::ids::{Attempt, ComponentId};
+use eve_core::plan::Action;
+use eve_core::plan::graph::Graph;
+use eve_core::ports::Step;
+use eve_k8s::diff::{FieldChange, Shown};
+use eve_k8s::{Difference, KubeExecutor};
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::apply;
+use crate::cli::{Diff, DiffOutput};
+use crate::diagnose;
+use crate::exit::Exit;
+use crate::halt::Halt;
+use crate::inputs::{self, Checked};
+use crate::output::{Printer, clean, count, style};
+use crate::wiring::{self, DEFAULT_NAMESPACE};
+
+/// The most characters of a value that are shown to people.
+const VALUE_CHARS_MAX: usize = 200;
+
+/// What was found of one component.
+type Finding = (ComponentId, Result<Difference, Failure>);
+
+pub(super) fn run(args: &Diff, printer: &Printer) -> Result<Exit, Halt> {
+    let result = compare(args, printer);
+    if let (Err(halt), DiffOutput::Json) = (&result, args.output) {
+        printer.out(&halt.json().to_string());
+    }
+    result
+}
+
+fn compare(args: &Diff, printer: &Printer) -> Result<Exit, Halt> {
+    let namespace = wiring::namespace(&args.cluster);
+    let default = namespace.as_ref().map_or_else(|_| DEFAULT_NAMESPACE.to_owned(), Clone::clone);
+    let checked = inputs::check(&args.input, default, &inputs::Overrides::default())?;
+    namespace?;
+    let warnings = checked.plan.warnings();
+    if !warnings.is_empty() && !printer.is_quiet() {
+        printer.err(diagnose::render(&warnings, printer.colour()).trim_end());
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.map_err(|error| Halt::error(Exit::Internal, format!("cannot start: {error}")))?;
+    let result = runtime.block_on(on_cluster(args, checked));
+    // A signal ends the process as it is: nothing is written.
+    runtime.shutdown_background();
+    let (graph, findings) = result?;
+    let tally = Tally::of(&findings);
+    match args.output {
+        DiffOutput::Text => printer.out(text(&graph, &findings, &tally).trim_end()),
+        DiffOutput::Json => printer.out(&json(&graph, &findings, &tally).to_string()),
+    }
+    Ok(tally.exit(args.exit_code))
+}
+
+async fn on_cluster(args: &Diff, checked: Checked) -> Result<(Arc<Graph>, Vec<Finding>), Halt> {
+    let connected =
+        wiring::connect(&args.cluster, &args.allow_namespaces, &args.allow_cluster_scoped).await?;
+    let problems = connected.preflight(&checked.graph);
+    if !problems.is_empty() {
+        let list = problems.iter().map(|problem| apply::diagnose_spec(&checked, problem)).collect();
+        return Err(Halt::problems(checked.plan.diagnostics(list)));
+    }
+    let graph = Arc::new(checked.graph);
+    let findings = findings(Arc::new(connected.executor()), &graph, args.concurrency).await?;
+    Ok((graph, findings))
+}
+
+/// Compares all objects, in the order of the plan.
+async fn findings(
+    executor: Arc<KubeExecutor>,
+    graph: &Arc<Graph>,
+    concurrency: u32,
+) -> Result<Vec<Finding>, Halt> {
+    let slots = Arc::new(Semaphore::new(concurrency as usize));
+    let mut tasks = JoinSet::new();
+    for id in graph.ids().filter(|id| graph.node(*id).action() == Action::Apply) {
+        let step = Step::new(Arc::clone(graph), id, Attempt::FIRST);
+        let (executor, slots) = (Arc::clone(&executor), Arc::clone(&slots));
+        tasks.spawn(async move {
+            let _slot = slots.acquire_owned().await;
+            (id, executor.difference(&step).await)
+        });
+    }
+    let mut findings = Vec::new();
+    while let Some(ended) = tasks.join_next().await {
+        findings.push(ended.map_err(|error| Halt::error(Exit::Internal, wiring::chain(&error)))?);
+    }
+    findings.sort_by_key(|(id, _)| *id);
+    Ok(findings)
+}
+
+/// How many of each.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Tally {
+    create: usize,
+    update: usize,
+    unchanged: usize,
+    unverified: usize,
+    refused: usize,
+    /// Of the refused, those that the cluster could not even judge.
+    unreachable: usize,
+}
+
+impl Tally {
+    fn of(findings: &[Finding]) -> Self {
+        let mut tally = Self::default();
+        for (_, found) in findings {
+            match found {
+                Ok(Difference::None) => tally.unchanged += 1,
+                Ok(Difference::Create) => tally.create += 1,
+                Ok(Difference::Update(_)) => tally.update += 1,
+                // What this version does not know is not known.
+                Ok(Difference::Unverified(_) | _) => tally.unverified += 1,
+                Err(failure) => {
+                    tally.refused += 1;
+                    tally.unreachable += usize::from(failure.class == FailureClass::Transient);
+                }
+            }
+        }
+        tally
+    }
+
+    fn exit(&self, exit_code: bool) -> Exit {
+        if self.unreachable > 0 {
+            Exit::Cluster
+        } else if self.refused > 0 {
+            Exit::Refused
+        } else if exit_code && self.create + self.update + self.unverified > 0 {
+            Exit::Failed
+        } else {
+            Exit::Succeeded
+        }
+    }
+
+    fn text(&self) -> String {
+        let mut text =
+            format!("{} to create, {} to change, {} unchanged", self.create, self.update, self.unchanged);
+        for (number, what) in [(self.unverified, "not verified"), (self.refused, "refused")] {
+            if number > 0 {
+                let _ = write!(text, ", {number} {what}");
+            }
+        }
+        text
+    }
+}
+
+/// `Deployment shop/web`.
+fn object(graph: &Graph, id: ComponentId) -> String {
+    let object = graph.node(id).spec().get("object");
+    let part = |pointer: &str| object.and_then(|object| object.pointer(pointer)).and_then(Value::as_str);
+    let namespace = part("/metadata/namespace").map(|namespace| format!("{namespace}/")).unwrap_or_default();
+    let (kind, name) = (part("/kind").unwrap_or("?"), part("/metadata/name").unwrap_or("?"));
+    clean(&format!("{kind} {namespace}{name}")).into_owned()
+}
+
+fn text(graph: &Graph, findings: &[Finding], tally: &Tally) -> String {
+    let mut text = String::new();
+    for (id, found) in findings {
+        let object = object(graph, *id);
+        match found {
+            Ok(Difference::None) => {}
+            Ok(Difference::Create) => {
+                let _ = writeln!(text, "{} {object}", style::good("+"));
+            }
+            Ok(Difference::Update(changes)) => {
+                let note = if changes.is_empty() { "  (only what eve keeps for itself)" } else { "" };
+                let _ = writeln!(text, "{} {object}{note}", style::warning("~"));
+                for change in changes {
+                    let _ = writeln!(text, "  {}", line(change));
+                }
+            }
+            Ok(Difference::Unverified(why)) => {
+                let _ = writeln!(text, "{} {object}  not verified: {}", style::hint("?"), clean(why));
+            }
+            Ok(_) => {
+                let _ = writeln!(text, "{} {object}  not verified", style::hint("?"));
+            }
+            Err(failure) => {
+                let _ =
+                    writeln!(text, "{} {object}  refused: {}", style::error("!"), clean(&failure.message));
+                for note in &failure.notes {
+                    let _ = writeln!(text, "    {}", clean(note));
+                }
+                if let Some(hint) = &failure.hint {
+                    let _ = writeln!(text, "    {}: {}", style::hint("hint"), clean(hint));
+                }
+            }
+        }
+    }
+    let _ = writeln!(text, "{} of {}", tally.text(), count(findings.len(), "object"));
+    text
+}
+
+/// `+ path: new`, `- path: old`, `  path: old → new`.
+fn line(change: &FieldChange) -> String {
+    let path = clean(&change.path).into_owned();
+    let path = path.as_str();
+    match (&change.old, &change.new) {
+        (Some(Shown::Hidden), Some(Shown::Hidden)) => format!("  {path}: changed"),
+        (Some(old), Some(new)) => format!("  {path}: {} → {}", value(old), value(new)),
+        (None, Some(new)) => format!("{} {path}: {}", style::good("+"), value(new)),
+        (old, None) => format!("{} {path}: {}", style::error("-"), old.as_ref().map_or(String::new(), value)),
+    }
+}
+
+fn value(shown: &Shown) -> String {
+    let text = match shown {
+        Shown::Hidden => return "***".to_owned(),
+        Shown::Value(Value::String(text)) if is_plain(text) => text.clone(),
+        Shown::Value(value) => value.to_string(),
+    };
+    let mut chars = text.chars();
+    let kept: String = chars.by_ref().take(VALUE_CHARS_MAX).collect();
+    let more = if chars.next().is_some() { "…" } else { "" };
+    format!("{}{more}", clean(&kept))
+}
+
+/// Whether a text can stand without quotes and still be told from a number or nothing.
+fn is_plain(text: &str) -> bool {
+    let is_word = text.starts_with(|c: char| c.is_alphabetic() || c == '/');
+    is_word && !matches!(text, "true" | "false" | "null") && !text.contains(['\n', '"', '→'])
+}
+
+fn json(graph: &Graph, findings: &[Finding], tally: &Tally) -> Value {
+    let objects: Vec<Value> = findings
+        .iter()
+        .map(|(id, found)| {
+            let (difference, more) = match found {
+                Ok(Difference::None) => ("none", json!({})),
+                Ok(Difference::Create) => ("create", json!({})),
+                Ok(Difference::Update(changes)) => ("update", json!({ "changes": changes })),
+                Ok(Difference::Unverified(why)) => ("unverified", json!({ "reason": why })),
+                Ok(_) => ("unverified", json!({})),
+                Err(failure) => ("refused", json!({ "failure": failure })),
+            };
+            let mut object = json!({
+                "component": graph.node(*id).name(), "object": object(graph, *id), "difference": difference,
+            });
+            if let (Some(object), Value::Object(more)) = (object.as_object_mut(), more) {
+                object.extend(more);
+            }
+            object
+        })
+        .collect();
+    json!({
+        "type": "diff", "plan": graph.name(), "namespace": graph.namespace(), "objects": objects,
+        "create": tally.create, "update": tally.update, "unchanged": tally.unchanged,
+        "unverified": tally.unverified, "refused": tally.refused,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_exit_code_tells_changes_only_when_asked_and_refusals_always() {
+        let id = ComponentId::new(0);
+        let refused = || Err(Failure::permanent("k8s.apply.conflict", "x"));
+        for (found, plain, asked) in [
+            (Ok(Difference::None), Exit::Succeeded, Exit::Succeeded),
+            (Ok(Difference::Create), Exit::Succeeded, Exit::Failed),
+            (Ok(Difference::Update(Vec::new())), Exit::Succeeded, Exit::Failed),
+            (Ok(Difference::Unverified(String::new())), Exit::Succeeded, Exit::Failed),
+            (refused(), Exit::Refused, Exit::Refused),
+            (Err(Failure::transient("k8s.api.timeout", "x")), Exit::Cluster, Exit::Cluster),
+        ] {
+            let tally = Tally::of(&[(id, found)]);
+            assert_eq!((tally.exit(false), tally.exit(true)), (plain, asked), "{tally:?}");
+        }
+    }
+
+    #[test]
+    fn values_are_told_apart_and_harmless() {
+        let shown = |json: Value| value(&Shown::Value(json));
+        for (json, text) in [
+            (json!(3), "3"),
+            (json!("3"), "\"3\""),
+            (json!(""), "\"\""),
+            (json!("true"), "\"true\""),
+            (json!("web:1"), "web:1"),
+            (json!({ "a": [1] }), "{\"a\":[1]}"),
+            (json!("x\u{1b}[2J"), "x\\u{1b}[2J"),
+        ] {
+            assert_eq!(shown(json), text);
+        }
+        assert_eq!(shown(json!("x".repeat(1000))).chars().count(), VALUE_CHARS_MAX + 1);
+        assert_eq!(value(&Shown::Hidden), "***");
+    }
+}

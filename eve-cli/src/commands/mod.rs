@@ -1,0 +1,60 @@
+//! One command per file, and what they have in common: what is shown before and after the work.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use eve_core::plan::load::Loaded;
+
+use crate::cli::{Cli, Command};
+use crate::diagnose;
+use crate::exit::Exit;
+use crate::output::{Printer, style};
+use crate::wiring;
+
+mod apply;
+mod completion;
+mod delete;
+mod diff;
+mod drive;
+mod get;
+mod graph;
+mod validate;
+mod version;
+
+/// Does what the command line says, and shows what went wrong.
+pub fn execute(cli: Cli) -> Exit {
+    let printer = Arc::new(Printer::for_process(&cli.global));
+    let result = wiring::start_logging(&cli.global, &printer).and_then(|()| match cli.command {
+        Command::Apply(args) => apply::run(&args, &printer),
+        Command::Diff(args) => diff::run(&args, &printer),
+        Command::Delete(args) => delete::run(&args, &printer),
+        Command::Get(args) => get::run(&args, &printer),
+        Command::Validate(args) => validate::run(&args, &printer),
+        Command::Graph(args) => graph::run(&args, &printer),
+        Command::Version(args) => version::run(&args, &printer),
+        Command::Completion(args) => completion::run(&args, &printer),
+    });
+    let exit = result.unwrap_or_else(|halt| {
+        printer.err(&halt.render(printer.colour()));
+        halt.exit()
+    });
+    // Somebody who aborts waits for nobody.
+    let is_abort = matches!(exit, Exit::Interrupted | Exit::Terminated);
+    let patience = if is_abort { Duration::from_millis(500) } else { Duration::MAX };
+    match printer.finish(patience) {
+        Ok(()) => exit,
+        Err(error) => {
+            printer.err(&format!("{}: cannot write to stdout: {error}", style::error("error")));
+            let _ = printer.finish(patience);
+            if exit == Exit::Succeeded { Exit::Internal } else { exit }
+        }
+    }
+}
+
+/// Shows the warnings about an input, unless nothing but errors is wanted.
+fn warn(plan: &Loaded, printer: &Printer) {
+    let warnings = plan.warnings();
+    if !warnings.is_empty() && !printer.is_quiet() {
+        printer.err(diagnose::render(&warnings, printer.colour()).trim_end());
+    }
+}

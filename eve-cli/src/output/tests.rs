@@ -1,0 +1,417 @@
+//! What the displays say about sample runs, word for word.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use eve_core::failure::{Cause, Failure, FailureClass};
+use eve_core::ids::{Attempt, ComponentId, RunId, Seq};
+use eve_core::plan::builder::{ComponentBuilder, PlanBuilder};
+use eve_core::plan::graph::Graph;
+use eve_core::plan::{Dependency, Until};
+use eve_core::run::{
+    Applied, Change, Event, Outcome, Outputs, Phase, Prepared, Record, RunOptions, RunStart, SkipReason,
+    StopMode, StopReason,
+};
+use eve_core::testing::{sample_events, sample_graph};
+use eve_core::time::Timestamp;
+
+use super::board::Board;
+use super::json::{line as json_line, summary as json_summary};
+use super::lines::line;
+use super::live::{Size, frame};
+use super::report;
+use super::summary::Summary;
+use super::text::{Precision, rfc3339};
+use crate::exit::Exit;
+
+/// Records at seconds of a run.
+struct Story {
+    graph: Arc<Graph>,
+    records: Vec<Record>,
+}
+
+impl Story {
+    fn begin(graph: Arc<Graph>) -> Self {
+        let run = RunStart {
+            id: RunId::new("run-1"),
+            plan: graph.name().into(),
+            namespace: graph.namespace().into(),
+            components: 0,
+            options: RunOptions::default(),
+        };
+        Self { graph, records: Vec::new() }.at(0.0, Event::RunStarted { run: Box::new(run) })
+    }
+
+    fn at(mut self, s: f64, event: Event) -> Self {
+        let seq = Seq::new(self.records.len() as u64 + 1);
+        self.records.push(Record { seq, at: moment(s), event });
+        self
+    }
+
+    /// The component is written between these times.
+    fn created(self, name: &str, from_s: f64, to_s: f64) -> Self {
+        let (component, attempt) = (self.id(name), Attempt::FIRST);
+        let prepared = Prepared::new(Change::Create);
+        self.at(from_s, Event::Prepared { component, prepared })
+            .at(from_s, Event::Started { component, attempt })
+            .at(to_s, Event::Applied { component, attempt, applied: Applied::new(Change::Create) })
+    }
+
+    fn ready(self, name: &str, s: f64) -> Self {
+        let component = self.id(name);
+        self.at(s, Event::Ready { component, outputs: Outputs::NONE })
+    }
+
+    fn waiting(self, name: &str, s: f64, message: &str) -> Self {
+        let component = self.id(name);
+        self.at(s, Event::Waiting { component, cause: Box::new(Cause::new("test", message)) })
+    }
+
+    fn id(&self, name: &str) -> ComponentId {
+        self.graph.find(name).unwrap()
+    }
+
+    fn board(&self) -> Board {
+        let mut board = Board::new(self.graph.clone());
+        for record in &self.records {
+            board.record(record);
+        }
+        board
+    }
+}
+
+fn moment(s: f64) -> Timestamp {
+    Timestamp::from_micros(1_763_596_800_000_000).plus(Duration::from_secs_f64(s))
+}
+
+fn graph(components: impl IntoIterator<Item = ComponentBuilder>) -> Arc<Graph> {
+    Arc::new(Graph::from_plan(&PlanBuilder::new("shop", "shop").components(components)).unwrap())
+}
+
+fn plain(text: &str) -> String {
+    anstream::adapter::strip_str(text).to_string()
+}
+
+fn sample_board() -> Board {
+    let mut board = Board::new(sample_graph());
+    for record in sample_events() {
+        board.record(&record);
+    }
+    board
+}
+
+#[test]
+fn plain_lines_of_every_event() {
+    let mut board = Board::new(sample_graph());
+    let mut shown = String::new();
+    for record in sample_events() {
+        board.record(&record);
+        let said = line(&board, &record).map(|line| format!("{:?}: {}", line.weight, plain(&line.text)));
+        let at = rfc3339(record.at, Precision::Seconds);
+        let _ = writeln!(shown, "{at} {}", said.unwrap_or_else(|| "-".into()));
+    }
+    insta::assert_snapshot!(shown);
+}
+
+#[test]
+fn json_lines_of_every_event() {
+    let mut board = Board::new(sample_graph());
+    let mut shown = String::new();
+    for record in sample_events() {
+        board.record(&record);
+        let _ = writeln!(shown, "{}", json_line(&board, &record));
+    }
+    let _ = writeln!(shown, "{}", json_summary(&board, Exit::Failed));
+    insta::assert_snapshot!(shown);
+}
+
+#[test]
+fn every_json_object_is_described_in_the_reference() {
+    let reference =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reference/apply-json.md"))
+            .unwrap();
+    let mut board = Board::new(sample_graph());
+    let mut objects = vec![];
+    for record in sample_events() {
+        board.record(&record);
+        objects.push(json_line(&board, &record));
+    }
+    objects.push(json_summary(&board, Exit::Failed));
+    for object in objects {
+        let name = object["type"].as_str().unwrap();
+        let section = reference.split("\n## ").find(|section| section.starts_with(&format!("`{name}`")));
+        let section = section.unwrap_or_else(|| panic!("`{name}` is not described"));
+        for field in object.as_object().unwrap().keys() {
+            let known = ["type", "run", "seq", "at"].contains(&field.as_str());
+            assert!(
+                known || section.contains(&format!("`{field}`")),
+                "`{field}` of `{name}` is not described"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_report_names_reason_notes_hint_and_cost_of_each_failure() {
+    let board = sample_board();
+    let summary = Summary::of(&board);
+    let text = format!("{}---\n{}\n", report::failures(&board, &summary), report::figures(&board, &summary));
+    insta::assert_snapshot!(plain(&text));
+}
+
+#[test]
+fn text_of_a_cluster_cannot_drive_the_terminal() {
+    let graph = graph([ComponentBuilder::new("web", "object"), ComponentBuilder::new("db", "object")]);
+    let story = Story::begin(graph).created("web", 0.0, 0.1).waiting("web", 1.0, "\u{1b}[2Jgone\nnext");
+    let component = story.id("web");
+    let attempt = Attempt::FIRST;
+    let failure =
+        Failure::permanent("x", "bad \u{1b}]0;title\u{7}").with_note("\rlog").with_hint("\u{9b}31m");
+    let before = story.board();
+    let waiting = line(&before, story.records.last().unwrap()).unwrap().text;
+    let size = Size { width: 100, height: 24 };
+    let drawn = frame(&before, size, moment(2.0)).join("");
+    let failed = Event::AttemptFailed {
+        component,
+        attempt,
+        phase: Phase::Wait,
+        failure: Box::new(failure),
+        retry_at: None,
+    };
+    let after = story.at(2.0, failed);
+    let failed = line(&after.board(), after.records.last().unwrap()).unwrap().text;
+    let report = report::failures(&after.board(), &Summary::of(&after.board())).replace('\n', "");
+    for text in [waiting, drawn, failed, report] {
+        // What is left after our own styles are taken out is what the cluster said.
+        let text = text.replace("\u{1b}[1m", "").replace("\u{1b}[0m", "");
+        let text = ["31", "33", "36", "2"]
+            .iter()
+            .fold(text, |text, code| text.replace(&format!("\u{1b}[{code}m"), ""));
+        assert!(!text.contains(char::is_control), "{text:?}");
+    }
+}
+
+/// Three that wait, one that is applied, one that pauses, one that is done.
+fn busy() -> Story {
+    let names =
+        ["db", "cache", "a-component-with-a-name-that-is-far-too-long-for-any-table", "web", "mail", "done"];
+    let story = Story::begin(graph(names.map(|name| ComponentBuilder::new(name, "object"))))
+        .created("db", 0.2, 0.3)
+        .created("done", 0.2, 0.3)
+        .waiting("db", 1.0, "0 of 1 replicas are available")
+        .ready("done", 4.0)
+        .created("cache", 5.0, 5.5)
+        .created(names[2], 6.0, 6.5)
+        .waiting(
+            names[2],
+            30.0,
+            "pod a-component-with-a-name-0 is not ready: container main: waiting for the probe",
+        )
+        .at(40.0, Event::Prepared { component: ComponentId::new(3), prepared: Prepared::new(Change::Update) })
+        .at(41.0, Event::Started { component: ComponentId::new(3), attempt: Attempt::FIRST });
+    let component = story.id("mail");
+    let failed = Event::AttemptFailed {
+        component,
+        attempt: Attempt::FIRST,
+        phase: Phase::Apply,
+        failure: Box::new(Failure::transient("k8s.connection", "the connection was lost")),
+        retry_at: Some(moment(72.0)),
+    };
+    story.at(70.0, failed)
+}
+
+#[test]
+fn the_frame_fits_the_terminal() {
+    let board = busy().board();
+    let mut shown = String::new();
+    for (columns, height) in [(120, 40), (80, 24), (50, 24), (80, 6), (8, 3), (0, 0)] {
+        let lines = frame(&board, Size { width: columns, height }, moment(71.0));
+        let _ = writeln!(shown, "{columns}x{height}");
+        for line in lines {
+            let line = plain(&line);
+            assert!(super::text::width(&line) <= columns, "{columns}: {line}");
+            let _ = writeln!(shown, "|{line}");
+        }
+    }
+    insta::assert_snapshot!(shown);
+}
+
+#[test]
+fn given_up_components_are_grouped_by_what_they_waited_for() {
+    let story = Story::begin(graph(["a", "b", "c"].map(|name| ComponentBuilder::new(name, "object"))));
+    let given_up = |component, message: &str| Event::AttemptFailed {
+        component,
+        attempt: Attempt::FIRST,
+        phase: Phase::Wait,
+        failure: Box::new(Failure::new(FailureClass::Cancelled, "run.cancelled", message)),
+        retry_at: None,
+    };
+    let [a, b, c] = ["a", "b", "c"].map(|name| story.id(name));
+    let story = story.at(1.0, Event::Stopping { reason: StopReason::Asked { mode: StopMode::Now } });
+    let story = story.at(1.0, given_up(a, "given up: x")).at(1.0, given_up(b, "given up: y"));
+    let board = story.at(1.0, given_up(c, "given up: x")).board();
+    let text = report::failures(&board, &Summary::of(&board));
+    assert_eq!(plain(&text), "given up: x: a, c\ngiven up: y: b\n");
+}
+
+#[test]
+fn there_is_no_frame_before_and_after_a_run() {
+    let size = Size { width: 80, height: 24 };
+    let story = busy();
+    assert!(frame(&Board::new(story.graph.clone()), size, moment(0.0)).is_empty());
+    let over = story.at(80.0, Event::Finished { outcome: Outcome::Failed });
+    assert!(frame(&over.board(), size, moment(81.0)).is_empty());
+}
+
+#[test]
+fn a_frame_tells_how_far_the_comparison_is() {
+    let story = Story::begin(graph(["a", "b"].map(|name| ComponentBuilder::new(name, "object"))));
+    let prepared = Prepared::new(Change::Create);
+    let story = story.at(0.1, Event::Prepared { component: ComponentId::new(0), prepared });
+    let lines = frame(&story.board(), Size { width: 80, height: 24 }, moment(0.3));
+    assert_eq!(plain(&lines.join("\n")), "shop 0s: comparing with the cluster, 1 of 2");
+}
+
+fn path(story: &Story) -> Vec<(String, u128)> {
+    let board = story.board();
+    let path = Summary::of(&board).critical_path;
+    path.iter().map(|(id, took)| (board.name(*id).to_owned(), took.as_millis())).collect()
+}
+
+#[test]
+fn the_critical_path_follows_whatever_was_waited_for_last() {
+    let graph = graph([
+        ComponentBuilder::new("db", "object"),
+        ComponentBuilder::new("cache", "object"),
+        ComponentBuilder::join("stores").after("db").after("cache"),
+        ComponentBuilder::new("web", "object").after("stores"),
+        ComponentBuilder::new("aside", "object"),
+    ]);
+    let story = Story::begin(graph)
+        .created("db", 0.1, 0.2)
+        .created("cache", 0.1, 0.2)
+        .created("aside", 0.1, 0.2)
+        .ready("cache", 2.0)
+        .ready("db", 5.0)
+        .ready("stores", 5.0)
+        .created("web", 5.0, 5.1)
+        .ready("aside", 6.0)
+        .ready("web", 8.0);
+    assert_eq!(path(&story), [("db".into(), 5000), ("web".into(), 3000)]);
+}
+
+#[test]
+fn an_edge_until_applied_counts_only_the_writes() {
+    let graph = graph([
+        ComponentBuilder::new("db", "object"),
+        ComponentBuilder::new("web", "object")
+            .depends_on(Dependency { component: "db".into(), until: Until::Applied }),
+    ]);
+    let story = Story::begin(graph).created("db", 0.1, 0.5).created("web", 0.5, 0.6).ready("db", 3.0);
+    assert_eq!(path(&story.ready("web", 9.0)), [("db".into(), 500), ("web".into(), 8500)]);
+}
+
+#[test]
+fn an_unchanged_component_has_its_turn_when_its_dependencies_open() {
+    let graph = graph([
+        ComponentBuilder::new("db", "object"),
+        ComponentBuilder::new("same", "object").after("db"),
+        ComponentBuilder::new("web", "object").depends_on(Dependency::applied("same")),
+    ]);
+    let same =
+        Event::Prepared { component: graph.find("same").unwrap(), prepared: Prepared::new(Change::None) };
+    let story = Story::begin(graph).created("db", 0.1, 0.5).at(0.5, same).ready("db", 3.0);
+    let story = story.ready("same", 3.5).created("web", 3.0, 3.1).ready("web", 5.0);
+    let expected = [("db".into(), 3000), ("same".into(), 0), ("web".into(), 2000)];
+    assert_eq!(path(&story), expected);
+}
+
+#[test]
+fn what_was_created_stays_created_when_a_later_attempt_finds_nothing_to_change() {
+    let story = Story::begin(graph([ComponentBuilder::new("web", "object")])).created("web", 0.1, 0.2);
+    let component = story.id("web");
+    let lost = Box::new(Failure::transient("t", "lost"));
+    let (attempt, phase, retry_at) = (Attempt::FIRST, Phase::Wait, Some(moment(2.0)));
+    let again = attempt.next();
+    let story = story
+        .at(1.0, Event::AttemptFailed { component, attempt, phase, failure: lost, retry_at })
+        .at(2.0, Event::Prepared { component, prepared: Prepared::new(Change::Update) })
+        .at(2.0, Event::Started { component, attempt: again })
+        .at(2.1, Event::Applied { component, attempt: again, applied: Applied::new(Change::None) })
+        .ready("web", 3.0);
+    let summary = Summary::of(&story.board());
+    assert_eq!((summary.created, summary.changed, summary.unchanged), (1, 0, 0));
+}
+
+#[test]
+fn what_was_skipped_is_counted_to_the_failure_that_caused_it() {
+    let board = sample_board();
+    let summary = Summary::of(&board);
+    let web = board.graph.find("web").unwrap();
+    let announce = board.graph.find("announce").unwrap();
+    assert_eq!(summary.skips.get(&Some(web)), Some(&vec![announce]));
+    assert_eq!((summary.created, summary.changed, summary.unchanged), (2, 0, 1));
+    assert_eq!((summary.ready, summary.failed, summary.skipped), (2, 1, 1));
+}
+
+#[test]
+fn long_lists_are_cut() {
+    let names: Vec<String> = (0..40).map(|number| format!("c{number}")).collect();
+    let graph = graph(names.iter().map(|name| ComponentBuilder::new(name, "object")));
+    let mut story = Story::begin(graph);
+    for id in story.graph.ids() {
+        story = story.at(1.0, Event::Skipped { component: id, because: SkipReason::Stopping });
+    }
+    let text = report::failures(&story.board(), &Summary::of(&story.board()));
+    assert_eq!(plain(&text), "not started: c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, and 30 more\n");
+}
+
+/// One that is removed, one that was not there, one that stays, one that blocks.
+fn removal() -> Story {
+    let names = ["page", "api", "settings", "held"];
+    let delete = |name| ComponentBuilder::new(name, "object").action(eve_core::plan::Action::Delete);
+    let mut story = Story::begin(graph(names.map(delete)));
+    for name in ["page", "held"] {
+        let (component, attempt) = (story.id(name), Attempt::FIRST);
+        let applied = Applied::new(Change::Delete);
+        story = story
+            .at(0.1, Event::Prepared { component, prepared: Prepared::new(Change::Delete) })
+            .at(0.2, Event::Started { component, attempt })
+            .at(0.3, Event::Applied { component, attempt, applied });
+    }
+    for (name, outputs) in
+        [("api", Outputs::NONE), ("settings", Outputs::NONE.with(crate::wiring::KEPT, "it was there before"))]
+    {
+        let component = story.id(name);
+        story = story
+            .at(0.4, Event::Prepared { component, prepared: Prepared::new(Change::None) })
+            .at(0.5, Event::Ready { component, outputs });
+    }
+    let component = story.id("held");
+    let failure = Box::new(Failure::permanent("k8s.delete.deadline", "ConfigMap held is not gone in time"));
+    let (attempt, phase) = (Attempt::FIRST, Phase::Wait);
+    story
+        .ready("page", 1.3)
+        .waiting("held", 2.0, "finalizer `example.com/hold`")
+        .at(9.0, Event::AttemptFailed { component, attempt, phase, failure, retry_at: None })
+        .at(9.0, Event::Finished { outcome: Outcome::Failed })
+}
+
+#[test]
+fn what_is_removed_is_told_in_its_own_words() {
+    let story = removal();
+    let mut board = Board::new(story.graph.clone());
+    let mut shown = String::new();
+    for record in &story.records {
+        board.record(record);
+        if let Some(said) = line(&board, record) {
+            let _ = writeln!(shown, "{}", plain(&said.text));
+        }
+    }
+    let summary = Summary::of(&board);
+    let _ = write!(shown, "---\n{}{}", report::failures(&board, &summary), report::figures(&board, &summary));
+    insta::assert_snapshot!(plain(&shown));
+    assert_eq!((summary.deleted, summary.absent, summary.kept.len(), summary.failed), (1, 1, 1, 1));
+    assert_eq!((summary.created, summary.changed, summary.unchanged), (0, 0, 0));
+}

@@ -1,0 +1,233 @@
+//! The composition root: which kinds, executors and logs the command line works with. Nothing else in this crate
+//! knows a backend.
+
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use eve_core::driver::Executors;
+use eve_core::ids::RunId;
+use eve_core::kind::Kinds;
+use eve_core::plan::builder::PlanBuilder;
+use eve_core::plan::graph::Graph;
+use eve_core::plan::problem::PlanProblem;
+use eve_core::time::Timestamp;
+use eve_k8s::kinds::{HelmHooks, Manifests};
+use eve_k8s::{
+    Adopted, ApiError, ConnectError, Ensured, Inventory, InventoryScope, KindPattern, KubeClient,
+    KubeConfigOptions, KubeExecutor, OBJECT_KIND, ScopePolicy,
+};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::cli::{Cluster, Global};
+use crate::diagnose::Colour;
+use crate::exit::Exit;
+use crate::halt::Halt;
+use crate::output::Printer;
+
+/// The environment variable that says what is logged, in the notation of `tracing_subscriber::EnvFilter`.
+const LOG_VARIABLE: &str = "EVE_LOG";
+/// The output by which a component says why it stays, though it was to be removed.
+pub(crate) const KEPT: &str = eve_k8s::KEPT;
+/// The namespace where nobody names one.
+pub(crate) const DEFAULT_NAMESPACE: &str = "default";
+
+/// The kinds that a plan may use.
+pub(crate) fn kinds(helm_hooks: HelmHooks) -> Kinds {
+    Kinds::new().with_manifests(Manifests::default().with_helm_hooks(helm_hooks))
+}
+
+/// The namespace for inputs that state none, for commands that need no cluster and no valid kubeconfig.
+pub(crate) fn offline_namespace() -> String {
+    let namespace = eve_k8s::context_namespace(&KubeConfigOptions::default());
+    namespace.unwrap_or_else(|_| DEFAULT_NAMESPACE.into())
+}
+
+/// The namespace for inputs that state none. No request is made.
+pub(crate) fn namespace(flags: &Cluster) -> Result<String, Halt> {
+    eve_k8s::context_namespace(&options(flags)).map_err(|error| unusable(&error))
+}
+
+fn options(flags: &Cluster) -> KubeConfigOptions {
+    KubeConfigOptions::default()
+        .with_kubeconfig(flags.kubeconfig.clone())
+        .with_context(flags.context.clone())
+        .with_as_user(flags.as_user.clone())
+        .with_as_groups(flags.as_groups.clone())
+        .with_request_timeout(flags.request_timeout)
+}
+
+/// A cluster that answered, and what it serves.
+#[derive(Debug)]
+pub(crate) struct Connected {
+    client: KubeClient,
+    kinds: eve_k8s::Kinds,
+    policy: ScopePolicy,
+}
+
+/// Connects and asks what the cluster serves. Reads only.
+pub(crate) async fn connect(
+    flags: &Cluster,
+    allow_namespaces: &[String],
+    allow_cluster_scoped: &[KindPattern],
+) -> Result<Connected, Halt> {
+    let client = eve_k8s::connect(&options(flags)).await.map_err(|error| unusable(&error))?;
+    tracing::info!(server = client.server(), as_user = flags.as_user.as_deref(), "connected");
+    let kinds = client.discover().await.map_err(|error| unreachable(&client, &error))?;
+    let mut policy = ScopePolicy::default();
+    for namespace in allow_namespaces {
+        policy = policy.with_namespace(namespace);
+    }
+    for kind in allow_cluster_scoped {
+        policy = policy.with_cluster_scoped(kind.clone());
+    }
+    Ok(Connected { client, kinds, policy })
+}
+
+impl Connected {
+    /// Everything in the plan that this cluster does not serve or that may not be touched.
+    pub(crate) fn preflight(&self, graph: &Graph) -> Vec<PlanProblem> {
+        eve_k8s::preflight(graph, &self.kinds, &self.policy)
+    }
+
+    /// Whether the namespace is there; where that may not be asked, it is taken to be.
+    pub(crate) async fn has_namespace(&self, name: &str) -> Result<bool, Halt> {
+        let found = self.client.has_namespace(name).await;
+        Ok(found.map_err(|error| unreachable(&self.client, &error))?.unwrap_or(true))
+    }
+
+    /// Makes the namespace if it is missing, and says whether it was. A write.
+    pub(crate) async fn create_namespace(&self, name: &str) -> Result<bool, Halt> {
+        let ensured = self.client.ensure_namespace(name).await;
+        Ok(ensured.map_err(|error| unreachable(&self.client, &error))? == Ensured::Created)
+    }
+
+    /// What is installed of a plan, or of all plans.
+    pub(crate) async fn inventory(
+        &self,
+        scope: InventoryScope<'_>,
+        plan: Option<&str>,
+    ) -> Result<Inventory, Halt> {
+        let found = eve_k8s::inventory(&self.client, &self.kinds, scope, plan).await;
+        found.map_err(|error| unreachable(&self.client, &error))
+    }
+
+    /// What is installed of a plan, wherever it may reach.
+    pub(crate) async fn inventory_of(&self, namespace: &str, plan: &str) -> Result<Inventory, Halt> {
+        self.inventory(InventoryScope::Reach(namespace, &self.policy), Some(plan)).await
+    }
+
+    /// A plan of what is installed.
+    pub(crate) async fn plan_of(
+        &self,
+        inventory: &Inventory,
+        plan: (&str, &str),
+    ) -> Result<PlanBuilder, Halt> {
+        let made = eve_k8s::plan_of(&self.client, &self.kinds, inventory, plan).await;
+        made.map_err(|error| unreachable(&self.client, &error))
+    }
+
+    /// Who deletes, also objects that were there before eve where that is asked for.
+    pub(crate) fn deleters(self, adopted: Adopted) -> Executors {
+        let executor = KubeExecutor::builder(self.client).with_kinds(self.kinds).with_policy(self.policy);
+        Executors::new().with(OBJECT_KIND, Arc::new(executor.with_adopted(adopted).build()))
+    }
+
+    /// Who carries out which kind.
+    pub(crate) fn executors(self) -> Executors {
+        Executors::new().with(OBJECT_KIND, Arc::new(self.executor()))
+    }
+
+    /// Who carries out components that are objects.
+    pub(crate) fn executor(self) -> KubeExecutor {
+        KubeExecutor::builder(self.client).with_kinds(self.kinds).with_policy(self.policy).build()
+    }
+}
+
+fn unusable(error: &ConnectError) -> Halt {
+    Halt::error(Exit::Cluster, chain(error)).with_hint(error.hint())
+}
+
+fn unreachable(client: &KubeClient, error: &ApiError) -> Halt {
+    let message = format!("the cluster at {} cannot be used: {error}", client.server());
+    Halt::error(Exit::Cluster, message).with_hint(error.hint())
+}
+
+/// An error with its sources, on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let sources = std::iter::successors(error.source(), |error| error.source());
+    sources.fold(error.to_string(), |text, source| format!("{text}: {source}"))
+}
+
+/// A number that nobody can foresee; seeds jitter and names runs. Not for secrets.
+pub(crate) fn random() -> u64 {
+    RandomState::new().hash_one(std::process::id())
+}
+
+/// A run's name: unique, and in the order of time when sorted.
+pub(crate) fn run_id(now: Timestamp) -> RunId {
+    RunId::new(format!("{:013}-{:08x}", now.as_micros() / 1000, random() >> 32))
+}
+
+/// Sends logs to stderr, past a frame that stands there.
+pub(crate) fn start_logging(flags: &Global, printer: &Arc<Printer>) -> Result<(), Halt> {
+    let default = match flags.verbose {
+        _ if flags.quiet => "off",
+        // What the client says of a lost connection, eve says itself, and in its own form.
+        0 => "warn,kube_client=off",
+        1 => "info,kube_client=off",
+        2 => "debug",
+        _ => "trace",
+    };
+    let filter = match std::env::var(LOG_VARIABLE) {
+        Ok(text) if !text.is_empty() => EnvFilter::try_new(&text).map_err(|error| {
+            Halt::error(Exit::Usage, format!("the variable {LOG_VARIABLE} cannot be understood: {error}"))
+        })?,
+        _ => EnvFilter::new(default),
+    };
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(printer.colour() == Colour::Always)
+        .with_writer(LogWriter(Arc::clone(printer)));
+    // An error says that there is a subscriber already, as in a test that runs several commands.
+    let _ = logs.try_init();
+    Ok(())
+}
+
+/// Gives each line of the log to the printer.
+#[derive(Clone)]
+struct LogWriter(Arc<Printer>);
+
+impl Write for LogWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.err(String::from_utf8_lossy(bytes).trim_end_matches('\n'));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for LogWriter {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn two_runs_have_two_names_that_sort_by_time() {
+        let now = Timestamp::from_micros(1_763_596_800_000_000);
+        assert_ne!(run_id(now), run_id(now));
+        assert!(run_id(now) < run_id(now.plus(Duration::from_millis(1))));
+    }
+}

@@ -1,0 +1,124 @@
+//! `eve diff`: what would change, by field, without a write.
+
+use eve_testbed::{ControlPlane, Entries, Mark};
+use serde_json::{Value, json};
+
+use super::{eve, writes};
+
+const INPUT: &str = "
+apiVersion: apps/v1
+kind: Deployment
+metadata: { name: web }
+spec:
+  replicas: 1
+  selector: { matchLabels: { app: web } }
+  template:
+    metadata: { labels: { app: web } }
+    spec: { containers: [{ name: main, image: 'registry.example.com/web:1' }] }
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: { name: settings }
+data: { key: value }
+---
+apiVersion: v1
+kind: Secret
+metadata: { name: password }
+stringData: { password: hunter2 }
+";
+
+async fn requests(control_plane: &ControlPlane, namespace: &str, mark: Mark) -> Entries {
+    control_plane.audit().settle().await.since(mark).by_user("eve").in_namespace(namespace)
+}
+
+#[tokio::test]
+async fn what_would_change_is_told_by_field_and_nothing_is_written() {
+    let control_plane = ControlPlane::shared().await;
+    let namespace = control_plane.namespace("diff").await;
+    let namespace = namespace.name();
+    let diff = ["diff", "-n", namespace, "-f", "-", "--exit-code"];
+
+    let new = eve(control_plane, &diff, INPUT).await;
+    assert_eq!(new.code, Some(1), "{}", new.err);
+    let expected = "+ Deployment web\n+ ConfigMap settings\n+ Secret password\n3 to create, 0 to change, 0 unchanged of 3 objects\n";
+    assert_eq!(new.out, expected);
+    assert!(writes(control_plane, namespace).await.is_empty());
+
+    let applied = eve(control_plane, &["apply", "-n", namespace, "-f", "-"], INPUT).await;
+    assert_eq!(applied.code, Some(0), "{}", applied.err);
+    let mark = control_plane.audit().mark().await;
+    let second = eve(control_plane, &diff, INPUT).await;
+    assert_eq!(second.code, Some(0), "{}", second.err);
+    assert_eq!(second.out, "0 to create, 0 to change, 3 unchanged of 3 objects\n");
+    assert!(requests(control_plane, namespace, mark).await.dry_runs().is_empty(), "nothing had to be tried");
+
+    let changed = INPUT
+        .replace("web:1", "web:2")
+        .replace("replicas: 1", "replicas: 2")
+        .replace("key: value", "other: value")
+        .replace("hunter2", "hunter3");
+    let third = eve(control_plane, &diff, &changed).await;
+    assert_eq!(third.code, Some(1), "{}", third.err);
+    let expected = "~ Deployment web
+    spec.replicas: 1 → 2
+    spec.template.spec.containers[main].image: registry.example.com/web:1 → registry.example.com/web:2
+~ ConfigMap settings
+  - data.key: value
+  + data.other: value
+~ Secret password
+    data.password: changed
+0 to create, 3 to change, 0 unchanged of 3 objects
+";
+    assert_eq!(third.out, expected);
+    let entries = requests(control_plane, namespace, mark).await;
+    assert_eq!((entries.writes().len(), entries.dry_runs().len()), (0, 3), "{entries:?}");
+}
+
+#[tokio::test]
+async fn json_tells_the_same_without_a_value_of_a_secret() {
+    let control_plane = ControlPlane::shared().await;
+    let namespace = control_plane.namespace("diff-json").await;
+    let namespace = namespace.name();
+    let applied = eve(control_plane, &["apply", "-n", namespace, "-f", "-"], INPUT).await;
+    assert_eq!(applied.code, Some(0), "{}", applied.err);
+    let changed = INPUT.replace("replicas: 1", "replicas: 2").replace("hunter2", "hunter3");
+    let ended = eve(control_plane, &["diff", "-n", namespace, "-f", "-", "-o", "json"], &changed).await;
+    assert_eq!(ended.code, Some(0), "without --exit-code: {}", ended.err);
+    let told: Value = serde_json::from_str(&ended.out).unwrap();
+    let differences: Vec<&Value> =
+        told["objects"].as_array().unwrap().iter().map(|object| &object["difference"]).collect();
+    assert_eq!(differences, [&json!("update"), &json!("none"), &json!("update")], "{told}");
+    let replicas = json!([{ "path": "spec.replicas", "old": { "value": 1 }, "new": { "value": 2 } }]);
+    assert_eq!(told["objects"][0]["changes"], replicas);
+    assert_eq!(
+        told["objects"][2]["changes"],
+        json!([{ "path": "data.password", "old": "hidden", "new": "hidden" }])
+    );
+    for secret in ["hunter", "aHVudGVy"] {
+        assert!(!ended.out.contains(secret) && !ended.err.contains(secret), "{}", ended.out);
+    }
+}
+
+#[tokio::test]
+async fn what_is_still_to_come_is_not_verified_and_a_conflict_is_refused() {
+    let control_plane = ControlPlane::shared().await;
+    let early = eve(control_plane, &["diff", "-n", "not-made-yet", "-f", "-"], INPUT).await;
+    assert_eq!(early.code, Some(0), "{}", early.err);
+    assert!(early.out.starts_with("? Deployment web  not verified: "), "{}", early.out);
+    assert!(early.out.contains("there is no namespace `not-made-yet`"), "{}", early.out);
+    assert!(early.out.ends_with("0 unchanged, 3 not verified of 3 objects\n"), "{}", early.out);
+
+    let namespace = control_plane.namespace("diff-conflict").await;
+    let namespace = namespace.name();
+    let theirs = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "settings" }, "data": { "key": "theirs" } });
+    let request =
+        http::Request::post(format!("/api/v1/namespaces/{namespace}/configmaps?fieldManager=somebody"))
+            .header("content-type", "application/json")
+            .body(theirs.to_string().into_bytes())
+            .unwrap();
+    let _: Value = control_plane.admin_client().await.request(request).await.unwrap();
+    let ended = eve(control_plane, &["diff", "-n", namespace, "-f", "-", "--exit-code"], INPUT).await;
+    assert_eq!(ended.code, Some(5), "{}", ended.err);
+    assert!(ended.out.contains("! ConfigMap settings  refused: "), "{}", ended.out);
+    assert!(ended.out.contains("belongs to `somebody`, first `.data.key`"), "{}", ended.out);
+}

@@ -1,0 +1,41 @@
+//! The one asynchronous driver: it joins a [`Run`](crate::run::Run) to the ports, and decides nothing.
+//!
+//! Start with [`drive`]; [`Ports`] is what it needs, [`Executors`] who carries out which kind.
+
+use std::sync::Arc;
+
+use crate::ports::{Clock, Reporter, RunStore, StoreError};
+
+mod clock;
+mod drive;
+mod executors;
+
+pub use clock::SystemClock;
+pub use drive::drive;
+pub use executors::Executors;
+
+/// What a run is joined to.
+#[derive(Clone)]
+#[expect(missing_debug_implementations, reason = "ports are opaque")]
+pub struct Ports {
+    /// Who carries out which kind.
+    pub executors: Executors,
+    /// Where the records go.
+    pub store: Arc<dyn RunStore>,
+    /// Who is shown them, in this order.
+    pub reporters: Vec<Arc<dyn Reporter>>,
+    /// Where the time comes from. Deadlines are slept for on tokio's clock.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// A run could not be driven to its end. What was stored of it can be resumed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DriveError {
+    /// The graph has kinds that nobody carries out; nothing was started.
+    #[error("nothing here carries out components of kind {}", .0.join(", "))]
+    NoExecutor(Vec<String>),
+    /// The store failed; nothing was started since.
+    #[error("failed to store what the run decided")]
+    Store(#[from] StoreError),
+}

@@ -1,0 +1,235 @@
+//! A plan that was read and found good, and that knows where everything in it was written.
+
+use std::sync::Arc;
+
+use super::origin::Origin;
+use super::redact::redact;
+use super::texts::{Mark, Texts};
+use crate::kind::EdgeSource;
+use crate::plan::diagnostic::{Diagnostic, Diagnostics, Place, Severity, Source};
+use crate::plan::expand::{Expanded, Reason};
+use crate::plan::graph::Graph;
+use crate::plan::limits::Limits;
+use crate::plan::problem::{PlanProblem, SpecProblem};
+use crate::plan::{Component, Dependency, FailurePolicy, Plan};
+
+/// A plan that was read and found good, expanded to primitive components. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub(super) texts: Texts,
+    pub(super) name: String,
+    pub(super) namespace: String,
+    pub(super) on_failure: FailurePolicy,
+    pub(super) request_id: Option<String>,
+    pub(super) cluster: Option<String>,
+    pub(super) is_manifests: bool,
+    pub(super) origins: Vec<Origin>,
+    pub(super) components: Vec<Expanded>,
+    pub(super) warnings: Vec<Diagnostic>,
+    pub(super) limits: Limits,
+}
+
+impl Loaded {
+    pub(super) fn new(inner: Inner) -> Self {
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The graph of the plan.
+    ///
+    /// # Errors
+    /// Every problem found, with its place in the text.
+    pub fn graph(&self) -> Result<Graph, Diagnostics> {
+        Graph::from_plan_within(self, &self.inner.limits).map_err(|problems| {
+            self.diagnostics(problems.iter().map(|problem| self.diagnose_plan(problem)).collect())
+        })
+    }
+
+    /// What looks wrong but is used all the same.
+    pub fn warnings(&self) -> Diagnostics {
+        self.diagnostics(self.inner.warnings.clone())
+    }
+
+    /// A problem between components, with its place in the text.
+    pub fn diagnose_plan(&self, problem: &PlanProblem) -> Diagnostic {
+        let place =
+            problem.component.as_deref().and_then(|name| self.component_place(name, &problem.pointer));
+        Diagnostic::error(problem.code.clone(), problem.message.clone())
+            .at(place)
+            .with_hint(problem.hint.clone())
+    }
+
+    /// A problem of the spec of a component of the graph, by its name there, with its place in the text.
+    pub fn diagnose_spec(&self, component: &str, problem: &SpecProblem) -> Diagnostic {
+        let Some((expanded, origin)) = self.find(component) else {
+            return Diagnostic::error(problem.code.clone(), problem.message.clone())
+                .with_hint(problem.hint.clone());
+        };
+        let mut problem = problem.clone();
+        if let Some(part) = &expanded.part {
+            problem.pointer = Origin::of_part(part, &problem.pointer);
+            problem.related.iter_mut().for_each(|(pointer, _)| *pointer = Origin::of_part(part, pointer));
+        }
+        origin.diagnose(&self.inner.texts, problem)
+    }
+
+    /// Where a component of the graph is written, by its name there.
+    pub fn place(&self, component: &str) -> Option<Place> {
+        self.component_place(component, "")
+    }
+
+    fn component_place(&self, name: &str, pointer: &str) -> Option<Place> {
+        let (expanded, origin) = self.find(name)?;
+        match &expanded.part {
+            Some(part) => origin.spec_field(&self.inner.texts, &part.spec, ""),
+            None => origin.field(&self.inner.texts, pointer, Mark::Value, ""),
+        }
+    }
+
+    /// Every edge of the plan and where it comes from, in plan order. Several may have the same two ends.
+    pub fn edges(&self) -> impl Iterator<Item = LoadedEdge<'_>> {
+        self.inner.components.iter().flat_map(|component| {
+            let edges = component.edges().iter().zip(&component.reasons);
+            edges.map(|(dependency, reason)| LoadedEdge { plan: self, component, dependency, reason })
+        })
+    }
+
+    /// Linear: only for what is shown to people.
+    fn find(&self, name: &str) -> Option<(&Expanded, &Origin)> {
+        let expanded = self.inner.components.iter().find(|component| &*component.name == name)?;
+        Some((expanded, self.inner.origins.get(expanded.from)?))
+    }
+
+    /// These diagnostics together with the sources of the plan, in order, ready to be shown.
+    pub fn diagnostics(&self, list: Vec<Diagnostic>) -> Diagnostics {
+        finish(&self.inner.texts, list, self.inner.limits.problems_max)
+    }
+
+    /// What was read, in order; the places of diagnostics count in it.
+    pub fn sources(&self) -> &[Source] {
+        self.inner.texts.sources()
+    }
+
+    /// The request identifier that the plan states.
+    pub fn request_id(&self) -> Option<&str> {
+        self.inner.request_id.as_deref()
+    }
+
+    /// The cluster that the plan is for, if it says so.
+    pub fn cluster(&self) -> Option<&str> {
+        self.inner.cluster.as_deref()
+    }
+
+    /// Whether it was read from plain manifests and not from a plan.
+    pub fn is_manifests(&self) -> bool {
+        self.inner.is_manifests
+    }
+}
+
+/// An edge of a plan that was read, and where it comes from.
+#[derive(Clone, Copy, Debug)]
+pub struct LoadedEdge<'a> {
+    plan: &'a Loaded,
+    component: &'a Expanded,
+    dependency: &'a Dependency,
+    reason: &'a Reason,
+}
+
+impl<'a> LoadedEdge<'a> {
+    /// The name of the component that waits.
+    pub fn component(&self) -> &'a str {
+        self.component.name()
+    }
+
+    /// What it waits for, and how long.
+    pub fn dependency(&self) -> &'a Dependency {
+        self.dependency
+    }
+
+    /// Whether it was written or found.
+    pub fn source(&self) -> EdgeSource {
+        self.reason.source()
+    }
+
+    /// The rule that made it: an annotation, or a rule that the kind of the component lists.
+    pub fn rule(&self) -> Option<&'static str> {
+        match self.reason {
+            Reason::Kind(reason) => Some(reason.rule),
+            Reason::Entry(_) | Reason::Structure => None,
+        }
+    }
+
+    /// The place in the text that it comes from.
+    pub fn place(&self) -> Option<Place> {
+        let Inner { texts, origins, .. } = &*self.plan.inner;
+        let origin = origins.get(self.component.from)?;
+        match self.reason {
+            Reason::Entry(entry) => origin.field(texts, &format!("/dependsOn/{entry}"), Mark::Value, ""),
+            Reason::Kind(reason) => origin.spec_field(texts, &reason.spec, ""),
+            Reason::Structure => None,
+        }
+    }
+}
+
+impl Plan for Loaded {
+    fn name(&self) -> &str {
+        &self.inner.name
+    }
+
+    fn namespace(&self) -> &str {
+        &self.inner.namespace
+    }
+
+    fn on_failure(&self) -> FailurePolicy {
+        self.inner.on_failure
+    }
+
+    fn visit_components(&self, visit: &mut dyn FnMut(&dyn Component)) {
+        self.inner.components.iter().for_each(|component| visit(component));
+    }
+}
+
+/// Sorts, cuts, and adds what must be hidden.
+pub(super) fn finish(texts: &Texts, mut list: Vec<Diagnostic>, problems_max: usize) -> Diagnostics {
+    let start = |diagnostic: &Diagnostic| {
+        diagnostic.place.as_ref().map(|place| (place.source, place.span.start, place.span.end))
+    };
+    list.sort_by_key(start);
+    // Each on its own, so that no number of warnings hides an error.
+    let (mut errors, mut warnings) = (0_usize, 0_usize);
+    list.retain(|diagnostic| {
+        let count = match diagnostic.severity {
+            Severity::Error => &mut errors,
+            Severity::Warning => &mut warnings,
+        };
+        *count += 1;
+        *count <= problems_max
+    });
+    let hidden = errors.saturating_sub(problems_max);
+    let hidden_warnings = warnings.saturating_sub(problems_max);
+    let mut sources: Vec<usize> = places(&list).map(|place| place.source).collect();
+    sources.sort_unstable();
+    sources.dedup();
+    let mut secrets = Vec::new();
+    for source in sources {
+        // Lines between two places may be shown as well.
+        let lines = |diagnostic: &Diagnostic| {
+            let places = diagnostic.place.iter().chain(&diagnostic.related);
+            let lines = places.filter(|place| place.source == source).map(|place| place.line);
+            lines.clone().min().zip(lines.max()).map(|(first, last)| first..=last)
+        };
+        let broken = list.iter().filter(|diagnostic| diagnostic.code.starts_with("yaml."));
+        let broken = broken.filter_map(lines).flatten().collect();
+        secrets.extend(texts.secrets(source, &broken).into_iter().map(|span| (source, span)));
+    }
+    redact(texts.sources(), &secrets, &mut list);
+    Diagnostics { sources: texts.sources().to_vec(), list, hidden, hidden_warnings, secrets }
+}
+
+fn places(list: &[Diagnostic]) -> impl Iterator<Item = &Place> {
+    list.iter().flat_map(|diagnostic| diagnostic.place.iter().chain(&diagnostic.related))
+}

@@ -1,0 +1,140 @@
+//! From text to a plan: YAML and JSON, plans and plain manifests, every problem at once, each with its place.
+//!
+//! Pure: files that a plan names are asked for through [`FileReader`]. Start with [`load`].
+
+use std::fmt;
+
+use super::diagnostic::Diagnostics;
+use super::limits::Limits;
+use crate::kind::Kinds;
+
+mod files;
+mod index;
+mod loaded;
+mod loader;
+mod origin;
+mod plain;
+mod pointer;
+mod problems;
+mod read;
+mod redact;
+mod scalar;
+mod schema;
+mod skeleton;
+mod syntax;
+mod texts;
+mod words;
+mod written;
+
+pub use loaded::{Loaded, LoadedEdge};
+pub use schema::plan_schema;
+
+pub use super::diagnostic::Source;
+
+/// What surrounds an input: which namespace and name it is to have, which kinds there are, what it may cost.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct LoadOptions<'a> {
+    /// The namespace that was asked for (`-n`). A plan that states another one is an error.
+    pub namespace: Option<String>,
+    /// The namespace for plain manifests when none was asked for, for example that of the kubeconfig's context.
+    pub default_namespace: Option<String>,
+    /// The name of the plan that plain manifests make (`--name`); the namespace if `None`. A plan that states another
+    /// one is an error.
+    pub name: Option<String>,
+    /// The kinds that a plan may use.
+    pub kinds: &'a Kinds,
+    /// What the input may cost.
+    pub limits: Limits,
+    /// Reads files that a plan names.
+    pub files: &'a dyn FileReader,
+}
+
+impl fmt::Debug for LoadOptions<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoadOptions")
+            .field("namespace", &self.namespace)
+            .field("default_namespace", &self.default_namespace)
+            .field("name", &self.name)
+            .field("kinds", &self.kinds)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> LoadOptions<'a> {
+    /// Options with these kinds, default limits, and no files.
+    pub fn new(kinds: &'a Kinds) -> Self {
+        Self {
+            namespace: None,
+            default_namespace: None,
+            name: None,
+            kinds,
+            limits: Limits::default(),
+            files: &NoFiles,
+        }
+    }
+
+    /// The same with a namespace that was asked for.
+    #[must_use]
+    pub fn with_namespace(mut self, namespace: Option<String>) -> Self {
+        self.namespace = namespace;
+        self
+    }
+
+    /// The same with a namespace for plain manifests when none was asked for.
+    #[must_use]
+    pub fn with_default_namespace(mut self, namespace: Option<String>) -> Self {
+        self.default_namespace = namespace;
+        self
+    }
+
+    /// The same with a name for the plan that plain manifests make.
+    #[must_use]
+    pub fn with_name(mut self, name: Option<String>) -> Self {
+        self.name = name;
+        self
+    }
+
+    /// The same with other limits.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// The same with a reader for the files that a plan names.
+    #[must_use]
+    pub fn with_files(mut self, files: &'a dyn FileReader) -> Self {
+        self.files = files;
+        self
+    }
+}
+
+/// Reads the files that a plan names.
+pub trait FileReader {
+    /// The file at `path`, as it stands in the plan, relative to the source named `from`; all files of a folder, in
+    /// the order of their names.
+    ///
+    /// # Errors
+    /// Why it cannot be read: a lowercase fragment, for example `no such file`.
+    fn read(&self, from: &str, path: &str) -> Result<Vec<Source>, String>;
+}
+
+/// For doors that take no files: refuses each.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoFiles;
+
+impl FileReader for NoFiles {
+    fn read(&self, _from: &str, _path: &str) -> Result<Vec<Source>, String> {
+        Err("files cannot be read here; only the command line inlines them".into())
+    }
+}
+
+/// Reads plans or manifests. All sources together are one plan: either one document of kind `Plan`, or manifests.
+///
+/// # Errors
+/// Every problem found, with warnings in between.
+pub fn load(sources: Vec<Source>, options: &LoadOptions<'_>) -> Result<Loaded, Diagnostics> {
+    loader::Loader::new(options).run(sources)
+}

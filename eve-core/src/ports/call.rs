@@ -1,0 +1,139 @@
+//! What an executor is given with a call: the component, and what surrounds it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::Clock;
+use crate::failure::Cause;
+use crate::ids::{Attempt, ComponentId};
+use crate::plan::graph::{Graph, Node};
+use crate::plan::{Action, Until};
+use crate::time::Timestamp;
+
+/// One component as an executor sees it. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Step {
+    graph: Arc<Graph>,
+    component: ComponentId,
+    attempt: Attempt,
+}
+
+impl Step {
+    /// The component of this graph, in this attempt.
+    ///
+    /// # Panics
+    /// If the graph has no such component: an identifier of another graph was used.
+    pub fn new(graph: Arc<Graph>, component: ComponentId, attempt: Attempt) -> Self {
+        assert!(component.index() < graph.len(), "the component belongs to another graph");
+        Self { graph, component, attempt }
+    }
+
+    fn node(&self) -> &Node {
+        self.graph.node(self.component)
+    }
+
+    /// The graph that the component belongs to: what else the plan wants.
+    pub const fn graph(&self) -> &Arc<Graph> {
+        &self.graph
+    }
+
+    /// The name of the plan.
+    pub fn plan(&self) -> &str {
+        self.graph.name()
+    }
+
+    /// The plan's namespace.
+    pub fn namespace(&self) -> &str {
+        self.graph.namespace()
+    }
+
+    /// The name of the first other component of the plan, in plan order, of which this says yes to the spec. Linear:
+    /// for what is told once.
+    pub fn find(&self, mut is_meant: impl FnMut(&Value) -> bool) -> Option<&str> {
+        let others = self.graph.ids().filter(|id| *id != self.component).map(|id| self.graph.node(id));
+        others.into_iter().find(|node| is_meant(node.spec())).map(Node::name)
+    }
+
+    /// The component's index in the graph.
+    pub const fn component(&self) -> ComponentId {
+        self.component
+    }
+
+    /// The component's name, unique in the plan.
+    pub fn name(&self) -> &str {
+        self.node().name()
+    }
+
+    /// The attempt that the call belongs to.
+    pub const fn attempt(&self) -> Attempt {
+        self.attempt
+    }
+
+    /// What is to be done.
+    pub fn action(&self) -> Action {
+        self.node().action()
+    }
+
+    /// How far it must come for everybody who depends on it.
+    pub fn until(&self) -> Until {
+        self.node().until()
+    }
+
+    /// The labels that the plan gives to the component's objects, ordered by key.
+    pub fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.node().labels()
+    }
+
+    /// The component's spec.
+    pub fn spec(&self) -> &Value {
+        self.node().spec()
+    }
+}
+
+/// What surrounds one call of an executor: its deadline, and a way to tell what it waits for.
+#[derive(Clone)]
+pub struct Context {
+    deadline: Timestamp,
+    clock: Arc<dyn Clock>,
+    progress: Arc<dyn Fn(Cause) + Send + Sync>,
+}
+
+impl Context {
+    /// A context whose progress goes to `progress`, which must not block.
+    pub fn new(
+        deadline: Timestamp,
+        clock: Arc<dyn Clock>,
+        progress: Arc<dyn Fn(Cause) + Send + Sync>,
+    ) -> Self {
+        Self { deadline, clock, progress }
+    }
+
+    /// When the engine stops waiting for the end of this call.
+    pub const fn deadline(&self) -> Timestamp {
+        self.deadline
+    }
+
+    /// The time left until the deadline; zero when it is reached.
+    pub fn remaining(&self) -> Duration {
+        self.deadline.since(self.clock.now())
+    }
+
+    /// The time of the run's clock.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Tells what the call waits for. Cheap; may be called as often as it changes, from any thread.
+    pub fn progress(&self, cause: Cause) {
+        (self.progress)(cause);
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").field("deadline", &self.deadline).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,28 @@
+//! Ports: what the core asks of the world, as object-safe traits.
+//!
+//! Backends implement them, binaries wire them together. No backend type appears here. Each trait's docs say who
+//! retries (always the core, never the backend), what may be dropped, and what is ordered. Start with [`Executor`].
+
+mod call;
+mod clock;
+mod executor;
+mod notifier;
+mod plan_source;
+mod reporter;
+mod run_store;
+mod secret_resolver;
+
+pub use call::{Context, Step};
+pub use clock::Clock;
+pub use executor::Executor;
+pub use notifier::{Notice, Notifier};
+pub use plan_source::{Delivery, PlanSource};
+pub use reporter::Reporter;
+pub use run_store::{RecordBatch, RunStore, StoreError};
+pub use secret_resolver::{BadReference, SecretResolver};
+
+#[cfg(any(test, feature = "test-util"))]
+pub use {
+    clock::MockClock, executor::MockExecutor, notifier::MockNotifier, plan_source::MockPlanSource,
+    reporter::MockReporter, run_store::MockRunStore, secret_resolver::MockSecretResolver,
+};

@@ -1,0 +1,238 @@
+//! The only function that changes the state of a run: live and replayed state cannot differ.
+
+use super::protocol::{Change, Event, Phase, Record, StopMode, StopReason};
+use super::state::{ComponentStatus, State};
+use crate::failure::FailureClass;
+use crate::ids::ComponentId;
+use crate::plan::Until;
+use crate::plan::graph::Graph;
+use crate::time::Timestamp;
+
+/// Takes over one event.
+///
+/// # Errors
+/// Why the event cannot follow what came before; the state is then unchanged.
+pub(super) fn apply(state: &mut State, graph: &Graph, record: &Record) -> Result<(), &'static str> {
+    let at = record.at;
+    if state.outcome.is_some() {
+        return Err("comes after the end of the run");
+    }
+    if state.start.is_none() != matches!(record.event, Event::RunStarted { .. }) {
+        return Err("is not the start of a run at its beginning, or is one later");
+    }
+    if let Some(component) = component_of(&record.event) {
+        let cell = state.cells.get(component.index()).ok_or("names a component that the graph has not")?;
+        cell.check(&record.event)?;
+    }
+    match &record.event {
+        Event::RunStarted { run } => {
+            state.start = Some(run.clone());
+            state.started_at = at;
+            let free = |id: &ComponentId| state.cell(*id).pending == 0;
+            let free: Vec<ComponentId> = graph.ids().filter(free).collect();
+            for id in free {
+                turn_comes(state, id, at);
+            }
+        }
+        Event::Resumed => state.gap += at.since(state.last_at),
+        Event::Stopping { reason } => stop(state, *reason),
+        Event::Finished { outcome } => {
+            if state.counts.unfinished() > 0 || *outcome != state.verdict() {
+                return Err("does not fit how the components ended");
+            }
+            state.outcome = Some(*outcome);
+        }
+        Event::Prepared { .. }
+        | Event::Started { .. }
+        | Event::Applied { .. }
+        | Event::Waiting { .. }
+        | Event::Ready { .. }
+        | Event::AttemptFailed { .. }
+        | Event::Interrupted { .. }
+        | Event::Skipped { .. } => apply_to_component(state, graph, &record.event, at.minus(state.gap)),
+    }
+    state.last_at = at;
+    Ok(())
+}
+
+/// The component that an event is about.
+pub(super) const fn component_of(event: &Event) -> Option<ComponentId> {
+    match event {
+        Event::Prepared { component, .. }
+        | Event::Started { component, .. }
+        | Event::Applied { component, .. }
+        | Event::Waiting { component, .. }
+        | Event::Ready { component, .. }
+        | Event::AttemptFailed { component, .. }
+        | Event::Interrupted { component, .. }
+        | Event::Skipped { component, .. } => Some(*component),
+        Event::RunStarted { .. } | Event::Resumed | Event::Stopping { .. } | Event::Finished { .. } => None,
+    }
+}
+
+/// `at` is time with a process.
+fn apply_to_component(state: &mut State, graph: &Graph, event: &Event, at: Timestamp) {
+    let Some(id) = component_of(event) else { return };
+    match event {
+        Event::Prepared { prepared, .. } => {
+            let cell = state.cell_mut(id);
+            cell.foreseen = Some(prepared.change);
+            cell.prepared = Some(prepared.clone());
+            cell.retry_at = None;
+            if prepared.change == Change::None && cell.status == ComponentStatus::Runnable {
+                begin_wait(state, id, at);
+                open(state, graph, id, Until::Applied, at);
+            }
+        }
+        Event::Started { .. } => {
+            let cell = state.cell_mut(id);
+            cell.turn_at.get_or_insert(at);
+            cell.retry_at = None;
+            hold_class(state, graph, id);
+            set_status(state, id, ComponentStatus::Applying);
+        }
+        Event::Applied { applied, .. } => {
+            let cell = state.cell_mut(id);
+            match applied.change {
+                Change::None => cell.foreseen = Some(Change::None),
+                Change::Unknown => cell.changed = cell.changed.or(cell.foreseen),
+                change @ (Change::Create | Change::Update | Change::Replace | Change::Delete) => {
+                    cell.changed.get_or_insert(change);
+                }
+            }
+            cell.applied = Some(applied.clone());
+            begin_wait(state, id, at);
+            open(state, graph, id, Until::Applied, at);
+        }
+        Event::Waiting { cause, .. } => {
+            let cell = state.cell_mut(id);
+            cell.cause = Some(cause.clone());
+            cell.progressed_at = at;
+        }
+        Event::Ready { outputs, .. } => {
+            state.cell_mut(id).outputs = outputs.clone();
+            end(state, graph, id, ComponentStatus::Ready);
+            open(state, graph, id, Until::Applied, at);
+            open(state, graph, id, Until::Ready, at);
+        }
+        Event::AttemptFailed { phase, failure, retry_at, .. } => {
+            let cell = state.cell_mut(id);
+            cell.failure = Some(failure.clone());
+            if let Some(retry_at) = retry_at {
+                cell.retry_at = Some(*retry_at);
+                try_again(state, graph, id, *phase);
+            } else if failure.class == FailureClass::Cancelled && state.stopping.is_some() {
+                end(state, graph, id, ComponentStatus::Cancelled);
+            } else {
+                end(state, graph, id, ComponentStatus::Failed);
+            }
+        }
+        Event::Skipped { .. } => end(state, graph, id, ComponentStatus::Skipped),
+        Event::Interrupted { .. }
+        | Event::RunStarted { .. }
+        | Event::Resumed
+        | Event::Stopping { .. }
+        | Event::Finished { .. } => {}
+    }
+}
+
+fn set_status(state: &mut State, id: ComponentId, status: ComponentStatus) {
+    let before = std::mem::replace(&mut state.cell_mut(id).status, status);
+    *state.counts.of(before) -= 1;
+    *state.counts.of(status) += 1;
+    state.moved.push(id);
+}
+
+fn begin_wait(state: &mut State, id: ComponentId, at: Timestamp) {
+    let cell = state.cell_mut(id);
+    cell.turn_at.get_or_insert(at);
+    cell.progressed_at = at;
+    cell.cause = None;
+    set_status(state, id, ComponentStatus::Waiting);
+}
+
+/// All its dependencies have come far enough. Returns through `moved` what there is to do.
+fn turn_comes(state: &mut State, id: ComponentId, at: Timestamp) {
+    if state.cell(id).prepared.as_ref().is_some_and(|prepared| prepared.change == Change::None) {
+        begin_wait(state, id, at);
+    } else {
+        set_status(state, id, ComponentStatus::Runnable);
+    }
+}
+
+/// Opens the edges of one kind that start here, and of components that thereby count as applied, without recursion.
+fn open(state: &mut State, graph: &Graph, id: ComponentId, until: Until, at: Timestamp) {
+    if until == Until::Applied && std::mem::replace(&mut state.cell_mut(id).opened_applied, true) {
+        return;
+    }
+    let mut left = vec![(id, until)];
+    while let Some((id, until)) = left.pop() {
+        for edge in graph.dependants(id) {
+            if edge.until != until {
+                continue;
+            }
+            let cell = state.cell_mut(edge.component);
+            cell.pending -= 1;
+            if cell.pending > 0 || cell.status != ComponentStatus::Blocked {
+                continue;
+            }
+            turn_comes(state, edge.component, at);
+            let cell = state.cell_mut(edge.component);
+            if cell.status == ComponentStatus::Waiting && !cell.opened_applied {
+                cell.opened_applied = true;
+                left.push((edge.component, Until::Applied));
+            }
+        }
+    }
+}
+
+fn hold_class(state: &mut State, graph: &Graph, id: ComponentId) {
+    let class = graph.node(id).class_index();
+    let slot = class.and_then(|class| state.class_use.get_mut(class));
+    if let Some(slot) = slot {
+        *slot += 1;
+        state.cell_mut(id).holds_class = true;
+    }
+}
+
+fn release_class(state: &mut State, graph: &Graph, id: ComponentId) {
+    if std::mem::take(&mut state.cell_mut(id).holds_class)
+        && let Some(class) = graph.node(id).class_index()
+        && let Some(slot) = state.class_use.get_mut(class)
+    {
+        *slot -= 1;
+    }
+}
+
+fn try_again(state: &mut State, graph: &Graph, id: ComponentId, phase: Phase) {
+    release_class(state, graph, id);
+    let cell = state.cell_mut(id);
+    cell.attempt = cell.attempt.next();
+    cell.prepared = None;
+    cell.applied = None;
+    cell.cause = None;
+    let blocked = phase == Phase::Prepare && cell.pending > 0;
+    set_status(state, id, if blocked { ComponentStatus::Blocked } else { ComponentStatus::Runnable });
+}
+
+fn end(state: &mut State, graph: &Graph, id: ComponentId, status: ComponentStatus) {
+    release_class(state, graph, id);
+    let cell = state.cell_mut(id);
+    cell.prepared = None;
+    cell.applied = None;
+    cell.retry_at = None;
+    set_status(state, id, status);
+}
+
+fn stop(state: &mut State, reason: StopReason) {
+    state.stopping.get_or_insert(reason);
+    match reason {
+        StopReason::Failure { .. } | StopReason::Asked { mode: StopMode::Drain } => {}
+        StopReason::Asked { mode: StopMode::Now } => state.gives_up_waits = true,
+        StopReason::Asked { mode: StopMode::Supersede } => {
+            state.gives_up_waits = true;
+            state.superseded = true;
+        }
+        StopReason::Deadline => state.deadline_reached = true,
+    }
+}

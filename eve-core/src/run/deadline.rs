@@ -1,0 +1,146 @@
+//! Deadlines: of a call, a component, a wait without progress, a pause between attempts, and the run.
+
+use std::time::Duration;
+
+use super::Run;
+use super::protocol::{Event, Phase, StopReason};
+use super::state::ComponentStatus;
+use crate::failure::Failure;
+use crate::ids::ComponentId;
+use crate::time::Timestamp;
+
+/// How long after its deadline the end of a call is still taken, so that an executor that keeps the deadline itself can
+/// say more than "it took too long".
+const CALL_GRACE: Duration = Duration::from_secs(6);
+
+impl Run {
+    pub(super) fn run_deadline(&self) -> Timestamp {
+        self.state.on_the_clock(self.state.started_at).plus(self.options.run_timeout)
+    }
+
+    /// What the run itself waits for next: its deadline, and then the end of the grace of its calls.
+    pub(super) fn run_timer(&self) -> Timestamp {
+        let grace = if self.state.deadline_reached { CALL_GRACE } else { Duration::ZERO };
+        self.run_deadline().plus(grace)
+    }
+
+    fn component_timeout(&self, id: ComponentId) -> Duration {
+        self.graph.node(id).timeout().unwrap_or(self.options.component_timeout)
+    }
+
+    /// When the component must have come to its end; before its turn, what that would be if its turn were now.
+    pub(super) fn component_deadline(&self, id: ComponentId) -> Timestamp {
+        let turn_at = self.state.cell(id).turn_at.map(|at| self.state.on_the_clock(at));
+        let own = turn_at.unwrap_or(self.now).plus(self.component_timeout(id));
+        own.min(self.run_deadline())
+    }
+
+    /// When the wait fails unless it tells something new.
+    fn no_progress_deadline(&self, id: ComponentId) -> Timestamp {
+        let progressed_at = self.state.cell(id).progressed_at;
+        self.state.on_the_clock(progressed_at).plus(self.options.no_progress_timeout)
+    }
+
+    pub(super) fn set_call_timer(&mut self, id: ComponentId, deadline: Timestamp) {
+        self.flight.set_timer(id, deadline.plus(CALL_GRACE));
+    }
+
+    pub(super) fn set_wait_timer(&mut self, id: ComponentId) {
+        let at = self.component_deadline(id).plus(CALL_GRACE).min(self.no_progress_deadline(id));
+        self.flight.set_timer(id, at);
+    }
+
+    /// Whatever was reached by now takes its effect.
+    pub(super) fn deadlines(&mut self) {
+        if !self.state.deadline_reached && self.run_deadline() <= self.now {
+            self.stop_because(StopReason::Deadline);
+        }
+        if self.run_deadline().plus(CALL_GRACE) <= self.now {
+            self.give_up_all();
+            return;
+        }
+        while let Some(id) = self.flight.pop_timer(self.now) {
+            self.timer(id);
+        }
+    }
+
+    /// Looks at one component, and sets its timer anew if nothing was due.
+    fn timer(&mut self, id: ComponentId) {
+        let cell = self.state.cell(id);
+        match cell.status {
+            ComponentStatus::Blocked | ComponentStatus::Runnable => self.unstarted_timer(id),
+            ComponentStatus::Applying => self.call_timer(id, "run.deadline.apply"),
+            ComponentStatus::Waiting => self.wait_timer(id),
+            ComponentStatus::Ready
+            | ComponentStatus::Failed
+            | ComponentStatus::Cancelled
+            | ComponentStatus::Skipped => {}
+        }
+    }
+
+    fn unstarted_timer(&mut self, id: ComponentId) {
+        if self.flight.call(id).is_some() {
+            self.call_timer(id, "run.deadline.prepare");
+        } else if let Some(at) = self.state.cell(id).retry_at.filter(|&at| at > self.now) {
+            self.flight.set_timer(id, at);
+        } else {
+            self.state.moved.push(id);
+        }
+    }
+
+    fn call_timer(&mut self, id: ComponentId, code: &'static str) {
+        let Some(call) = self.flight.call(id) else { return };
+        if call.deadline.plus(CALL_GRACE) > self.now {
+            self.set_call_timer(id, call.deadline);
+            return;
+        }
+        let doing = match call.phase {
+            Phase::Prepare => "preparing it did not end in time",
+            Phase::Apply => "applying it did not end in time; whether it took effect is not known",
+            Phase::Wait => "it is not ready in time",
+        };
+        self.abort_call(id);
+        self.attempt_failed(id, call.phase, Failure::transient(code, doing));
+    }
+
+    fn wait_timer(&mut self, id: ComponentId) {
+        let component_at = self.component_deadline(id).plus(CALL_GRACE);
+        let no_progress_at = self.no_progress_deadline(id);
+        if component_at <= self.now {
+            let timeout = self.component_timeout(id);
+            let text = format!("it is not ready after {timeout:?}");
+            let failure = self.deadline_failure(id, "run.deadline.component", &text);
+            self.abort_call(id);
+            self.attempt_failed(id, Phase::Wait, failure);
+            return;
+        }
+        let interval_at = self.state.on_the_clock(self.state.cell(id).progressed_at);
+        if interval_at.plus(self.options.waiting_interval) <= self.now
+            && let Some(cause) = self.flight.late_causes.remove(&id)
+        {
+            self.emit(Event::Waiting { component: id, cause: Box::new(cause) });
+        } else if no_progress_at <= self.now {
+            let text = format!("nothing has changed for {:?}", self.options.no_progress_timeout);
+            let failure = self.deadline_failure(id, "run.deadline.no-progress", &text);
+            self.abort_call(id);
+            self.attempt_failed(id, Phase::Wait, failure);
+            return;
+        }
+        self.set_wait_timer(id);
+        if self.flight.late_causes.contains_key(&id) {
+            let at = self.state.on_the_clock(self.state.cell(id).progressed_at);
+            self.flight.set_timer(id, at.plus(self.options.waiting_interval));
+        }
+    }
+
+    pub(super) fn deadline_failure(&self, id: ComponentId, code: &'static str, text: &str) -> Failure {
+        Failure::permanent(code, format!("{text}{}", self.last_cause(id)))
+    }
+
+    /// What the component waited for last, as the end of a sentence.
+    pub(super) fn last_cause(&self, id: ComponentId) -> String {
+        let late = self.flight.late_causes.get(&id);
+        let cause = late.or(self.state.cell(id).cause.as_deref());
+        cause.map(|cause| format!(": {cause}")).unwrap_or_default()
+    }
+}

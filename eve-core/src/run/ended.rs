@@ -1,0 +1,119 @@
+//! What the end of a phase, and progress within one, mean for the run.
+
+use super::Run;
+use super::protocol::{Change, Event, OUTPUTS_BYTES_MAX, Phase, PhaseEnd, Prepared, TOKEN_BYTES_MAX};
+use super::retry;
+use super::state::ComponentStatus;
+use crate::failure::{Cause, Failure};
+use crate::ids::{Attempt, ComponentId};
+
+impl Run {
+    /// The end of a call. Only the call that is under way counts; anything else is late or a duplicate.
+    pub(super) fn ended(&mut self, id: ComponentId, attempt: Attempt, end: PhaseEnd) {
+        let phase = end.phase();
+        let expected =
+            self.flight.call(id).is_some_and(|call| call.phase == phase && call.attempt == attempt);
+        if !expected {
+            return;
+        }
+        self.flight.end(id);
+        self.flight.late_causes.remove(&id);
+        match within_bounds(end) {
+            PhaseEnd::Prepare(Ok(mut prepared)) => {
+                if !self.graph.node(id).action().writes() {
+                    // Whatever its executor says would change: nobody is going to change it.
+                    prepared.change = Change::None;
+                }
+                let known = self.state.cell(id).prepared.as_ref() == Some(&prepared);
+                if !known {
+                    self.emit(Event::Prepared { component: id, prepared });
+                }
+                if self.state.cell(id).status == ComponentStatus::Runnable {
+                    self.flight.runnable.push(&self.graph, id);
+                }
+            }
+            PhaseEnd::Apply(Ok(applied)) => self.emit(Event::Applied { component: id, attempt, applied }),
+            PhaseEnd::Wait(Ok(outputs)) => self.emit(Event::Ready { component: id, outputs }),
+            PhaseEnd::Prepare(Err(failure))
+            | PhaseEnd::Apply(Err(failure))
+            | PhaseEnd::Wait(Err(failure)) => {
+                self.attempt_failed(id, phase, failure);
+            }
+        }
+    }
+
+    /// What a wait tells. Stored when it is new, at most once in `waiting_interval`; a cause that comes too soon is kept
+    /// and stored when the interval is over, if it is still the last.
+    pub(super) fn progress(&mut self, id: ComponentId, attempt: Attempt, cause: Cause) {
+        let of_this_wait =
+            self.flight.call(id).is_some_and(|call| call.phase == Phase::Wait && call.attempt == attempt);
+        if !of_this_wait {
+            return;
+        }
+        let cause = Cause::new(cause.code, cause.message);
+        let cell = self.state.cell(id);
+        if cell.cause.as_deref() == Some(&cause) {
+            self.flight.late_causes.remove(&id);
+            return;
+        }
+        let next = self.state.on_the_clock(cell.progressed_at).plus(self.options.waiting_interval);
+        if cell.cause.is_none() || next <= self.now {
+            self.emit(Event::Waiting { component: id, cause: Box::new(cause) });
+            self.set_wait_timer(id);
+        } else {
+            self.flight.late_causes.insert(id, cause);
+            self.flight.set_timer(id, next);
+        }
+    }
+
+    /// Ends the attempt, and with it the component unless another attempt may follow before its deadline.
+    pub(super) fn attempt_failed(&mut self, id: ComponentId, phase: Phase, failure: Failure) {
+        let attempt = self.state.cell(id).attempt;
+        let written = self.graph.node(id).retry();
+        let pause = match self.state.stopping {
+            None => retry::pause(&self.options, written, (id, attempt), failure.class),
+            Some(_) => None,
+        };
+        let retry_at = pause.map(|pause| self.now.plus(pause)).filter(|&at| at < self.component_deadline(id));
+        let failure = Box::new(failure.bounded());
+        self.emit(Event::AttemptFailed { component: id, attempt, phase, failure, retry_at });
+        if retry_at.is_none() {
+            self.component_failed(id);
+        }
+    }
+}
+
+/// Turns what is larger than allowed into a failure.
+fn within_bounds(end: PhaseEnd) -> PhaseEnd {
+    let too_large = |what: &str, most: usize| {
+        Failure::misuse(
+            "run.result-too-large",
+            format!("the executor returned {what} of more than {most} bytes"),
+        )
+    };
+    match end {
+        PhaseEnd::Prepare(Ok(found)) if prepared_bytes(&found) > TOKEN_BYTES_MAX => {
+            PhaseEnd::Prepare(Err(too_large("a token", TOKEN_BYTES_MAX)))
+        }
+        PhaseEnd::Apply(Ok(done)) if token_bytes(done.token.as_deref()) > TOKEN_BYTES_MAX => {
+            PhaseEnd::Apply(Err(too_large("a token", TOKEN_BYTES_MAX)))
+        }
+        PhaseEnd::Wait(Ok(outputs)) => {
+            let bytes: usize = outputs.iter().map(|(name, value)| name.len() + value.to_string().len()).sum();
+            if bytes > OUTPUTS_BYTES_MAX {
+                PhaseEnd::Wait(Err(too_large("outputs", OUTPUTS_BYTES_MAX)))
+            } else {
+                PhaseEnd::Wait(Ok(outputs))
+            }
+        }
+        end @ (PhaseEnd::Prepare(_) | PhaseEnd::Apply(_) | PhaseEnd::Wait(_)) => end,
+    }
+}
+
+fn prepared_bytes(found: &Prepared) -> usize {
+    token_bytes(found.token.as_deref()).max(found.desired.as_deref().map_or(0, str::len))
+}
+
+fn token_bytes(token: Option<&serde_json::Value>) -> usize {
+    token.map_or(0, |token| token.to_string().len())
+}

@@ -1,0 +1,160 @@
+//! What is under way in this process: calls, budgets, queues, timers.
+//!
+//! Not part of the state: nothing of it is stored, and after a restart it is empty. It may be derived from the state at
+//! any time, which is what [`Run::resume`](super::Run::resume) relies on.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+
+use super::protocol::Phase;
+use crate::failure::Cause;
+use crate::ids::{Attempt, ComponentId};
+use crate::plan::graph::Graph;
+use crate::time::Timestamp;
+
+/// A call of this process that has not ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Call {
+    pub(super) phase: Phase,
+    pub(super) attempt: Attempt,
+    pub(super) deadline: Timestamp,
+}
+
+/// What this process does for one component.
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    call: Option<Call>,
+    /// Whether the preparation that is known was made when the component was runnable.
+    prepared_in_turn: bool,
+    /// The earliest timer that is set for the component.
+    timer: Timestamp,
+}
+
+/// Components by priority: the longest remaining path first, then plan order.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Queue(BinaryHeap<u64>);
+
+impl Queue {
+    pub(super) fn push(&mut self, graph: &Graph, id: ComponentId) {
+        let earlier_first = u32::MAX - id.get();
+        self.0.push(u64::from(graph.rank(id)) << 32 | u64::from(earlier_first));
+    }
+
+    pub(super) fn pop(&mut self) -> Option<ComponentId> {
+        let low = self.0.pop()? & u64::from(u32::MAX);
+        u32::try_from(low).ok().map(|low| ComponentId::new(u32::MAX - low))
+    }
+}
+
+/// All that is under way in this process.
+#[derive(Clone, Debug)]
+pub(super) struct Flight {
+    slots: Vec<Slot>,
+    /// `Prepare` and `Apply` calls that have not ended.
+    pub(super) api_calls: u32,
+    /// `Wait` calls that have not ended.
+    pub(super) wait_calls: u32,
+    /// Runnable components that want a call.
+    pub(super) runnable: Queue,
+    /// Waiting components that want a call.
+    pub(super) waits: Queue,
+    /// Runnable components that wait for others of their class, by class.
+    pub(super) class_queues: Vec<Queue>,
+    /// How far along the graph's order components were looked at for early preparation.
+    pub(super) early: usize,
+    /// Blocked components that may be prepared again.
+    pub(super) early_again: Vec<ComponentId>,
+    /// Causes that came too soon after the last one to be stored.
+    pub(super) late_causes: BTreeMap<ComponentId, Cause>,
+    timers: BinaryHeap<Reverse<(Timestamp, ComponentId)>>,
+}
+
+impl Flight {
+    pub(super) fn new(graph: &Graph) -> Self {
+        let idle = Slot { call: None, prepared_in_turn: false, timer: Timestamp::MAX };
+        Self {
+            slots: vec![idle; graph.len()],
+            api_calls: 0,
+            wait_calls: 0,
+            runnable: Queue::default(),
+            waits: Queue::default(),
+            class_queues: vec![Queue::default(); graph.classes().len()],
+            early: 0,
+            early_again: Vec::new(),
+            late_causes: BTreeMap::new(),
+            timers: BinaryHeap::new(),
+        }
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "an index of another graph is a broken invariant")]
+    fn slot(&mut self, id: ComponentId) -> &mut Slot {
+        &mut self.slots[id.index()]
+    }
+
+    /// The call of this component that has not ended.
+    pub(super) fn call(&self, id: ComponentId) -> Option<Call> {
+        self.slots.get(id.index()).and_then(|slot| slot.call)
+    }
+
+    fn budget(&mut self, phase: Phase) -> &mut u32 {
+        match phase {
+            Phase::Prepare | Phase::Apply => &mut self.api_calls,
+            Phase::Wait => &mut self.wait_calls,
+        }
+    }
+
+    /// Takes a slot of the phase's budget.
+    pub(super) fn begin(&mut self, id: ComponentId, call: Call) {
+        *self.budget(call.phase) += 1;
+        let before = self.slot(id).call.replace(call);
+        assert!(before.is_none(), "calls for one component never overlap");
+    }
+
+    /// Gives the slot back.
+    pub(super) fn end(&mut self, id: ComponentId) -> Option<Call> {
+        let call = self.slot(id).call.take()?;
+        *self.budget(call.phase) -= 1;
+        Some(call)
+    }
+
+    pub(super) fn prepared_in_turn(&mut self, id: ComponentId) -> &mut bool {
+        &mut self.slot(id).prepared_in_turn
+    }
+
+    /// Makes sure that the component is looked at when `at` is reached.
+    pub(super) fn set_timer(&mut self, id: ComponentId, at: Timestamp) {
+        if at < self.slot(id).timer {
+            self.slot(id).timer = at;
+            self.timers.push(Reverse((at, id)));
+        }
+    }
+
+    /// A component whose timer was reached. Its timer is then unset.
+    pub(super) fn pop_timer(&mut self, now: Timestamp) -> Option<ComponentId> {
+        while let Some(&Reverse((at, id))) = self.timers.peek() {
+            if at > now {
+                return None;
+            }
+            self.timers.pop();
+            if self.slot(id).timer == at {
+                self.slot(id).timer = Timestamp::MAX;
+                return Some(id);
+            }
+        }
+        None
+    }
+
+    /// The earliest timer of a component for which `counts` holds; others are dropped on the way.
+    pub(super) fn next_timer(&mut self, counts: impl Fn(ComponentId) -> bool) -> Option<Timestamp> {
+        while let Some(&Reverse((at, id))) = self.timers.peek() {
+            if self.slot(id).timer == at && counts(id) {
+                return Some(at);
+            }
+            self.timers.pop();
+            if self.slot(id).timer == at {
+                self.slot(id).timer = Timestamp::MAX;
+            }
+        }
+        None
+    }
+}

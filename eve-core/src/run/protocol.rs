@@ -1,0 +1,389 @@
+//! The words that a [`Run`](super::Run) and its driver speak: facts in, wishes out, history.
+//!
+//! Plain data only. `Input` and `Command` are exhaustive on purpose: a new one is a breaking change for whoever
+//! drives a run. `Event` is what is stored, so it grows but never changes its meaning.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::failure::{Cause, Failure};
+use crate::ids::{Attempt, ComponentId, RunId, Seq};
+use crate::run::options::RunOptions;
+use crate::time::Timestamp;
+
+/// The parts that the work on a component is split into, so that each can be budgeted, journalled and resumed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Phase {
+    /// Reads only: what would change.
+    Prepare,
+    /// The only writer: one idempotent sequence that may be entered again.
+    Apply,
+    /// Reads only, until the component has come as far as it was asked to.
+    Wait,
+}
+
+/// A wish: what the driver is to do next. Derived from the state, never stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Call this phase of the component's executor, and report its end as [`Input::Ended`].
+    Call {
+        /// The component to work on.
+        component: ComponentId,
+        /// The attempt that the call belongs to; to be given back with its end.
+        attempt: Attempt,
+        /// The phase to call.
+        phase: Phase,
+        /// When the engine stops waiting for the end of this call.
+        deadline: Timestamp,
+    },
+    /// The result of this call is no longer wanted. A `Prepare` or `Wait` may be dropped; an `Apply` must be let run.
+    Abort {
+        /// The component whose call is meant.
+        component: ComponentId,
+        /// The attempt that the call belongs to.
+        attempt: Attempt,
+    },
+}
+
+/// A fact: what has happened. Late, duplicate and unknown inputs are harmless.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input {
+    /// A phase that was called has ended.
+    Ended {
+        /// The component of the call.
+        component: ComponentId,
+        /// The attempt of the call.
+        attempt: Attempt,
+        /// What the phase says.
+        end: PhaseEnd,
+    },
+    /// A wait tells what it waits for now.
+    Progress {
+        /// The component of the wait.
+        component: ComponentId,
+        /// The attempt of the wait.
+        attempt: Attempt,
+        /// What it waits for.
+        cause: Cause,
+    },
+    /// Somebody wants the run to end.
+    Stop {
+        /// How fast, and why.
+        mode: StopMode,
+    },
+}
+
+/// How a phase ended, in the phase's own type.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PhaseEnd {
+    /// The end of [`Phase::Prepare`].
+    Prepare(Result<Prepared, Failure>),
+    /// The end of [`Phase::Apply`].
+    Apply(Result<Applied, Failure>),
+    /// The end of [`Phase::Wait`].
+    Wait(Result<Outputs, Failure>),
+}
+
+impl PhaseEnd {
+    /// The phase that ended.
+    pub const fn phase(&self) -> Phase {
+        match self {
+            Self::Prepare(_) => Phase::Prepare,
+            Self::Apply(_) => Phase::Apply,
+            Self::Wait(_) => Phase::Wait,
+        }
+    }
+
+    /// The failed end of a phase.
+    pub const fn failed(phase: Phase, failure: Failure) -> Self {
+        match phase {
+            Phase::Prepare => Self::Prepare(Err(failure)),
+            Phase::Apply => Self::Apply(Err(failure)),
+            Phase::Wait => Self::Wait(Err(failure)),
+        }
+    }
+
+    /// The end of a phase whose executor panicked.
+    pub fn panicked(phase: Phase) -> Self {
+        let failure = Failure::permanent("run.executor-panicked", "the executor panicked")
+            .with_hint("this is a bug of the executor; its message is on the standard error output");
+        Self::failed(phase, failure)
+    }
+}
+
+/// How a run is asked to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum StopMode {
+    /// Start nothing new; what runs comes to its end, waits included.
+    Drain,
+    /// Start nothing new, finish the writes in flight, give up waits.
+    Now,
+    /// As [`StopMode::Now`], because a newer plan takes over.
+    Supersede,
+}
+
+/// What applying a component would change, or did change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Change {
+    /// Nothing.
+    None,
+    /// Something that did not exist.
+    Create,
+    /// Something that exists, in place.
+    Update,
+    /// Something that exists, by removing it first.
+    Replace,
+    /// Something is removed.
+    Delete,
+    /// Cannot be told; it is prepared again when the component is runnable, and then applied in any case.
+    Unknown,
+}
+
+/// What `prepare` found. Plain data without secrets; all of it is stored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Prepared {
+    /// What applying would change. With [`Change::None`], `apply` is not called.
+    pub change: Change,
+    /// The digest of what is wanted, as the executor defines it; at most [`TOKEN_BYTES_MAX`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub desired: Option<Box<str>>,
+    /// The executor's own notes for `apply`; at most [`TOKEN_BYTES_MAX`] as JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<Box<Value>>,
+}
+
+impl Prepared {
+    /// A finding without digest and token.
+    pub const fn new(change: Change) -> Self {
+        Self { change, desired: None, token: None }
+    }
+}
+
+/// What `apply` did. Plain data without secrets; all of it is stored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Applied {
+    /// What was changed in fact; [`Change::Unknown`] when the executor cannot tell.
+    pub change: Change,
+    /// The executor's own notes for `wait`, for example the generation that it wrote; at most [`TOKEN_BYTES_MAX`] as
+    /// JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<Box<Value>>,
+}
+
+impl Applied {
+    /// A result without token.
+    pub const fn new(change: Change) -> Self {
+        Self { change, token: None }
+    }
+}
+
+/// The most bytes of a token of [`Prepared`] or [`Applied`], written as JSON. A call that returns more has failed.
+pub const TOKEN_BYTES_MAX: usize = 1024;
+
+/// The most bytes of the outputs of a component, written as JSON. A call that returns more has failed.
+pub const OUTPUTS_BYTES_MAX: usize = 16 * 1024;
+
+/// What a component publishes once it is ready: name to value, ordered by name. Holds no secret. At most
+/// [`OUTPUTS_BYTES_MAX`].
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+#[expect(clippy::box_collection, reason = "most components publish nothing: 8 bytes for each instead of 24")]
+pub struct Outputs(Option<Box<BTreeMap<String, Value>>>);
+
+impl Outputs {
+    /// Nothing published.
+    pub const NONE: Self = Self(None);
+
+    /// The same with one more value.
+    #[must_use]
+    pub fn with(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.0.get_or_insert_default().insert(name.into(), value.into());
+        self
+    }
+
+    /// The value of this name.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.0.as_ref()?.get(name)
+    }
+
+    /// All values, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.0.iter().flat_map(|map| map.iter().map(|(name, value)| (name.as_str(), value)))
+    }
+
+    /// Whether nothing is published.
+    pub fn is_empty(&self) -> bool {
+        self.0.as_ref().is_none_or(|map| map.is_empty())
+    }
+}
+
+/// History: what has been decided or found. The state of a run is a function of its events.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "type")]
+#[non_exhaustive]
+pub enum Event {
+    /// The run exists. Always the first event, once.
+    RunStarted {
+        /// Which run, of which plan, with which options.
+        run: Box<RunStart>,
+    },
+    /// A process took the run over; the time since the record before counts against no deadline.
+    Resumed,
+    /// It is known what applying the component would change.
+    Prepared {
+        /// The component.
+        component: ComponentId,
+        /// What `prepare` found.
+        prepared: Prepared,
+    },
+    /// An attempt to write begins. Durable before `apply` is called.
+    Started {
+        /// The component.
+        component: ComponentId,
+        /// The attempt.
+        attempt: Attempt,
+    },
+    /// The writes of the component were accepted.
+    Applied {
+        /// The component.
+        component: ComponentId,
+        /// The attempt.
+        attempt: Attempt,
+        /// What `apply` did.
+        applied: Applied,
+    },
+    /// The component waits, for this. Stored when the cause changes.
+    Waiting {
+        /// The component.
+        component: ComponentId,
+        /// What it waits for.
+        cause: Box<Cause>,
+    },
+    /// The component has come as far as it was asked to. Final for the component.
+    Ready {
+        /// The component.
+        component: ComponentId,
+        /// What it publishes.
+        outputs: Outputs,
+    },
+    /// An attempt failed; tried again at `retry_at`, or final for the component when that is `None`.
+    AttemptFailed {
+        /// The component.
+        component: ComponentId,
+        /// The attempt.
+        attempt: Attempt,
+        /// The phase that failed.
+        phase: Phase,
+        /// Why.
+        failure: Box<Failure>,
+        /// When the next attempt may begin.
+        retry_at: Option<Timestamp>,
+    },
+    /// The process died while this attempt ran. It goes on under the same number.
+    Interrupted {
+        /// The component.
+        component: ComponentId,
+        /// The attempt.
+        attempt: Attempt,
+    },
+    /// The component will not be started in this run. Final for the component.
+    Skipped {
+        /// The component.
+        component: ComponentId,
+        /// Why.
+        because: SkipReason,
+    },
+    /// From here on nothing new is started.
+    Stopping {
+        /// Why.
+        reason: StopReason,
+    },
+    /// The run is over. Always the last event, once.
+    Finished {
+        /// How it ended.
+        outcome: Outcome,
+    },
+}
+
+/// What is stored about a run when it begins.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunStart {
+    /// Which run.
+    pub id: RunId,
+    /// The name of the plan.
+    pub plan: String,
+    /// The namespace of the plan.
+    pub namespace: String,
+    /// How many components the graph has, joins included.
+    pub components: u32,
+    /// The options of the run; they hold for every later resume.
+    pub options: RunOptions,
+}
+
+/// Why a component was not started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "type")]
+#[non_exhaustive]
+pub enum SkipReason {
+    /// It depends, directly or over others, on this component, which failed.
+    Dependency {
+        /// The failed component.
+        component: ComponentId,
+    },
+    /// The run was stopping before its turn came.
+    Stopping,
+}
+
+/// Why a run stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "type")]
+#[non_exhaustive]
+pub enum StopReason {
+    /// This component failed under [`FailurePolicy::Drain`](crate::plan::FailurePolicy::Drain).
+    Failure {
+        /// The failed component.
+        component: ComponentId,
+    },
+    /// Somebody asked.
+    Asked {
+        /// How.
+        mode: StopMode,
+    },
+    /// The run reached its deadline; waits are given up.
+    Deadline,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Outcome {
+    /// Every component is ready.
+    Succeeded,
+    /// At least one component failed, or the run reached its deadline.
+    Failed,
+    /// Stopped on request, and nothing failed.
+    Cancelled,
+    /// Stopped in favour of a newer plan, and nothing failed.
+    Superseded,
+}
+
+/// A stored event: its place, its time, what it says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Record {
+    /// Its place in the log of the run, from 1 without gaps.
+    pub seq: Seq,
+    /// When it was decided; never earlier than the record before.
+    pub at: Timestamp,
+    /// What happened.
+    pub event: Event,
+}

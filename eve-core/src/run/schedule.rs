@@ -1,0 +1,160 @@
+//! What is started when: the runnable set, priorities, budgets, classes.
+//!
+//! A component is started when the last of its dependencies has come far enough, not in waves. Whatever an event moved is
+//! put into a queue; queues are served as long as their budget has room. Each completion costs its out-degree.
+
+use super::Run;
+use super::flight::Call;
+use super::protocol::{Change, Command, Event, Outputs, Phase};
+use super::state::ComponentStatus;
+use crate::ids::ComponentId;
+use crate::time::Timestamp;
+
+impl Run {
+    /// Starts whatever may be started now, and ends the run if nothing is left.
+    pub(super) fn schedule(&mut self) {
+        self.settle();
+        self.serve_waits();
+        self.serve_runnable();
+        self.serve_early();
+        self.settle();
+        if self.state.counts.unfinished() == 0 && self.state.outcome.is_none() {
+            let outcome = self.state.verdict();
+            self.emit(Event::Finished { outcome });
+            self.state.moved.clear();
+        }
+    }
+
+    /// Puts what events have moved into its queue; completes joins, gives up what is to be given up.
+    pub(super) fn settle(&mut self) {
+        while let Some(id) = self.state.moved.pop() {
+            let cell = self.state.cell(id);
+            match cell.status {
+                ComponentStatus::Runnable if cell.action.is_join() => {
+                    self.emit(Event::Ready { component: id, outputs: Outputs::NONE });
+                }
+                ComponentStatus::Runnable => match cell.retry_at {
+                    Some(at) if at > self.now => self.flight.set_timer(id, at),
+                    _ => self.flight.runnable.push(&self.graph, id),
+                },
+                ComponentStatus::Blocked => match cell.retry_at {
+                    Some(at) if at > self.now => self.flight.set_timer(id, at),
+                    _ => self.flight.early_again.push(id),
+                },
+                ComponentStatus::Waiting if self.waits_in_vain(id) => self.give_up_wait(id),
+                ComponentStatus::Waiting => {
+                    self.flight.waits.push(&self.graph, id);
+                    self.set_wait_timer(id);
+                }
+                ComponentStatus::Applying
+                | ComponentStatus::Ready
+                | ComponentStatus::Failed
+                | ComponentStatus::Cancelled
+                | ComponentStatus::Skipped => {}
+            }
+            if !self.state.cell(id).holds_class {
+                self.free_class(id);
+            }
+        }
+    }
+
+    /// A component does not hold its class, or no longer: another of it may try, and finds out whether there is room.
+    fn free_class(&mut self, id: ComponentId) {
+        let class = self.graph.node(id).class_index();
+        let Some(queue) = class.and_then(|class| self.flight.class_queues.get_mut(class)) else { return };
+        while let Some(next) = queue.pop() {
+            if self.state.cell(next).status == ComponentStatus::Runnable {
+                self.flight.runnable.push(&self.graph, next);
+                return;
+            }
+        }
+    }
+
+    fn serve_waits(&mut self) {
+        while self.flight.wait_calls < self.options.wait_limit {
+            let Some(id) = self.flight.waits.pop() else { return };
+            let idle = self.flight.call(id).is_none();
+            if idle && self.state.cell(id).status == ComponentStatus::Waiting {
+                let deadline = self.component_deadline(id);
+                self.call(id, Phase::Wait, deadline);
+            }
+        }
+    }
+
+    fn serve_runnable(&mut self) {
+        while self.flight.api_calls < self.options.api_limit {
+            let Some(id) = self.flight.runnable.pop() else { return };
+            let cell = self.state.cell(id);
+            let paused = cell.retry_at.is_some_and(|at| at > self.now);
+            if cell.status != ComponentStatus::Runnable || paused || self.flight.call(id).is_some() {
+                continue;
+            }
+            let known = cell.prepared.as_ref().map(|prepared| prepared.change);
+            let in_turn = *self.flight.prepared_in_turn(id);
+            match known {
+                None | Some(Change::Unknown) if !in_turn => self.prepare(id),
+                None => self.prepare(id),
+                Some(_) => self.start(id),
+            }
+        }
+    }
+
+    /// Prepares what is not runnable yet with the slots that are left, so that its turn costs one write.
+    fn serve_early(&mut self) {
+        if self.state.stopping.is_some() {
+            return;
+        }
+        while self.flight.api_calls < self.options.api_limit {
+            let again = self.flight.early_again.pop();
+            let next = again.or_else(|| {
+                let next = self.graph.order().get(self.flight.early).copied();
+                self.flight.early += usize::from(next.is_some());
+                next
+            });
+            let Some(id) = next else { return };
+            let cell = self.state.cell(id);
+            let wanted =
+                cell.status == ComponentStatus::Blocked && cell.prepared.is_none() && !cell.action.is_join();
+            let paused = cell.retry_at.is_some_and(|at| at > self.now);
+            if wanted && !paused && self.flight.call(id).is_none() {
+                self.prepare(id);
+            }
+        }
+    }
+
+    fn prepare(&mut self, id: ComponentId) {
+        *self.flight.prepared_in_turn(id) = self.state.cell(id).status == ComponentStatus::Runnable;
+        let deadline = self.component_deadline(id);
+        self.call(id, Phase::Prepare, deadline);
+    }
+
+    fn start(&mut self, id: ComponentId) {
+        if let Some(class) = self.graph.node(id).class_index() {
+            let limit = self.graph.classes().get(class).map_or(1, |class| class.limit);
+            if self.state.class_use.get(class).is_some_and(|&used| used >= limit) {
+                if let Some(queue) = self.flight.class_queues.get_mut(class) {
+                    queue.push(&self.graph, id);
+                }
+                return;
+            }
+        }
+        let attempt = self.state.cell(id).attempt;
+        self.emit(Event::Started { component: id, attempt });
+        let deadline = self.component_deadline(id);
+        self.call(id, Phase::Apply, deadline);
+    }
+
+    pub(super) fn call(&mut self, id: ComponentId, phase: Phase, deadline: Timestamp) {
+        let attempt = self.state.cell(id).attempt;
+        self.flight.begin(id, Call { phase, attempt, deadline });
+        self.set_call_timer(id, deadline);
+        self.commands.push_back(Command::Call { component: id, attempt, phase, deadline });
+    }
+
+    /// Gives up the call of this component, if one is under way.
+    pub(super) fn abort_call(&mut self, id: ComponentId) {
+        if let Some(call) = self.flight.end(id) {
+            self.commands.push_back(Command::Abort { component: id, attempt: call.attempt });
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! What must hold for every prefix of every log, checked record by record, without the engine's own state.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::ids::{Attempt, ComponentId, Seq};
+use crate::plan::graph::Graph;
+use crate::plan::{Action, FailurePolicy, Until};
+use crate::run::{Change, Command, Event, Phase, Record, RunOptions};
+use crate::time::Timestamp;
+
+pub(super) struct Invariants {
+    graph: Arc<Graph>,
+    next: Seq,
+    at: Timestamp,
+    unchanged: BTreeSet<ComponentId>,
+    applied: BTreeSet<ComponentId>,
+    ready: BTreeSet<ComponentId>,
+    over: BTreeSet<ComponentId>,
+    started: BTreeMap<ComponentId, Attempt>,
+    failed_attempts: BTreeMap<ComponentId, u32>,
+    calls: BTreeMap<ComponentId, (Attempt, Phase)>,
+    stopping: bool,
+    finished: bool,
+}
+
+impl Invariants {
+    pub(super) fn new(graph: Arc<Graph>) -> Self {
+        Self {
+            graph,
+            next: Seq::FIRST,
+            at: Timestamp::EPOCH,
+            unchanged: BTreeSet::new(),
+            applied: BTreeSet::new(),
+            ready: BTreeSet::new(),
+            over: BTreeSet::new(),
+            started: BTreeMap::new(),
+            failed_attempts: BTreeMap::new(),
+            calls: BTreeMap::new(),
+            stopping: false,
+            finished: false,
+        }
+    }
+
+    fn is_met(&self, component: ComponentId, until: Until) -> bool {
+        match until {
+            Until::Ready => self.ready.contains(&component),
+            Until::Applied => self.applied.contains(&component) || self.ready.contains(&component),
+        }
+    }
+
+    fn turn_has_come(&self, component: ComponentId) -> bool {
+        self.graph.dependencies(component).iter().all(|edge| self.is_met(edge.component, edge.until))
+    }
+
+    pub(super) fn record(&mut self, record: &Record) {
+        assert!(!self.finished, "the end of the run is its last record: {record:?}");
+        assert_eq!(record.seq, self.next, "records are numbered without gaps");
+        assert!(record.at >= self.at, "time does not go back");
+        assert_eq!(record.seq == Seq::FIRST, matches!(record.event, Event::RunStarted { .. }));
+        self.next = self.next.next();
+        self.at = record.at;
+        match &record.event {
+            Event::Prepared { component, prepared } => {
+                self.is_not_over(*component);
+                match prepared.change {
+                    Change::None => self.unchanged.insert(*component),
+                    _ => self.unchanged.remove(component),
+                };
+            }
+            Event::Started { component, attempt } => {
+                self.is_not_over(*component);
+                assert!(!self.stopping, "nothing starts once the run is stopping: {record:?}");
+                assert!(self.turn_has_come(*component), "dependencies come before dependants: {record:?}");
+                assert!(!self.unchanged.contains(component), "what is unchanged is not written: {record:?}");
+                let action = self.graph.node(*component).action();
+                assert!(
+                    matches!(action, Action::Apply | Action::Delete),
+                    "what is only read is never written: {record:?}"
+                );
+                let failed = self.failed_attempts.get(component).copied().unwrap_or(0);
+                assert_eq!(attempt.get(), failed + 1, "attempts count up by one: {record:?}");
+                let before = self.started.insert(*component, *attempt);
+                assert_ne!(before, Some(*attempt), "an attempt starts once: {record:?}");
+                self.class_limit_holds();
+            }
+            Event::Applied { component, attempt, .. } => {
+                self.is_not_over(*component);
+                assert_eq!(self.started.get(component), Some(attempt), "what is applied was started");
+                self.applied.insert(*component);
+            }
+            Event::Waiting { component, .. } | Event::Interrupted { component, .. } => {
+                self.is_not_over(*component);
+            }
+            Event::Ready { component, .. } => {
+                let is_join = self.graph.node(*component).action() == Action::None;
+                let got_there = self.applied.contains(component) || self.unchanged.contains(component);
+                assert!(got_there || is_join, "what is ready was applied or unchanged: {record:?}");
+                assert!(self.turn_has_come(*component), "dependencies come before dependants: {record:?}");
+                self.ready.insert(*component);
+                self.is_over_now(*component);
+            }
+            Event::AttemptFailed { component, attempt, retry_at, .. } => {
+                self.is_not_over(*component);
+                let failed = self.failed_attempts.entry(*component).or_default();
+                *failed += 1;
+                assert_eq!(attempt.get(), *failed, "attempts count up by one: {record:?}");
+                assert!(!self.stopping || retry_at.is_none(), "nothing is tried again while stopping");
+                self.unchanged.remove(component);
+                if retry_at.is_none() {
+                    self.is_over_now(*component);
+                    let policy = self.graph.node(*component).on_failure().unwrap_or(self.graph.on_failure());
+                    self.stopping |= policy == FailurePolicy::Drain;
+                }
+            }
+            Event::Skipped { component, .. } => self.is_over_now(*component),
+            Event::Stopping { .. } => self.stopping = true,
+            Event::Finished { .. } => {
+                assert_eq!(self.over.len(), self.graph.len(), "every component has come to its end");
+                self.finished = true;
+            }
+            Event::RunStarted { .. } | Event::Resumed => {}
+        }
+        self.count_unchanged_as_applied();
+    }
+
+    /// What is unchanged counts as applied from its turn on, and for ever.
+    fn count_unchanged_as_applied(&mut self) {
+        loop {
+            let new = |id: &&ComponentId| !self.applied.contains(*id) && self.turn_has_come(**id);
+            let Some(&found) = self.unchanged.iter().find(new) else { return };
+            self.applied.insert(found);
+        }
+    }
+
+    fn is_not_over(&self, component: ComponentId) {
+        assert!(!self.over.contains(&component), "the end of a component is final");
+    }
+
+    fn is_over_now(&mut self, component: ComponentId) {
+        assert!(self.over.insert(component), "a component comes to its end once");
+    }
+
+    fn class_limit_holds(&self) {
+        for (class, limit) in self.graph.classes().iter().enumerate() {
+            let of_class = |id: &&ComponentId| self.graph.node(**id).class_index() == Some(class);
+            let running = |id: &&ComponentId| {
+                let attempt = self.started.get(*id).map_or(0, |attempt| attempt.get());
+                !self.over.contains(*id) && attempt > self.failed_attempts.get(*id).copied().unwrap_or(0)
+            };
+            let used = self.started.keys().filter(of_class).filter(running).count();
+            assert!(used <= limit.limit as usize, "a class keeps its limit");
+        }
+    }
+
+    pub(super) fn command(&mut self, command: &Command, options: &RunOptions) {
+        match *command {
+            Command::Call { component, attempt, phase, .. } => {
+                let before = self.calls.insert(component, (attempt, phase));
+                assert_eq!(before, None, "calls for one component never overlap");
+                if phase == Phase::Apply {
+                    assert_eq!(
+                        self.started.get(&component),
+                        Some(&attempt),
+                        "a write is recorded before it begins"
+                    );
+                }
+                if phase != Phase::Apply || !self.stopping {
+                    assert!(!self.over.contains(&component), "what is over is not called");
+                }
+                let in_flight = |wanted: fn(Phase) -> bool| {
+                    self.calls.values().filter(|(_, phase)| wanted(*phase)).count()
+                };
+                assert!(
+                    in_flight(|phase| phase != Phase::Wait) <= options.api_limit() as usize,
+                    "API budget"
+                );
+                assert!(
+                    in_flight(|phase| phase == Phase::Wait) <= options.wait_limit() as usize,
+                    "wait budget"
+                );
+            }
+            Command::Abort { component, .. } => {
+                assert!(self.calls.remove(&component).is_some(), "only what was called is aborted");
+            }
+        }
+    }
+
+    pub(super) fn ended(&mut self, component: ComponentId, attempt: Attempt, phase: Phase) {
+        if self.calls.get(&component) == Some(&(attempt, phase)) {
+            self.calls.remove(&component);
+        }
+    }
+
+    pub(super) fn end(&self) {
+        assert!(self.finished, "the log ends with the end of the run");
+        assert!(self.calls.is_empty(), "nothing is in flight at the end: {:?}", self.calls);
+    }
+}

@@ -1,0 +1,8 @@
+//! Tests of the engine: rules as tables here, properties in `props`, with an oracle that shares no code with it.
+#![expect(clippy::wildcard_enum_match_arm, reason = "a test names the one event it looks for")]
+
+mod invariants;
+mod oracle;
+mod props;
+mod rules;
+mod world;

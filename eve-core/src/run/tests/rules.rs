@@ -1,0 +1,440 @@
+//! One test for each rule of a run that a property does not say as plainly.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::world::{BEGINNING, Behaviour, World};
+use crate::failure::{Cause, Failure, FailureClass};
+use crate::ids::{Attempt, ComponentId};
+use crate::plan::FailurePolicy;
+use crate::plan::builder::{ComponentBuilder, PlanBuilder};
+use crate::plan::graph::Graph;
+use crate::run::{
+    Applied, Change, Command, Event, Input, Outcome, Outputs, Phase, PhaseEnd, Prepared, Record, ResumeError,
+    Run, RunOptions, SkipReason, StopMode,
+};
+use crate::testing::{sample_events, sample_graph};
+use crate::time::Timestamp;
+
+/// A run whose records and commands are taken as they come.
+struct Bench {
+    run: Run,
+    now: Timestamp,
+    log: Vec<Record>,
+}
+
+impl Bench {
+    fn new(components: Vec<ComponentBuilder>, options: RunOptions) -> Self {
+        let plan = PlanBuilder::new("p", "p").components(components);
+        let graph = Arc::new(Graph::from_plan(&plan).unwrap());
+        Self { run: Run::new(graph, options, World::id(), BEGINNING), now: BEGINNING, log: Vec::new() }
+    }
+
+    fn commands(&mut self) -> Vec<Command> {
+        self.log.extend(std::iter::from_fn(|| self.run.poll_event()));
+        std::iter::from_fn(|| self.run.poll_command()).collect()
+    }
+
+    fn called(&mut self, phase: Phase) -> Vec<u32> {
+        let called = |command: Command| match command {
+            Command::Call { component, phase: called, .. } if called == phase => Some(component.get()),
+            _ => None,
+        };
+        self.commands().into_iter().filter_map(called).collect()
+    }
+
+    fn end(&mut self, component: u32, attempt: u32, end: PhaseEnd) {
+        let (component, attempt) = (ComponentId::new(component), Attempt::new(attempt));
+        self.run.handle(Input::Ended { component, attempt, end }, self.now);
+    }
+
+    fn prepared(&mut self, component: u32, change: Change) {
+        self.end(component, 1, PhaseEnd::Prepare(Ok(Prepared::new(change))));
+    }
+
+    fn applied(&mut self, component: u32) {
+        self.end(component, 1, PhaseEnd::Apply(Ok(Applied::new(Change::Create))));
+    }
+
+    fn ready(&mut self, component: u32) {
+        self.end(component, 1, PhaseEnd::Wait(Ok(Outputs::NONE)));
+    }
+
+    fn progress(&mut self, component: u32, text: &str) {
+        let (component, cause) = (ComponentId::new(component), Cause::new("t", text));
+        self.run.handle(Input::Progress { component, attempt: Attempt::FIRST, cause }, self.now);
+    }
+
+    fn pass(&mut self, duration: Duration) {
+        self.now = self.now.plus(duration);
+        self.run.handle_timeout(self.now);
+    }
+
+    fn failure(&mut self) -> Failure {
+        let _ = self.commands();
+        let last = self.log.iter().rev().find_map(|record| match &record.event {
+            Event::AttemptFailed { failure, .. } => Some((**failure).clone()),
+            _ => None,
+        });
+        last.expect("an attempt failed")
+    }
+
+    fn count(&self, wanted: impl Fn(&Event) -> bool) -> usize {
+        self.log.iter().filter(|record| wanted(&record.event)).count()
+    }
+}
+
+fn one() -> Vec<ComponentBuilder> {
+    vec![ComponentBuilder::new("a", "test")]
+}
+
+fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+#[test]
+fn a_plan_without_components_succeeds_at_once() {
+    let mut bench = Bench::new(Vec::new(), RunOptions::default());
+    assert!(bench.commands().is_empty());
+    assert_eq!(bench.run.outcome(), Some(Outcome::Succeeded));
+    assert_eq!(bench.log.len(), 2);
+}
+
+#[test]
+#[should_panic(expected = "records must be polled and stored before commands")]
+fn a_command_is_not_given_out_before_its_record() {
+    let mut run = Bench::new(one(), RunOptions::default()).run;
+    let _ = run.poll_command();
+}
+
+#[test]
+fn everything_is_prepared_before_its_turn() {
+    let chain = vec![ComponentBuilder::new("a", "test"), ComponentBuilder::new("b", "test").after("a")];
+    let mut bench = Bench::new(chain, RunOptions::default());
+    assert_eq!(bench.called(Phase::Prepare), [0, 1]);
+    bench.prepared(1, Change::Create);
+    bench.prepared(0, Change::Create);
+    assert_eq!(bench.called(Phase::Apply), [0]);
+    bench.applied(0);
+    assert_eq!(bench.called(Phase::Wait), [0]);
+    bench.ready(0);
+    assert_eq!(bench.called(Phase::Apply), [1], "a hop costs one call");
+}
+
+#[test]
+fn unknown_is_prepared_again_in_its_turn_and_then_applied() {
+    let chain = vec![ComponentBuilder::new("a", "test"), ComponentBuilder::new("b", "test").after("a")];
+    let mut bench = Bench::new(chain, RunOptions::default());
+    let _ = bench.commands();
+    bench.prepared(1, Change::Unknown);
+    bench.prepared(0, Change::Unknown);
+    assert_eq!(bench.called(Phase::Apply), [0], "what was prepared in its turn is not prepared again");
+    bench.applied(0);
+    bench.ready(0);
+    assert_eq!(bench.called(Phase::Prepare), [1]);
+    bench.prepared(1, Change::Unknown);
+    assert_eq!(bench.called(Phase::Apply), [1]);
+}
+
+#[test]
+fn unchanged_is_not_written_but_is_waited_for() {
+    let chain = vec![ComponentBuilder::new("a", "test"), ComponentBuilder::new("b", "test").after("a")];
+    let mut bench = Bench::new(chain, RunOptions::default());
+    let _ = bench.commands();
+    bench.prepared(1, Change::Create);
+    bench.prepared(0, Change::None);
+    assert_eq!(bench.called(Phase::Wait), [0]);
+    assert_eq!(bench.count(|event| matches!(event, Event::Started { .. } | Event::Applied { .. })), 0);
+    bench.ready(0);
+    assert_eq!(bench.called(Phase::Apply), [1], "its dependants start only once it is ready");
+}
+
+#[test]
+fn a_wait_never_holds_a_slot_that_a_write_needs() {
+    let pair = vec![ComponentBuilder::new("a", "test"), ComponentBuilder::new("b", "test")];
+    let mut bench = Bench::new(pair, RunOptions::default().with_api_limit(1));
+    assert_eq!(bench.called(Phase::Prepare), [0]);
+    bench.prepared(0, Change::Create);
+    assert_eq!(bench.called(Phase::Apply), [0]);
+    bench.applied(0);
+    let commands = bench.commands();
+    let phases: Vec<Phase> = commands
+        .iter()
+        .filter_map(|command| match command {
+            Command::Call { phase, .. } => Some(*phase),
+            Command::Abort { .. } => None,
+        })
+        .collect();
+    assert_eq!(phases, [Phase::Wait, Phase::Prepare]);
+}
+
+#[test]
+fn the_longest_remaining_path_goes_first() {
+    let parts = vec![
+        ComponentBuilder::new("short", "test"),
+        ComponentBuilder::new("long", "test"),
+        ComponentBuilder::new("end", "test").after("long"),
+    ];
+    let mut bench = Bench::new(parts, RunOptions::default().with_api_limit(1));
+    assert_eq!(bench.called(Phase::Prepare), [1]);
+}
+
+#[test]
+fn the_component_deadline_ends_a_wait_with_its_last_cause() {
+    let mut bench = Bench::new(one(), RunOptions::default().with_no_progress_timeout(secs(3600)));
+    let _ = bench.commands();
+    bench.prepared(0, Change::Create);
+    bench.applied(0);
+    bench.progress(0, "0 of 1 replicas are available");
+    bench.pass(secs(599));
+    assert!(bench.run.outcome().is_none());
+    bench.pass(secs(7));
+    let failure = bench.failure();
+    assert_eq!(failure.code, "run.deadline.component");
+    assert!(failure.message.ends_with(": 0 of 1 replicas are available"), "{failure}");
+    assert_eq!(bench.run.outcome(), Some(Outcome::Failed));
+}
+
+#[test]
+fn a_wait_that_tells_nothing_new_fails_and_one_that_does_goes_on() {
+    let mut bench = Bench::new(one(), RunOptions::default());
+    let _ = bench.commands();
+    bench.prepared(0, Change::Create);
+    bench.applied(0);
+    bench.pass(secs(200));
+    bench.progress(0, "one");
+    bench.pass(secs(200));
+    bench.progress(0, "one");
+    assert!(bench.run.outcome().is_none());
+    bench.pass(secs(100));
+    assert_eq!(bench.failure().code, "run.deadline.no-progress");
+}
+
+#[test]
+fn a_cause_is_stored_at_most_once_in_five_seconds_and_the_last_one_is_not_lost() {
+    let mut bench = Bench::new(one(), RunOptions::default());
+    let _ = bench.commands();
+    bench.prepared(0, Change::Create);
+    bench.applied(0);
+    for text in ["one", "two", "three"] {
+        bench.progress(0, text);
+    }
+    let _ = bench.commands();
+    assert_eq!(bench.count(|event| matches!(event, Event::Waiting { .. })), 1);
+    bench.pass(secs(5));
+    let _ = bench.commands();
+    let causes: Vec<&str> = bench
+        .log
+        .iter()
+        .filter_map(|record| match &record.event {
+            Event::Waiting { cause, .. } => Some(cause.message.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(causes, ["one", "three"]);
+}
+
+#[test]
+fn the_run_deadline_gives_calls_a_grace_to_say_why_and_then_gives_them_up() {
+    let parts = ["a", "b", "c"].map(|name| ComponentBuilder::new(name, "test"));
+    let parts = parts.into_iter().chain([ComponentBuilder::new("d", "test").after("a")]).collect();
+    let mut bench = Bench::new(parts, RunOptions::default().with_run_timeout(secs(30)));
+    let _ = bench.commands();
+    for component in 0..3 {
+        bench.prepared(component, Change::Create);
+    }
+    bench.applied(0);
+    bench.applied(2);
+    let _ = bench.commands();
+    bench.pass(secs(30));
+    let _ = bench.commands();
+    assert_eq!(bench.count(|event| matches!(event, Event::Skipped { .. })), 1, "nothing new is started");
+    assert!(bench.run.outcome().is_none());
+    bench.end(2, 1, PhaseEnd::failed(Phase::Wait, Failure::permanent("t", "pod c-1 is not ready")));
+    assert_eq!(bench.failure().message, "pod c-1 is not ready");
+    bench.pass(secs(6));
+    assert_eq!(bench.failure().code, "run.deadline");
+    assert_eq!(bench.run.outcome(), Some(Outcome::Failed));
+    assert_eq!(bench.count(|event| matches!(event, Event::AttemptFailed { .. })), 3);
+}
+
+#[test]
+fn stop_now_gives_up_waits_and_lets_writes_end() {
+    let pair = vec![
+        ComponentBuilder::new("a", "test"),
+        ComponentBuilder::new("b", "test"),
+        ComponentBuilder::new("c", "test").after("b"),
+    ];
+    let mut bench = Bench::new(pair, RunOptions::default());
+    let _ = bench.commands();
+    bench.prepared(0, Change::Create);
+    bench.prepared(1, Change::Create);
+    bench.applied(0);
+    let _ = bench.commands();
+    bench.run.handle(Input::Stop { mode: StopMode::Now }, bench.now);
+    let aborted: Vec<Command> = bench.commands();
+    let of_wait = |c: &Command| matches!(c, Command::Abort { component, .. } if component.get() == 0);
+    assert!(aborted.iter().any(of_wait));
+    assert!(!aborted.iter().any(|c| matches!(c, Command::Abort { component, .. } if component.get() == 1)));
+    assert!(bench.run.outcome().is_none(), "the write is still in flight");
+    bench.applied(1);
+    let _ = bench.commands();
+    assert_eq!(bench.run.outcome(), Some(Outcome::Cancelled));
+    assert_eq!(bench.count(|event| matches!(event, Event::Applied { .. })), 2);
+}
+
+#[test]
+fn drain_lets_what_runs_come_to_its_end_and_starts_nothing() {
+    let parts = vec![
+        ComponentBuilder::new("bad", "test"),
+        ComponentBuilder::new("slow", "test"),
+        ComponentBuilder::new("next", "test").after("slow"),
+        ComponentBuilder::new("behind", "test").after("bad"),
+    ];
+    let mut bench = Bench::new(parts, RunOptions::default());
+    let _ = bench.commands();
+    for component in 0..4 {
+        bench.prepared(component, Change::Create);
+    }
+    bench.applied(1);
+    bench.end(0, 1, PhaseEnd::failed(Phase::Apply, Failure::permanent("t", "no")));
+    bench.ready(1);
+    assert!(bench.called(Phase::Apply).iter().all(|&component| component < 2));
+    assert_eq!(bench.run.outcome(), Some(Outcome::Failed));
+    let skipped: Vec<(u32, SkipReason)> = bench
+        .log
+        .iter()
+        .filter_map(|record| match record.event {
+            Event::Skipped { component, because } => Some((component.get(), because)),
+            _ => None,
+        })
+        .collect();
+    let bad = SkipReason::Dependency { component: ComponentId::new(0) };
+    assert_eq!(skipped, [(3, bad), (2, SkipReason::Stopping)]);
+}
+
+#[test]
+fn time_without_a_process_counts_against_no_deadline() {
+    let plan = PlanBuilder::new("p", "p").on_failure(FailurePolicy::Drain).components(one());
+    let world = World {
+        graph: Arc::new(Graph::from_plan(&plan).unwrap()),
+        options: RunOptions::default(),
+        behaviours: vec![Behaviour {
+            change: Change::Create,
+            takes_ms: [0, 1000, 100_000],
+            fails: None,
+            causes: 0,
+            hangs: false,
+        }],
+        stops: Vec::new(),
+        stutters: false,
+    };
+    let log = world.run();
+    for cut in 1..log.len() {
+        let resumed = world.resume(&log[..cut], Duration::from_hours(24));
+        let outcome = matches!(
+            resumed.last().map(|record| &record.event),
+            Some(Event::Finished { outcome: Outcome::Succeeded })
+        );
+        assert!(outcome, "{resumed:#?}");
+    }
+}
+
+#[test]
+fn a_result_that_is_too_large_fails_the_attempt() {
+    let mut bench = Bench::new(one(), RunOptions::default());
+    let _ = bench.commands();
+    let token = Some(Box::new(serde_json::Value::from("x".repeat(2000))));
+    bench.end(0, 1, PhaseEnd::Prepare(Ok(Prepared { change: Change::Create, desired: None, token })));
+    assert_eq!(bench.failure().code, "run.result-too-large");
+}
+
+#[test]
+fn a_log_of_another_run_or_with_a_gap_is_refused() {
+    let log = sample_events();
+    let resume = |id: &str, records: &[Record]| {
+        let id = crate::ids::RunId::new(id);
+        Run::resume(sample_graph(), RunOptions::default(), id, records, BEGINNING).map(|run| run.outcome())
+    };
+    assert_eq!(resume("run-1", &log), Ok(Some(Outcome::Failed)));
+    assert!(matches!(resume("run-2", &log), Err(ResumeError::OtherRun { .. })));
+    let gap: Vec<Record> = log.iter().enumerate().filter(|(i, _)| *i != 3).map(|(_, r)| r.clone()).collect();
+    assert_eq!(resume("run-1", &gap), Err(ResumeError::OutOfOrder { expected: 4, found: 5 }));
+    let mut twice = log.clone();
+    twice[5].event = twice[3].event.clone();
+    assert!(matches!(resume("run-1", &twice), Err(ResumeError::Illegal { seq: 6, .. })));
+}
+
+#[test]
+fn a_call_that_says_cancelled_while_nobody_stops_the_run_has_failed() {
+    for policy in [FailurePolicy::Drain, FailurePolicy::Continue] {
+        let chain = vec![
+            ComponentBuilder::new("a", "test").on_failure(policy),
+            ComponentBuilder::new("b", "test").after("a"),
+        ];
+        let mut bench = Bench::new(chain, RunOptions::default());
+        let _ = bench.commands();
+        bench.prepared(0, Change::Create);
+        let _ = bench.commands();
+        let failure = Failure::new(FailureClass::Cancelled, "t", "given up");
+        bench.end(0, 1, PhaseEnd::Apply(Err(failure)));
+        let _ = bench.commands();
+        assert_eq!(bench.run.outcome(), Some(Outcome::Failed), "{policy:?}: {:#?}", bench.log);
+    }
+}
+
+#[test]
+fn a_retry_that_finds_nothing_to_do_does_not_hide_what_was_created() {
+    let mut bench = Bench::new(one(), RunOptions::default());
+    let _ = bench.commands();
+    bench.prepared(0, Change::Create);
+    bench.applied(0);
+    bench.end(0, 1, PhaseEnd::failed(Phase::Wait, Failure::transient("t", "lost")));
+    bench.pass(secs(2));
+    assert_eq!(bench.called(Phase::Prepare), [0]);
+    bench.end(0, 2, PhaseEnd::Prepare(Ok(Prepared::new(Change::None))));
+    bench.end(0, 2, PhaseEnd::Wait(Ok(Outputs::NONE)));
+    let _ = bench.commands();
+    assert_eq!(bench.run.view().change(ComponentId::new(0)), Some(Change::Create));
+}
+
+#[test]
+fn what_is_stored_of_a_failure_is_bounded_whoever_made_it() {
+    let mut bench = Bench::new(one(), RunOptions::default());
+    let _ = bench.commands();
+    let mut failure = Failure::permanent("t", "no");
+    failure.message = "x".repeat(10_000);
+    failure.notes = vec!["y".repeat(10_000); 100];
+    bench.end(0, 1, PhaseEnd::failed(Phase::Prepare, failure));
+    let stored = bench.failure();
+    assert_eq!(stored.message.len(), Failure::TEXT_BYTES_MAX);
+    assert_eq!(stored.notes.len(), Failure::NOTES_MAX);
+    assert!(stored.notes.iter().all(|note| note.len() == Failure::TEXT_BYTES_MAX));
+}
+
+#[test]
+fn what_is_only_read_is_waited_for_and_never_applied() {
+    for change in [Change::Create, Change::Update, Change::Unknown, Change::None] {
+        let read = ComponentBuilder::new("a", "test").action(crate::plan::Action::Read);
+        let mut bench = Bench::new(vec![read], RunOptions::default());
+        assert_eq!(bench.called(Phase::Prepare), [0]);
+        bench.prepared(0, change);
+        assert_eq!(bench.called(Phase::Wait), [0], "{change:?}");
+        bench.ready(0);
+        let _ = bench.commands();
+        assert_eq!(bench.run.outcome(), Some(Outcome::Succeeded));
+        assert_eq!(bench.count(|event| matches!(event, Event::Started { .. })), 0);
+    }
+}
+
+#[test]
+fn what_is_gone_already_is_not_deleted_and_still_judged() {
+    let gone = ComponentBuilder::new("a", "test").action(crate::plan::Action::Delete);
+    let mut bench = Bench::new(vec![gone], RunOptions::default());
+    assert_eq!(bench.called(Phase::Prepare), [0]);
+    bench.prepared(0, Change::None);
+    assert_eq!(bench.called(Phase::Wait), [0]);
+    bench.ready(0);
+    let _ = bench.commands();
+    assert_eq!(bench.run.outcome(), Some(Outcome::Succeeded));
+}

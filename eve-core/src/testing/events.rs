@@ -1,0 +1,124 @@
+//! One event of each kind, in an order that a run could have decided, for the tests of reporters and stores.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::failure::{Cause, Failure};
+use crate::ids::{Attempt, ComponentId, RunId, Seq};
+use crate::plan::FailurePolicy;
+use crate::plan::builder::{ComponentBuilder, PlanBuilder};
+use crate::plan::graph::Graph;
+use crate::run::{
+    Applied, Change, Event, Outcome, Outputs, Phase, Prepared, Record, RunOptions, RunStart, SkipReason,
+    StopReason,
+};
+use crate::time::Timestamp;
+
+/// The graph that [`sample_events`] are about: `db`, `web` after it, `announce` after that, and `cache` by itself.
+///
+/// # Panics
+/// Never: the plan is a good one.
+pub fn sample_graph() -> Arc<Graph> {
+    let plan = PlanBuilder::new("shop", "shop").on_failure(FailurePolicy::Drain).components([
+        ComponentBuilder::new("db", "object"),
+        ComponentBuilder::new("web", "object").after("db"),
+        ComponentBuilder::new("announce", "object").after("web"),
+        ComponentBuilder::new("cache", "object"),
+    ]);
+    #[expect(clippy::expect_used, reason = "the plan is written here and is a good one")]
+    Arc::new(Graph::from_plan(&plan).expect("a good plan"))
+}
+
+/// At least one event of every kind, as the whole log of a run of [`sample_graph`] that was resumed once and failed.
+pub fn sample_events() -> Vec<Record> {
+    let [db, web, announce, cache] = [0, 1, 2, 3].map(ComponentId::new);
+    let first = Attempt::FIRST;
+    let start = RunStart {
+        id: RunId::new("run-1"),
+        plan: "shop".into(),
+        namespace: "shop".into(),
+        components: 4,
+        options: RunOptions::default(),
+    };
+    let waiting = || Box::new(Cause::new("k8s.deployment.unavailable", "0 of 1 replicas are available"));
+    let lost = || Box::new(Failure::transient("k8s.connection", "the connection to the API server was lost"));
+    let doomed = || {
+        let failure = Failure::permanent("k8s.pod.crash-loop", "pod web-1: container web: CrashLoopBackOff");
+        Box::new(failure.with_note("log: no such table: orders").with_hint("look at the container's log"))
+    };
+    let failed = |component, attempt, phase, failure, retry_at| Event::AttemptFailed {
+        component,
+        attempt,
+        phase,
+        failure,
+        retry_at,
+    };
+    let begun = Timestamp::from_micros(1_763_596_800_000_000);
+    let retry_at = begun.plus(Duration::from_secs(6));
+    let applied =
+        |component, attempt| Event::Applied { component, attempt, applied: Applied::new(Change::Create) };
+    let prepared = |component, change| Event::Prepared { component, prepared: Prepared::new(change) };
+    let events = vec![
+        Event::RunStarted { run: Box::new(start) },
+        prepared(db, Change::Create),
+        prepared(cache, Change::None),
+        Event::Started { component: db, attempt: first },
+        failed(db, first, Phase::Apply, lost(), Some(retry_at)),
+        Event::Ready { component: cache, outputs: Outputs::NONE },
+        prepared(db, Change::Create),
+        Event::Started { component: db, attempt: first.next() },
+        Event::Resumed,
+        Event::Interrupted { component: db, attempt: first.next() },
+        applied(db, first.next()),
+        Event::Waiting { component: db, cause: waiting() },
+        Event::Ready { component: db, outputs: Outputs::NONE.with("host", "db.shop.svc") },
+        prepared(web, Change::Update),
+        Event::Started { component: web, attempt: first },
+        applied(web, first),
+        failed(web, first, Phase::Wait, doomed(), None),
+        Event::Skipped { component: announce, because: SkipReason::Dependency { component: web } },
+        Event::Stopping { reason: StopReason::Failure { component: web } },
+        Event::Finished { outcome: Outcome::Failed },
+    ];
+    let stamped = events.into_iter().zip(1_u64..);
+    stamped
+        .map(|(event, seq)| Record { seq: Seq::new(seq), at: begun.plus(Duration::from_secs(seq)), event })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// A new event does not compile here until it has a number, and the test fails until it is among the samples.
+    fn number(event: &Event) -> usize {
+        match event {
+            Event::RunStarted { .. } => 0,
+            Event::Resumed => 1,
+            Event::Prepared { .. } => 2,
+            Event::Started { .. } => 3,
+            Event::Applied { .. } => 4,
+            Event::Waiting { .. } => 5,
+            Event::Ready { .. } => 6,
+            Event::AttemptFailed { .. } => 7,
+            Event::Interrupted { .. } => 8,
+            Event::Skipped { .. } => 9,
+            Event::Stopping { .. } => 10,
+            Event::Finished { .. } => 11,
+        }
+    }
+
+    #[test]
+    fn every_event_is_among_the_samples() {
+        let found: BTreeSet<usize> = sample_events().iter().map(|record| number(&record.event)).collect();
+        assert_eq!(found, (0..12).collect());
+    }
+
+    #[test]
+    fn samples_survive_being_written_and_read() {
+        let written = serde_json::to_string(&sample_events()).unwrap();
+        assert_eq!(serde_json::from_str::<Vec<Record>>(&written).unwrap(), sample_events());
+    }
+}

@@ -1,0 +1,18 @@
+//! Fakes for the tests of embedders and backends: a clock that stands still, executors that follow a script, plans of a
+//! shape, one event of each kind. Feature `test-util`.
+//!
+//! Mocks of the ports (`MockExecutor`, …) are in [`ports`](crate::ports); use them only to assert an interaction.
+
+mod clock;
+mod events;
+mod executor;
+mod outside;
+mod shapes;
+
+pub use clock::ManualClock;
+#[cfg(feature = "driver")]
+pub use clock::TokioClock;
+pub use events::{sample_events, sample_graph};
+pub use executor::{NoopExecutor, ScriptedExecutor, Step as ScriptStep};
+pub use outside::{MapResolver, QueueSource, RecordingNotifier};
+pub use shapes::{Shape, ShapedPlan};

@@ -1,0 +1,194 @@
+//! Fakes of the world outside a cluster: secrets, receivers of notices, senders of plans. They behave; they do not script.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::failure::Failure;
+use crate::ports::{BadReference, Delivery, Notice, Notifier, PlanSource, SecretResolver};
+use crate::secret::{SecretRef, SecretValue};
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Secrets in a map.
+#[derive(Clone, Debug, Default)]
+pub struct MapResolver(BTreeMap<SecretRef, SecretValue>);
+
+impl MapResolver {
+    /// The same with one more secret.
+    #[must_use]
+    pub fn with(mut self, reference: SecretRef, value: SecretValue) -> Self {
+        self.0.insert(reference, value);
+        self
+    }
+}
+
+#[async_trait]
+impl SecretResolver for MapResolver {
+    async fn resolve(&self, references: &[SecretRef]) -> Result<Vec<SecretValue>, Vec<BadReference>> {
+        let bad = |reference: &SecretRef| BadReference {
+            reference: reference.clone(),
+            failure: Failure::permanent("secret.absent", "there is no such secret"),
+        };
+        let missing: Vec<_> = references.iter().filter(|r| !self.0.contains_key(r)).map(bad).collect();
+        if missing.is_empty() {
+            Ok(references.iter().filter_map(|reference| self.0.get(reference).cloned()).collect())
+        } else {
+            Err(missing)
+        }
+    }
+}
+
+/// Keeps each notice once, whatever the number of its deliveries.
+#[derive(Debug, Default)]
+pub struct RecordingNotifier(Mutex<BTreeMap<String, Notice>>);
+
+impl RecordingNotifier {
+    /// What was delivered so far, by key.
+    pub fn notices(&self) -> Vec<Notice> {
+        lock(&self.0).values().cloned().collect()
+    }
+}
+
+#[async_trait]
+impl Notifier for RecordingNotifier {
+    async fn notify(&self, notice: &Notice) -> Result<(), Failure> {
+        let known = lock(&self.0).entry(notice.key.clone()).or_insert_with(|| notice.clone()).clone();
+        if known == *notice {
+            Ok(())
+        } else {
+            Err(Failure::misuse("notice.key-reused", "the key stands for another notice"))
+        }
+    }
+}
+
+/// A queue in memory. What is taken and not acknowledged comes back when the test says that its time is over.
+#[derive(Debug, Default)]
+pub struct QueueSource {
+    state: Mutex<Queue>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: VecDeque<(String, Vec<u8>)>,
+    taken: BTreeMap<String, (String, Vec<u8>)>,
+    rejected: Vec<(String, String)>,
+    next: u64,
+}
+
+impl QueueSource {
+    /// Puts a plan at the end of the queue.
+    pub fn send(&self, request_id: impl Into<String>, body: impl Into<Vec<u8>>) {
+        lock(&self.state).waiting.push_back((request_id.into(), body.into()));
+    }
+
+    /// Lets the visibility timeout of everything that is taken run out.
+    pub fn expire(&self) {
+        let mut queue = lock(&self.state);
+        let taken = std::mem::take(&mut queue.taken);
+        queue.waiting.extend(taken.into_values());
+    }
+
+    /// The requests that were rejected, with the reason.
+    pub fn rejected(&self) -> Vec<(String, String)> {
+        lock(&self.state).rejected.clone()
+    }
+
+    /// Whether nothing waits and nothing is taken.
+    pub fn is_empty(&self) -> bool {
+        let queue = lock(&self.state);
+        queue.waiting.is_empty() && queue.taken.is_empty()
+    }
+}
+
+#[async_trait]
+impl PlanSource for QueueSource {
+    async fn receive(&self) -> Result<Option<Delivery>, Failure> {
+        let mut queue = lock(&self.state);
+        let Some((request_id, body)) = queue.waiting.pop_front() else { return Ok(None) };
+        queue.next += 1;
+        let handle = format!("handle-{}", queue.next);
+        queue.taken.insert(handle.clone(), (request_id.clone(), body.clone()));
+        Ok(Some(Delivery { handle, request_id, body }))
+    }
+
+    async fn extend(&self, delivery: &Delivery, _: Duration) -> Result<(), Failure> {
+        let held = lock(&self.state).taken.contains_key(&delivery.handle);
+        held.then_some(())
+            .ok_or_else(|| Failure::permanent("source.stale-handle", "the delivery is no longer held"))
+    }
+
+    async fn acknowledge(&self, delivery: &Delivery) -> Result<(), Failure> {
+        // As with real queues, a stale handle is accepted and changes nothing.
+        lock(&self.state).taken.remove(&delivery.handle);
+        Ok(())
+    }
+
+    async fn reject(&self, delivery: &Delivery, reason: &str) -> Result<(), Failure> {
+        let mut queue = lock(&self.state);
+        if queue.taken.remove(&delivery.handle).is_some() {
+            queue.rejected.push((delivery.request_id.clone(), reason.to_owned()));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::RunId;
+    use crate::run::Outcome;
+
+    fn reference(place: &str) -> SecretRef {
+        SecretRef { backend: "map".into(), place: place.into() }
+    }
+
+    #[tokio::test]
+    async fn every_bad_reference_is_reported() {
+        let resolver = MapResolver::default().with(reference("a"), SecretValue::new("1"));
+        let known = resolver.resolve(&[reference("a")]).await.unwrap();
+        assert_eq!(known[0].expose(), "1");
+        let bad = resolver.resolve(&[reference("x"), reference("a"), reference("y")]).await.unwrap_err();
+        let places: Vec<&str> = bad.iter().map(|bad| bad.reference.place.as_str()).collect();
+        assert_eq!(places, ["x", "y"]);
+    }
+
+    #[tokio::test]
+    async fn a_notice_delivered_twice_is_kept_once_and_a_reused_key_is_refused() {
+        let notifier = RecordingNotifier::default();
+        let mut notice = Notice {
+            key: "k".into(),
+            run: RunId::new("r"),
+            plan: "p".into(),
+            namespace: "n".into(),
+            outcome: Outcome::Succeeded,
+        };
+        notifier.notify(&notice).await.unwrap();
+        notifier.notify(&notice).await.unwrap();
+        assert_eq!(notifier.notices().len(), 1);
+        notice.outcome = Outcome::Failed;
+        assert!(notifier.notify(&notice).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn what_is_not_acknowledged_comes_back_under_another_handle() {
+        let source = QueueSource::default();
+        source.send("r1", "plan");
+        let first = source.receive().await.unwrap().unwrap();
+        assert_eq!(source.receive().await.unwrap(), None);
+        source.expire();
+        assert!(source.extend(&first, Duration::from_secs(30)).await.is_err());
+        let second = source.receive().await.unwrap().unwrap();
+        assert_eq!((&second.request_id, &second.body), (&first.request_id, &first.body));
+        assert_ne!(second.handle, first.handle);
+        source.acknowledge(&first).await.unwrap();
+        assert!(!source.is_empty(), "a stale handle acknowledges nothing");
+        source.reject(&second, "no").await.unwrap();
+        assert!(source.is_empty());
+        assert_eq!(source.rejected(), [("r1".to_owned(), "no".to_owned())]);
+    }
+}

@@ -1,0 +1,205 @@
+//! The driver, on executors that follow a script, under tokio's paused time.
+#![cfg(all(feature = "driver", feature = "test-util"))]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use eve_core::driver::{DriveError, Executors, Ports, drive};
+use eve_core::failure::{Cause, Failure};
+use eve_core::ids::{ComponentId, RunId};
+use eve_core::plan::Until;
+use eve_core::plan::builder::{ComponentBuilder, PlanBuilder};
+use eve_core::plan::graph::Graph;
+use eve_core::ports::{Clock, Context, Executor, RecordBatch, Reporter, RunStore, Step, StoreError};
+use eve_core::run::{
+    Applied, Change, ComponentStatus, Event, Outcome, Outputs, Phase, Prepared, Record, Run, RunOptions,
+    RunView, StopMode,
+};
+use eve_core::run_store::MemoryStore;
+use eve_core::testing::{ScriptStep, ScriptedExecutor, TokioClock};
+use eve_core::time::Timestamp;
+use tokio::sync::mpsc;
+
+struct Setup {
+    run: Run,
+    ports: Ports,
+    store: Arc<MemoryStore>,
+    stop: mpsc::Sender<StopMode>,
+    control: mpsc::Receiver<StopMode>,
+}
+
+fn setup(components: Vec<ComponentBuilder>, executor: Arc<dyn Executor>) -> Setup {
+    let plan = PlanBuilder::new("p", "p").components(components);
+    let graph = Arc::new(Graph::from_plan(&plan).unwrap());
+    let clock = Arc::new(TokioClock::starting_at(Timestamp::from_micros(1)));
+    let store = Arc::new(MemoryStore::new());
+    let (stop, control) = mpsc::channel(1);
+    Setup {
+        run: Run::new(graph, RunOptions::default(), RunId::new("r"), clock.now()),
+        ports: Ports {
+            executors: Executors::new().with("test", executor),
+            store: Arc::<MemoryStore>::clone(&store),
+            reporters: Vec::new(),
+            clock,
+        },
+        store,
+        stop,
+        control,
+    }
+}
+
+fn chain(names: &[&str]) -> Vec<ComponentBuilder> {
+    let before = std::iter::once(None).chain(names.iter().map(Some));
+    let pairs = names.iter().zip(before);
+    pairs
+        .map(|(name, before)| {
+            let component = ComponentBuilder::new(*name, "test");
+            before.map_or(component.clone(), |before| component.after(*before))
+        })
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn phases_are_called_in_order_and_everything_is_stored() {
+    let executor = Arc::new(ScriptedExecutor::new());
+    let mut setup = setup(chain(&["a", "b"]), executor.clone());
+    let outcome = drive(&mut setup.run, &setup.ports, setup.control).await.unwrap();
+    assert_eq!(outcome, Outcome::Succeeded);
+    let calls: Vec<String> =
+        executor.calls().iter().map(|(name, _, phase)| format!("{name} {phase:?}")).collect();
+    assert_eq!(calls, ["a Prepare", "b Prepare", "a Apply", "a Wait", "b Apply", "b Wait"]);
+    let log = setup.store.records(&RunId::new("r"));
+    assert!(matches!(log.last().map(|r| &r.event), Some(Event::Finished { outcome: Outcome::Succeeded })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transient_failure_is_tried_again_after_a_pause() {
+    let lost = ScriptStep::Fail(Failure::transient("t", "lost"));
+    let script = ScriptedExecutor::new().with("a", Phase::Apply, vec![lost]).with("a", Phase::Apply, vec![]);
+    let mut setup = setup(chain(&["a"]), Arc::new(script));
+    let outcome = drive(&mut setup.run, &setup.ports, setup.control).await.unwrap();
+    assert_eq!(outcome, Outcome::Succeeded);
+    assert_eq!(setup.run.view().attempt(ComponentId::new(0)).get(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panicking_executor_fails_its_component_and_nothing_else() {
+    for phase in [Phase::Prepare, Phase::Apply, Phase::Wait] {
+        let script = ScriptedExecutor::new().with("a", phase, vec![ScriptStep::Panic]);
+        let mut setup = setup(chain(&["a"]), Arc::new(script));
+        let outcome = drive(&mut setup.run, &setup.ports, setup.control).await.unwrap();
+        assert_eq!(outcome, Outcome::Failed);
+        let view = setup.run.view();
+        assert_eq!(view.status(ComponentId::new(0)), ComponentStatus::Failed);
+        assert_eq!(view.failure(ComponentId::new(0)).unwrap().code, "run.executor-panicked");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_that_never_ends_is_given_up_at_its_deadline() {
+    let script = ScriptedExecutor::new().with("a", Phase::Wait, vec![ScriptStep::Hang]);
+    let mut setup = setup(chain(&["a"]), Arc::new(script));
+    let outcome = drive(&mut setup.run, &setup.ports, setup.control).await.unwrap();
+    assert_eq!(outcome, Outcome::Failed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn stop_now_ends_a_wait_and_lets_a_write_end() {
+    let script = ScriptedExecutor::new()
+        .with("slow", Phase::Apply, vec![ScriptStep::Sleep(Duration::from_mins(1))])
+        .with("waits", Phase::Wait, vec![ScriptStep::Hang]);
+    let parts = vec![ComponentBuilder::new("slow", "test"), ComponentBuilder::new("waits", "test")];
+    let mut setup = setup(parts, Arc::new(script));
+    let stop = setup.stop.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        stop.send(StopMode::Now).await.unwrap();
+    });
+    let outcome = drive(&mut setup.run, &setup.ports, setup.control).await.unwrap();
+    assert_eq!(outcome, Outcome::Cancelled);
+    let log = setup.store.records(&RunId::new("r"));
+    let applied = log.iter().filter(|record| matches!(record.event, Event::Applied { .. })).count();
+    assert_eq!(applied, 2, "the write in flight came to its end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn progress_is_shown_at_once_and_stored() {
+    #[derive(Default)]
+    struct Seen(Mutex<Vec<String>>);
+    impl Reporter for Seen {
+        fn record(&self, record: &Record, _: &RunView<'_>) {
+            if let Event::Waiting { cause, .. } = &record.event {
+                self.0.lock().unwrap().push(format!("stored {cause}"));
+            }
+        }
+        fn progress(&self, _: ComponentId, cause: &Cause) {
+            self.0.lock().unwrap().push(format!("shown {cause}"));
+        }
+    }
+    let tell =
+        vec![ScriptStep::Progress(Cause::new("t", "starting")), ScriptStep::Sleep(Duration::from_secs(1))];
+    let script = ScriptedExecutor::new().with("a", Phase::Wait, tell);
+    let mut setup = setup(chain(&["a"]), Arc::new(script));
+    let seen = Arc::new(Seen::default());
+    setup.ports.reporters.push(seen.clone());
+    drive(&mut setup.run, &setup.ports, setup.control).await.unwrap();
+    assert_eq!(*seen.0.lock().unwrap(), ["shown starting", "stored starting"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_starts_after_the_store_has_failed() {
+    struct Failing(Mutex<u32>);
+    #[async_trait]
+    impl RunStore for Failing {
+        async fn append(&self, _: Vec<RecordBatch>) -> Result<(), StoreError> {
+            let mut left = self.0.lock().unwrap();
+            *left =
+                left.checked_sub(1).ok_or_else(|| StoreError::Unavailable { reason: "disk full".into() })?;
+            Ok(())
+        }
+        async fn load(&self, _: &RunId) -> Result<Vec<Record>, StoreError> {
+            Ok(Vec::new())
+        }
+    }
+    let executor = Arc::new(ScriptedExecutor::new());
+    let mut setup = setup(chain(&["a", "b"]), executor.clone());
+    setup.ports.store = Arc::new(Failing(Mutex::new(1)));
+    let result = drive(&mut setup.run, &setup.ports, setup.control).await;
+    assert!(matches!(result, Err(DriveError::Store(_))));
+    assert!(executor.calls().iter().all(|(_, _, phase)| *phase == Phase::Prepare));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kind_without_executor_is_refused_before_anything_starts() {
+    let mut setup = setup(vec![ComponentBuilder::new("a", "tset")], Arc::new(ScriptedExecutor::new()));
+    let result = drive(&mut setup.run, &setup.ports, setup.control).await;
+    assert!(matches!(result, Err(DriveError::NoExecutor(kinds)) if kinds == ["tset"]));
+    let problems = setup.ports.executors.check(setup.run.graph());
+    assert_eq!(problems[0].hint.as_deref(), Some("did you mean `test`?"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waived_component_is_waited_for_only_until_it_is_applied() {
+    #[derive(Default)]
+    struct Asked(Mutex<Vec<Until>>);
+    #[async_trait]
+    impl Executor for Asked {
+        async fn apply(&self, _: &Step, _: &Prepared, _: &Context) -> Result<Applied, Failure> {
+            Ok(Applied::new(Change::Create))
+        }
+        async fn wait(&self, _: &Step, _: &Applied, until: Until, _: &Context) -> Result<Outputs, Failure> {
+            self.0.lock().unwrap().push(until);
+            Ok(Outputs::NONE)
+        }
+    }
+    let executor = Arc::new(Asked::default());
+    let parts = vec![
+        ComponentBuilder::new("waived", "test").until(Until::Applied),
+        ComponentBuilder::new("other", "test").after("waived"),
+    ];
+    let mut setup = setup(parts, executor.clone());
+    drive(&mut setup.run, &setup.ports, setup.control).await.unwrap();
+    assert_eq!(*executor.0.lock().unwrap(), [Until::Applied, Until::Ready]);
+}

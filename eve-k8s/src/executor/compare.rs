@@ -1,0 +1,84 @@
+//! What applying a component would change, for people: by fields, from a dry run. Writes nothing, watches nothing.
+
+use eve_core::failure::Failure;
+use eve_core::ports::Step;
+use serde_json::Value;
+
+use super::failure::Foresight;
+use super::intent::Intent;
+use super::prepare::{Mark, conflicts, defines};
+use super::{KubeExecutor, Located, Missing, failure};
+use crate::client::{Detail, Effect, Location};
+use crate::diff::{self, FieldChange};
+use crate::survey::Found;
+
+/// What applying one object would change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Difference {
+    /// Nothing.
+    None,
+    /// It would be made.
+    Create,
+    /// These fields would change; none where only what eve keeps for itself would.
+    Update(Vec<FieldChange>),
+    /// Cannot be told, because something that the object needs is not there yet. Why, for people.
+    Unverified(String),
+}
+
+impl KubeExecutor {
+    /// What applying the component would change, by one dry run; none where it is sure that nothing would.
+    ///
+    /// # Errors
+    /// A classified [`Failure`]: the cluster cannot be asked, or it would refuse the write.
+    pub async fn difference(&self, step: &Step) -> Result<Difference, Failure> {
+        let target = match self.locate(step, Missing::Accept).await? {
+            Located::Known(target) => target,
+            Located::Unknown(unknown) => return Ok(Difference::Unverified(unknown.message)),
+        };
+        let place = &target.place;
+        let live = match self.read(step, &target, None).await? {
+            Found::There(live, detail) => Some((*live, detail)),
+            Found::Absent => None,
+            Found::NotServed | Found::Unknown => {
+                return Ok(Difference::Unverified(format!("`{}` is not served yet", place.resource.kind)));
+            }
+        };
+        let before = live.as_ref().map(|(live, _)| Mark::of(live));
+        let intent = Intent::of(step, &target, before.as_ref());
+        if live.as_ref().is_some_and(|(live, _)| intent.holds(live).is_ok()) {
+            return Ok(Difference::None);
+        }
+        let tried = self.client.apply(place, &intent.object, conflicts(step), Effect::DryRun).await;
+        let would_be = match tried.map_err(|error| failure::of_write(place, error)) {
+            Ok((would_be, _)) => would_be,
+            Err(failure) if is_early(step, place, &failure) => {
+                return Ok(Difference::Unverified(failure.message));
+            }
+            Err(failure) => return Err(failure),
+        };
+        let live = match live {
+            None => return Ok(Difference::Create),
+            Some((live, Detail::Whole)) => live,
+            Some((_, Detail::Metadata)) => {
+                self.client.get(place).await.map_err(|error| failure::of_read(place, error))?
+            }
+        };
+        Ok(told(&live, &would_be))
+    }
+}
+
+/// Whether the refusal may be over once the rest of the plan is there.
+fn is_early(step: &Step, place: &Location, failure: &Failure) -> bool {
+    let needs = matches!(failure.code.as_ref(), "k8s.namespace.missing" | "k8s.kind.not-served");
+    needs || failure::foresee(failure) == Foresight::Unsure || defines(step, place)
+}
+
+fn told(live: &Value, would_be: &Value) -> Difference {
+    let changes = diff::changes(live, would_be);
+    if changes.is_empty() && super::intent::is_same(live, would_be) {
+        Difference::None
+    } else {
+        Difference::Update(changes)
+    }
+}

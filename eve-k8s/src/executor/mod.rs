@@ -1,0 +1,275 @@
+//! [`KubeExecutor`]: carries out components of kind `object`, one phase a file.
+
+use std::fmt;
+use std::sync::{PoisonError, RwLock};
+
+use async_trait::async_trait;
+use eve_core::failure::Failure;
+use eve_core::plan::problem::SpecProblem;
+use eve_core::plan::{Action, Until};
+use eve_core::ports::{Context, Executor, Step};
+use eve_core::run::{Applied, Change, Outputs, Prepared};
+use serde_json::Value;
+
+use crate::client::{KubeClient, Location};
+use crate::discovery::{Kinds, Scope, UnknownKind};
+use crate::live::Live;
+use crate::object;
+use crate::path::PathSegment;
+use crate::preflight::ScopePolicy;
+use crate::reasons::Graces;
+use crate::survey::Surveys;
+
+mod apply;
+mod blocked;
+mod compare;
+mod delete;
+mod failure;
+mod intent;
+mod pods;
+mod prepare;
+mod read;
+mod sight;
+mod wait;
+
+pub use compare::Difference;
+pub use delete::KEPT;
+
+/// Makes Kubernetes objects so: server-side apply, then a wait until they are ready.
+///
+/// Kind `object`, spec `{"object": …, "forceConflicts": bool?}`. Retries nothing; see [`Executor`] for the contract.
+/// One executor may serve many runs at once; must be used inside a tokio runtime.
+///
+/// A component that is deleted is removed in the foreground, if it carries the label of its plan, was not there before
+/// eve, and no annotation keeps it; see [`KEPT`]. A component that is only read is never written.
+///
+/// **Rights**: `get`, `patch` and `create` on what the plan holds. With `list` and `watch` on the same, waits share one
+/// watch a kind and namespace; without, each waiting object is read every 2 s. With `list` and `watch` on pods and
+/// replica sets, doomed pods end a wait early; without, only the workload's own status and the deadline do. `get` on
+/// pods and their logs and `list` on events give a failure its evidence; `get` on storage classes tells at once that a
+/// claim waits for its first consumer.
+pub struct KubeExecutor {
+    client: KubeClient,
+    kinds: RwLock<Kinds>,
+    refreshing: tokio::sync::Mutex<()>,
+    policy: ScopePolicy,
+    graces: Graces,
+    live: Live,
+    surveys: Surveys,
+    adopted: Adopted,
+    census: blocked::Census,
+}
+
+/// What is done with objects that were there before eve, where a plan says that they are to be deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Adopted {
+    /// They stay.
+    #[default]
+    Keep,
+    /// They are deleted as those that eve made.
+    Delete,
+}
+
+impl fmt::Debug for KubeExecutor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KubeExecutor").field("client", &self.client).finish_non_exhaustive()
+    }
+}
+
+/// Options of a [`KubeExecutor`].
+#[derive(Clone, Debug)]
+pub struct KubeExecutorBuilder {
+    client: KubeClient,
+    kinds: Kinds,
+    policy: ScopePolicy,
+    graces: Graces,
+    adopted: Adopted,
+}
+
+impl KubeExecutorBuilder {
+    /// The kinds that the API server serves, where they were asked for already; else they are when first needed.
+    #[must_use]
+    pub fn with_kinds(mut self, kinds: Kinds) -> Self {
+        self.kinds = kinds;
+        self
+    }
+
+    /// What plans may touch outside their namespace. By default nothing.
+    #[must_use]
+    pub fn with_policy(mut self, policy: ScopePolicy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// How long each cause that keeps pods down is borne. By default [`Graces::default`].
+    #[must_use]
+    pub fn with_graces(mut self, graces: Graces) -> Self {
+        self.graces = graces;
+        self
+    }
+
+    /// What deleting does with objects that were there before eve. By default they stay.
+    #[must_use]
+    pub fn with_adopted(mut self, adopted: Adopted) -> Self {
+        self.adopted = adopted;
+        self
+    }
+
+    /// The executor.
+    pub fn build(self) -> KubeExecutor {
+        KubeExecutor {
+            live: Live::new(self.client.clone()),
+            surveys: Surveys::new(self.client.clone()),
+            client: self.client,
+            kinds: RwLock::new(self.kinds),
+            refreshing: tokio::sync::Mutex::new(()),
+            policy: self.policy,
+            graces: self.graces,
+            adopted: self.adopted,
+            census: blocked::Census::default(),
+        }
+    }
+}
+
+impl KubeExecutor {
+    /// An executor that sends its requests through this client.
+    pub fn builder(client: KubeClient) -> KubeExecutorBuilder {
+        KubeExecutorBuilder {
+            client,
+            kinds: Kinds::default(),
+            policy: ScopePolicy::default(),
+            graces: Graces::default(),
+            adopted: Adopted::default(),
+        }
+    }
+}
+
+/// The object of a step, and where it goes.
+struct Target<'a> {
+    place: Location,
+    object: &'a Value,
+}
+
+/// What a step's object stands for, as far as the kinds are known.
+enum Located<'a> {
+    Known(Target<'a>),
+    Unknown(UnknownKind),
+}
+
+impl KubeExecutor {
+    fn kinds(&self) -> Kinds {
+        self.kinds.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Asks the API server what it serves, and keeps what was learned from definitions before. Of many that ask at
+    /// once because of the same `stale` kinds, one does.
+    async fn refresh_kinds(&self, stale: &Kinds) -> Result<Refreshed, Failure> {
+        let _turn = self.refreshing.lock().await;
+        if !self.kinds().is_same(stale) {
+            return Ok(Refreshed::ByOthers);
+        }
+        let fresh = self.client.discover().await.map_err(Failure::from)?;
+        let mut kinds = self.kinds.write().unwrap_or_else(PoisonError::into_inner);
+        *kinds = fresh.merged(&kinds);
+        Ok(Refreshed::Now)
+    }
+
+    /// Remembers the kinds that an applied definition defines, so that they need not be asked for.
+    fn learn(&self, applied: &Value) {
+        self.kinds.write().unwrap_or_else(PoisonError::into_inner).learn(applied);
+    }
+
+    /// The place of the step's object: asks for the kinds where they are not known, and checks the namespace wall.
+    async fn locate<'a>(&self, step: &'a Step, missing: Missing) -> Result<Located<'a>, Failure> {
+        let (object, identity) = object::identify(step.spec()).map_err(|problems| {
+            let texts: Vec<String> = problems.into_iter().map(|problem| problem.message).collect();
+            Failure::misuse("k8s.object.malformed", texts.join("; "))
+        })?;
+        let mut kinds = self.kinds();
+        let mut found = kinds.find(identity.api_version, identity.kind);
+        while found.is_err() && (missing == Missing::Ask || kinds.is_empty()) {
+            let refreshed = self.refresh_kinds(&kinds).await?;
+            kinds = self.kinds();
+            found = kinds.find(identity.api_version, identity.kind);
+            if refreshed == Refreshed::Now {
+                break;
+            }
+        }
+        let resource = match found {
+            Ok(resource) => resource,
+            Err(unknown) => return Ok(Located::Unknown(unknown)),
+        };
+        self.policy.allows(step.namespace(), &resource, &identity).map_err(|refusal| {
+            let message = refusal.message.clone();
+            Failure::permanent(refusal.code, message).with_hint(refusal.hint)
+        })?;
+        let bad_name = |error| Failure::from(crate::error::ApiError::Path(error));
+        let namespace = match resource.scope {
+            Scope::Cluster => None,
+            Scope::Namespaced => {
+                let namespace = identity.namespace.unwrap_or(step.namespace());
+                Some(PathSegment::namespace(namespace).map_err(bad_name)?)
+            }
+        };
+        let name = PathSegment::name(identity.name).map_err(bad_name)?;
+        Ok(Located::Known(Target { place: Location { resource, namespace, name }, object }))
+    }
+}
+
+/// Whether this call asked the API server, or found that the kinds had changed while it waited for its turn.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Refreshed {
+    Now,
+    ByOthers,
+}
+
+/// What to do where a kind is not known.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Missing {
+    /// It may still come.
+    Accept,
+    /// The API server is asked again.
+    Ask,
+}
+
+#[async_trait]
+impl Executor for KubeExecutor {
+    fn check(&self, spec: &Value) -> Vec<SpecProblem> {
+        object::identify(spec).err().unwrap_or_default()
+    }
+
+    async fn prepare(&self, step: &Step, cx: &Context) -> Result<Prepared, Failure> {
+        let _ = cx;
+        match step.action() {
+            Action::Delete => self.look_before_delete(step).await,
+            // Whatever it is: it is only waited for.
+            Action::Read => Ok(Prepared::new(Change::None)),
+            Action::Apply | Action::None => self.look(step).await,
+        }
+    }
+
+    async fn apply(&self, step: &Step, prepared: &Prepared, cx: &Context) -> Result<Applied, Failure> {
+        let _ = cx;
+        match step.action() {
+            Action::Delete => self.delete(step, prepared).await,
+            Action::Apply | Action::Read | Action::None => self.write(step, prepared).await,
+        }
+    }
+
+    async fn wait(
+        &self,
+        step: &Step,
+        applied: &Applied,
+        until: Until,
+        cx: &Context,
+    ) -> Result<Outputs, Failure> {
+        match step.action() {
+            Action::Delete => self.wait_until_gone(step, applied, until, cx).await,
+            Action::Read => {
+                self.wait_until_there(step, cx).await?;
+                self.watch(step, applied, until, cx).await
+            }
+            Action::Apply | Action::None => self.watch(step, applied, until, cx).await,
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! The pods behind a workload while it is waited for, and the evidence of what keeps them down. Reads only.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use eve_core::failure::Failure;
+use serde_json::Value;
+
+use super::KubeExecutor;
+use crate::client::{Collection, Instance, Location};
+use crate::discovery::Resource;
+use crate::error::ApiError;
+use crate::live::{Subscription, Topic};
+use crate::path::PathSegment;
+use crate::readiness::text;
+use crate::reasons::{self, Finding, Trouble};
+
+/// How many events of a pod are told.
+const EVENTS_MAX: usize = 5;
+/// How many lines of a log are told.
+const LINES_MAX: usize = 10;
+/// How much of an event or a line is told, in characters.
+const LINE_CHARS_MAX: usize = 300;
+/// How long gathering evidence may take in all: the failure is known already.
+const EVIDENCE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The pods that one workload owns, directly or over its replica sets.
+pub(super) struct Pods {
+    namespace: PathSegment,
+    kind: Box<str>,
+    sets: Option<Subscription>,
+    of_owner: Option<(String, Subscription)>,
+    resource: Arc<Resource>,
+}
+
+impl Pods {
+    /// `None` for kinds that own no pods.
+    pub(super) fn of(place: &Location) -> Result<Option<Self>, ApiError> {
+        let owns = matches!(
+            (place.resource.group(), &*place.resource.kind),
+            ("apps", "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet")
+                | ("batch", "Job")
+                | ("", "ReplicationController")
+        );
+        let Some(namespace) = place.namespace.clone().filter(|_| owns) else { return Ok(None) };
+        let resource = Arc::new(Resource::core("pods", "Pod")?);
+        let kind = place.resource.kind.clone();
+        Ok(Some(Self { namespace, kind, sets: None, of_owner: None, resource }))
+    }
+
+    /// The pods of the revision that the workload rolls out now, as far as they are known.
+    pub(super) fn current(
+        &mut self,
+        executor: &KubeExecutor,
+        workload: &Value,
+    ) -> Result<Vec<Arc<Value>>, ApiError> {
+        let uid = text(workload, "/metadata/uid");
+        let owner = if *self.kind == *"Deployment" {
+            let sets = self.replica_sets(executor, uid)?;
+            let current = reasons::current_set(workload, sets.iter().map(AsRef::as_ref));
+            current.map(|set| text(set, "/metadata/uid").to_owned())
+        } else {
+            Some(uid.to_owned())
+        };
+        let Some(owner) = owner.filter(|owner| !owner.is_empty()) else { return Ok(Vec::new()) };
+        Ok(self
+            .owned(executor, &owner)
+            .into_iter()
+            .filter(|pod| reasons::is_current(&self.kind, workload, pod))
+            .collect())
+    }
+
+    fn replica_sets(&mut self, executor: &KubeExecutor, uid: &str) -> Result<Vec<Arc<Value>>, ApiError> {
+        if self.sets.is_none() {
+            let collection = self.collection(Arc::new(Resource::replica_sets()?));
+            self.sets = Some(executor.live.subscribe(&collection, Topic::Owner(uid.to_owned())));
+        }
+        Ok(self.sets.as_ref().map(|sets| sets.owned_by(uid)).unwrap_or_default())
+    }
+
+    fn owned(&mut self, executor: &KubeExecutor, owner: &str) -> Vec<Arc<Value>> {
+        let collection = self.collection(Arc::clone(&self.resource));
+        match &self.of_owner {
+            Some((known, pods)) if known == owner => pods.owned_by(owner),
+            _ => {
+                let pods = executor.live.subscribe(&collection, Topic::Owner(owner.to_owned()));
+                let known = pods.owned_by(owner);
+                self.of_owner = Some((owner.to_owned(), pods));
+                known
+            }
+        }
+    }
+
+    fn collection(&self, resource: Arc<Resource>) -> Collection {
+        // Labels of eve are never on pod templates, so there is none to select by.
+        Collection { resource, namespace: Some(self.namespace.clone()), label: None }
+    }
+
+    /// Returns when something about the pods has changed. Cancel safe.
+    pub(super) async fn changed(&self) {
+        let sets = async {
+            match &self.sets {
+                Some(sets) => sets.changed().await,
+                None => std::future::pending().await,
+            }
+        };
+        let pods = async {
+            match &self.of_owner {
+                Some((_, pods)) => pods.changed().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! { () = sets => {}, () = pods => {} }
+    }
+
+    /// Whether pods could be watched, and there are none.
+    pub(super) fn is_empty_for_sure(&self, pods: &[Arc<Value>]) -> bool {
+        let live = self.of_owner.as_ref().is_some_and(|(_, feed)| feed.phase() == crate::live::Phase::Live);
+        live && pods.is_empty()
+    }
+}
+
+/// Where evidence is looked for.
+struct Witness<'a> {
+    /// The name of the pod; empty where no pod could be made.
+    pod: &'a str,
+    container: &'a str,
+    /// Whether, and of which instance, the log tells anything.
+    log: Option<Instance>,
+}
+
+impl KubeExecutor {
+    /// The failure of a doomed workload, with the last events and log lines of the first pod that shows the cause.
+    pub(super) async fn doomed(&self, place: &Location, workload: &Value, finding: &Finding) -> Failure {
+        let failure = finding.failure();
+        let text = format!("{place}: {}", failure.message);
+        let failure = failure.with_message(text);
+        let witness = Witness {
+            pod: finding.pods.first().map_or("", String::as_str),
+            container: &finding.container,
+            log: match finding.trouble {
+                Trouble::CrashLoop => Some(Instance::Previous),
+                Trouble::NotReady => Some(Instance::Current),
+                Trouble::BadConfig
+                | Trouble::ImagePull
+                | Trouble::ReplicaFailure
+                | Trouble::Unschedulable => None,
+            },
+        };
+        let notes = self.evidence(place, workload, &witness).await;
+        notes.into_iter().fold(failure, Failure::with_note)
+    }
+
+    /// A failed Job or other workload, with the ends, events and logs of the pods that ended badly.
+    pub(super) async fn failed(
+        &self,
+        place: &Location,
+        workload: &Value,
+        pods: &[Arc<Value>],
+        failure: Failure,
+    ) -> Failure {
+        let text = format!("{place}: {}", failure.message);
+        let findings = reasons::findings(pods.iter().map(AsRef::as_ref));
+        let ends = reasons::ends(pods.iter().map(AsRef::as_ref));
+        // What has ended badly tells more than what is merely not ready.
+        let worst = findings.first().filter(|worst| worst.trouble != Trouble::NotReady || ends.is_empty());
+        if let Some(finding) = worst {
+            let notes = self.doomed(place, workload, finding).await.notes;
+            return Failure { notes, ..failure.with_message(format!("{text}; {}", finding.text())) };
+        }
+        let Some((pod, container, end)) = ends.last() else { return failure.with_message(text) };
+        let text = format!("{text}; container `{container}` of pod {pod} ended with {end}");
+        let failure = failure.with_message(text);
+        let witness = Witness { pod, container, log: Some(Instance::Current) };
+        let notes = self.evidence(place, workload, &witness).await;
+        notes.into_iter().fold(failure, Failure::with_note)
+    }
+
+    /// Lines that show what happened; as many as could be had in time. Best effort: no error comes out of here.
+    async fn evidence(&self, place: &Location, workload: &Value, witness: &Witness<'_>) -> Vec<String> {
+        let (Some(namespace), Ok(name), Ok(pods)) =
+            (&place.namespace, PathSegment::name(witness.pod), Resource::core("pods", "Pod"))
+        else {
+            return self.events(place, text(workload, "/metadata/uid")).await;
+        };
+        let pod = Location { resource: Arc::new(pods), namespace: Some(namespace.clone()), name };
+        let gather = async {
+            let about = self.client.get(&pod).await.unwrap_or_default();
+            let events = self.events(place, text(&about, "/metadata/uid"));
+            let lines = async {
+                match witness.log {
+                    None => Vec::new(),
+                    Some(instance) => self.last_lines(&pod, witness.container, instance).await,
+                }
+            };
+            let (mut notes, lines) = tokio::join!(events, lines);
+            notes.extend(lines);
+            notes
+        };
+        tokio::time::timeout(EVIDENCE_TIMEOUT, gather).await.unwrap_or_default()
+    }
+
+    /// The last events about the object of this uid, oldest first.
+    pub(super) async fn events(&self, place: &Location, uid: &str) -> Vec<String> {
+        let raw = self.raw_events(place, uid).await;
+        let skip = raw.len().saturating_sub(EVENTS_MAX);
+        let line = |event: &Value| {
+            let times = crate::readiness::integer(event, "/count").unwrap_or(1);
+            let times = if times > 1 { format!(" ({times} times)") } else { String::new() };
+            format!("event {}{times}: {}", text(event, "/reason"), text(event, "/message").trim())
+        };
+        raw.iter().skip(skip).map(|event| cut(&line(event))).collect()
+    }
+
+    /// All events about the object of this uid, oldest first; none where they cannot be read.
+    pub(super) async fn raw_events(&self, place: &Location, uid: &str) -> Vec<Value> {
+        let Some(namespace) = place.namespace.as_ref().filter(|_| !uid.is_empty()) else { return Vec::new() };
+        let Ok(mut list) = self.client.events(namespace, uid).await else { return Vec::new() };
+        let mut events =
+            list.get_mut("items").and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default();
+        events.sort_by_cached_key(|event| {
+            let times =
+                ["/lastTimestamp", "/series/lastObservedTime", "/eventTime", "/metadata/creationTimestamp"];
+            times.iter().map(|time| text(event, time)).find(|time| !time.is_empty()).map(str::to_owned)
+        });
+        events
+    }
+
+    async fn last_lines(&self, pod: &Location, container: &str, instance: Instance) -> Vec<String> {
+        let mut log = self.client.log(pod, container, instance, LINES_MAX).await;
+        if log.is_err() && instance == Instance::Previous {
+            log = self.client.log(pod, container, Instance::Current, LINES_MAX).await;
+        }
+        let log = log.unwrap_or_default();
+        let lines: Vec<&str> = log.lines().filter(|line| !line.trim().is_empty()).collect();
+        let skip = lines.len().saturating_sub(LINES_MAX);
+        lines.iter().skip(skip).map(|line| cut(&format!("log {container}: {line}"))).collect()
+    }
+}
+
+/// One line, without control characters, cut.
+fn cut(line: &str) -> String {
+    line.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LINE_CHARS_MAX).collect()
+}

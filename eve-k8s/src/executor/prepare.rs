@@ -1,0 +1,230 @@
+//! `prepare`: is the object as it is wanted? Writes nothing.
+
+use eve_core::failure::Failure;
+use eve_core::ports::Step;
+use eve_core::run::{Change, Prepared};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::failure::Foresight;
+use super::intent::{self, Doubt, Intent};
+use super::{KubeExecutor, Located, Missing, Target, failure};
+use crate::client::{Conflicts, Detail, Effect, Ensured, Location};
+use crate::error::ApiStatus;
+use crate::labels::{self, FIELD_MANAGER, fnv};
+use crate::live::Live;
+use crate::object;
+use crate::survey::Found;
+
+/// What is kept of an object's state: in [`Prepared`] of the one before, in
+/// [`Applied`](eve_core::run::Applied) of the one written. Well under 1 KiB.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Mark {
+    pub(crate) uid: String,
+    pub(crate) resource_version: String,
+    /// 0 for kinds without one.
+    #[serde(default)]
+    pub(crate) generation: i64,
+    /// Tells two states apart in everything but status and bookkeeping; absent for Secrets, of which nothing is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    content: Option<String>,
+    /// Whether the object was there before eve applied it for the first time.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) adopted: bool,
+    /// Somebody else says who manages the object: that label is left alone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) managed_by_other: bool,
+    /// It is about to go, as soon as its finalizers let it: a write does not keep it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) leaves: bool,
+}
+
+impl Mark {
+    /// Of an object as the API server answered it.
+    pub(crate) fn of(object: &Value) -> Self {
+        let text =
+            |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        Self {
+            uid: text("/metadata/uid"),
+            resource_version: text("/metadata/resourceVersion"),
+            generation: object.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or_default(),
+            content: content(object),
+            adopted: intent::is_adopted(object),
+            managed_by_other: labels::managed_by(object).is_some_and(|manager| manager != FIELD_MANAGER),
+            leaves: !text("/metadata/deletionTimestamp").is_empty(),
+        }
+    }
+
+    /// The mark in a token; `None` where there is none.
+    pub(crate) fn read(token: Option<&Value>) -> Option<Self> {
+        token.and_then(|token| Self::deserialize(token).ok())
+    }
+
+    pub(crate) fn token(&self) -> Option<Box<Value>> {
+        serde_json::to_value(self).ok().map(Box::new)
+    }
+
+    /// Whether nothing was changed between the two, except that a controller may have reported something.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let untouched = self.resource_version == other.resource_version;
+        let same_content = self.content.is_some() && self.content == other.content;
+        self.uid == other.uid && (untouched || same_content)
+    }
+}
+
+/// A digest of what people and controllers write, without what the API server and status reports write.
+fn content(object: &Value) -> Option<String> {
+    if object.get("kind").and_then(Value::as_str) == Some("Secret") {
+        return None;
+    }
+    let mut object = object.as_object()?.clone();
+    object.remove("status")?;
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.remove("managedFields");
+        metadata.remove("resourceVersion");
+    }
+    Some(format!("{:016x}", fnv(&Value::Object(object).to_string())))
+}
+
+impl KubeExecutor {
+    /// What applying would change: from the list of the object's kind, or by name; where that does not tell, by one dry
+    /// run. What does not exist is not tried: there is nothing of others to take into account, and what it needs may be
+    /// made by the run before.
+    pub(super) async fn look(&self, step: &Step) -> Result<Prepared, Failure> {
+        let target = match self.locate(step, Missing::Accept).await? {
+            Located::Known(target) => target,
+            // Its definition is still to come; where it is not, `apply` says so.
+            Located::Unknown(_) => return Ok(Prepared::new(Change::Unknown)),
+        };
+        let (live, detail) = match self.read(step, &target, Some(&self.live)).await? {
+            Found::There(live, detail) => (*live, detail),
+            Found::Absent => return Ok(absent(step, &target)),
+            Found::NotServed | Found::Unknown => return Ok(Prepared::new(Change::Unknown)),
+        };
+        self.compare(step, &target, live, detail).await
+    }
+
+    /// The object from the list of its kind, or by name. Never [`Found::Unknown`].
+    pub(super) async fn read(
+        &self,
+        step: &Step,
+        target: &Target<'_>,
+        live: Option<&Live>,
+    ) -> Result<Found, Failure> {
+        let found = self.surveys.find(step.graph(), &target.place, live).await?;
+        if !matches!(found, Found::Unknown) {
+            return Ok(found);
+        }
+        match self.client.get(&target.place).await {
+            Ok(object) => Ok(Found::There(Box::new(object), Detail::Whole)),
+            Err(error) if error.status().is_some_and(ApiStatus::is_unknown_resource) => Ok(Found::NotServed),
+            Err(error) if error.is_code(404) => Ok(Found::Absent),
+            Err(error) => Err(failure::of_read(&target.place, error)),
+        }
+    }
+
+    async fn compare(
+        &self,
+        step: &Step,
+        target: &Target<'_>,
+        live: Value,
+        detail: Detail,
+    ) -> Result<Prepared, Failure> {
+        let before = Mark::of(&live);
+        let intent = Intent::of(step, target, Some(&before));
+        let mut prepared = Prepared::new(Change::None);
+        prepared.desired = intent.desired.as_deref().map(Into::into);
+        prepared.token = before.token();
+        if let Err(doubt) = intent.holds(&live) {
+            prepared.change = self.try_out(step, target, &intent, (&live, detail, &doubt)).await?;
+            tracing::info!("{}: a dry run tells {:?}, made because {doubt}", target.place, prepared.change);
+        }
+        Ok(prepared)
+    }
+
+    /// One dry run of the apply: what would be refused in any case is refused here, before the first write.
+    async fn try_out(
+        &self,
+        step: &Step,
+        target: &Target<'_>,
+        intent: &Intent,
+        (live, detail, doubt): (&Value, Detail, &Doubt),
+    ) -> Result<Change, Failure> {
+        let place = &target.place;
+        let tried = self.client.apply(place, &intent.object, conflicts(step), Effect::DryRun).await;
+        let would_be = match tried.map_err(|error| failure::of_write(place, error)) {
+            Ok((_, Ensured::Created)) => return Ok(Change::Create),
+            Ok((would_be, Ensured::Existed)) => would_be,
+            // The definition that the dry run was judged by is one that the plan may change before.
+            Err(_) if defines(step, place) => return Ok(Change::Unknown),
+            Err(failure) if failure::foresee(&failure) == Foresight::Unsure => return Ok(Change::Update),
+            Err(failure) => return Err(failure),
+        };
+        let same = match (doubt, detail) {
+            // The annotation with the digest differs in any case.
+            (Doubt::Input, _) => false,
+            (_, Detail::Whole) => intent::is_same(live, &would_be),
+            (_, Detail::Metadata) => match self.client.get(place).await {
+                Ok(live) => intent::is_same(&live, &would_be),
+                Err(error) if error.is_code(404) => return Ok(Change::Create),
+                Err(error) => return Err(failure::of_read(place, error)),
+            },
+        };
+        Ok(if same { Change::None } else { Change::Update })
+    }
+}
+
+fn absent(step: &Step, target: &Target<'_>) -> Prepared {
+    let mut prepared = Prepared::new(Change::Create);
+    prepared.desired = Intent::of(step, target, None).desired.map(Into::into);
+    prepared
+}
+
+/// What the plan says about fields of other managers.
+pub(super) fn conflicts(step: &Step) -> Conflicts {
+    let force = step.spec().get(object::FORCE_CONFLICTS).and_then(Value::as_bool) == Some(true);
+    if force { Conflicts::Force } else { Conflicts::Refuse }
+}
+
+/// Whether the step's plan holds the definition of this kind.
+pub(super) fn defines(step: &Step, place: &Location) -> bool {
+    let graph = step.graph();
+    let specs = graph.ids().map(|id| graph.node(id).spec());
+    specs.filter_map(|spec| spec.get(object::OBJECT)).any(|object| {
+        let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
+        text("/kind") == Some("CustomResourceDefinition")
+            && text("/spec/group") == Some(place.resource.group())
+            && text("/spec/names/kind") == Some(&place.resource.kind)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_mark_tells_changes_from_reports() {
+        let object = |version: &str, replicas: i64, ready: i64| {
+            json!({
+                "kind": "Deployment",
+                "metadata": { "uid": "u", "resourceVersion": version, "generation": 1, "managedFields": [version] },
+                "spec": { "replicas": replicas }, "status": { "readyReplicas": ready },
+            })
+        };
+        let mark = |version, replicas, ready| Mark::of(&object(version, replicas, ready));
+        assert!(mark("1", 1, 0).is_same(&mark("1", 1, 0)));
+        assert!(mark("1", 1, 0).is_same(&mark("2", 1, 1)), "only the status was reported");
+        assert!(!mark("1", 1, 0).is_same(&mark("2", 2, 0)));
+        let token = mark("1", 1, 0).token();
+        assert_eq!(Mark::read(token.as_deref()), Some(mark("1", 1, 0)));
+    }
+
+    #[test]
+    fn nothing_of_a_secret_is_kept() {
+        let secret = json!({ "kind": "Secret", "metadata": { "uid": "u", "resourceVersion": "1" }, "data": { "a": "b" }, "status": {} });
+        assert_eq!(Mark::of(&secret).content, None);
+    }
+}

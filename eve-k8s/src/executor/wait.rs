@@ -1,0 +1,448 @@
+//! `wait`: until the object is ready, or will never be. Reads only, mostly from the shared feed of its kind.
+//!
+//! Only states at least as new as our own write are judged. Where the feed may not be watched, or says nothing for
+//! long, the object is read by name instead.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use eve_core::failure::{Cause, Failure};
+use eve_core::plan::Until;
+use eve_core::ports::{Context, Step};
+use eve_core::run::{Applied, Outputs};
+use eve_core::time::Timestamp;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::pods::Pods;
+use super::prepare::Mark;
+use super::{KubeExecutor, Located, Missing, Target, failure};
+use crate::client::{Collection, Location};
+use crate::labels;
+use crate::live::{Phase, Subscription, Topic};
+use crate::path::PathSegment;
+use crate::pattern::ObjectPattern;
+use crate::readiness::storage::CLAIM_PENDING;
+use crate::readiness::{self, Readiness, UNSEEN, text};
+use crate::reasons::{self, Finding, Patience, Trouble};
+
+/// How often an object is read where its collection may not be watched.
+const POLL: Duration = Duration::from_secs(2);
+/// How long the feed may lag behind our own write before the object is read by name.
+const LAG: Duration = Duration::from_secs(2);
+/// How long it is nobody's news that a controller has not looked yet.
+const QUIET: Duration = Duration::from_secs(1);
+/// After so long without a line from the server, bookmarks included, a feed is not relied on.
+const SILENCE: Duration = Duration::from_secs(100);
+
+/// What is known of the object now.
+enum Seen {
+    /// A state at least as new as our write.
+    Current(Arc<Value>),
+    /// Nothing that may be judged.
+    Unknown,
+    /// It, or what we wrote under its name, is gone; its last state where that was seen.
+    Gone(Option<Arc<Value>>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    Yes,
+    NotYet,
+}
+
+/// What a state of the object means for the wait.
+enum Judged {
+    Ready(Outputs),
+    Waiting(Cause),
+}
+
+struct Waiter<'a> {
+    executor: &'a KubeExecutor,
+    cx: &'a Context,
+    target: &'a Target<'a>,
+    mark: Option<Mark>,
+    feed: Subscription,
+    pods: Option<Pods>,
+    patience: Patience,
+    /// What the wait waits for, and whether that was told.
+    cause: Option<(Cause, Told)>,
+    begun: Instant,
+    /// The last state that was judged.
+    last: Option<Arc<Value>>,
+    /// When the object is read by name, unless the feed tells something before.
+    read_at: Option<Instant>,
+    /// What the last reading by name found.
+    read: Option<Seen>,
+    podless_since: Option<Timestamp>,
+    /// Whether the class of a claim binds it only once a pod uses it, as soon as that is known.
+    late_binding: Option<bool>,
+}
+
+impl KubeExecutor {
+    pub(super) async fn watch(
+        &self,
+        step: &Step,
+        applied: &Applied,
+        until: Until,
+        cx: &Context,
+    ) -> Result<Outputs, Failure> {
+        if until == Until::Applied {
+            return Ok(Outputs::NONE);
+        }
+        let target = match self.locate(step, Missing::Ask).await? {
+            Located::Known(target) => target,
+            Located::Unknown(unknown) => return Err(Failure::permanent("k8s.kind.unknown", unknown.message)),
+        };
+        let resource = &target.place.resource;
+        let mark = Mark::read(applied.token.as_deref());
+        let leaves = mark.as_ref().is_some_and(|mark| mark.leaves);
+        if readiness::is_ready_at_once(resource.group(), &resource.kind, target.object) && !leaves {
+            return Ok(Outputs::NONE);
+        }
+        let name = target.place.name.as_str().to_owned();
+        let collection = collection(step, &target.place);
+        let mut waiter = Waiter {
+            executor: self,
+            cx,
+            target: &target,
+            mark,
+            feed: self.live.subscribe(&collection, Topic::Name(name)),
+            pods: Pods::of(&target.place).map_err(Failure::from)?,
+            patience: Patience::new(self.graces.clone()),
+            cause: None,
+            begun: Instant::now(),
+            last: None,
+            read_at: None,
+            read: None,
+            podless_since: None,
+            late_binding: None,
+        };
+        // Whatever it is doing then: what is known is worth more than what is under way.
+        let ended = match tokio::time::timeout(cx.remaining(), waiter.run()).await {
+            Ok(ended) => ended,
+            Err(_) => Err(waiter.overdue().await),
+        };
+        ended.map_err(|failure| with_upstream(step, failure))
+    }
+}
+
+/// Where a failure says that an object is missing: which component of the plan makes it, or that none does.
+fn with_upstream(step: &Step, failure: Failure) -> Failure {
+    let mut told = std::iter::once(&failure.message).chain(&failure.notes);
+    let Some((kind, name)) = told.find_map(|text| reasons::missing(text)) else { return failure };
+    if failure.hint.is_some() {
+        return failure;
+    }
+    let wanted = ObjectPattern::named(kind, name);
+    let hint = match step.find(|spec| wanted.matches(spec, step.namespace())) {
+        Some(upstream) => format!(
+            "the component `{upstream}` of this plan makes the {kind} `{name}`; name it in `dependsOn` to wait for it"
+        ),
+        None => format!("no component of this plan makes the {kind} `{name}`"),
+    };
+    failure.with_hint(hint)
+}
+
+/// The objects of this kind that belong to the step's plan: what its waits share a feed for.
+pub(super) fn collection(step: &Step, place: &Location) -> Collection {
+    Collection {
+        resource: Arc::clone(&place.resource),
+        namespace: place.namespace.clone(),
+        // What is only read need not be ours.
+        label: step.action().writes().then(|| (labels::PLAN, labels::value(step.plan()))),
+    }
+}
+
+impl Waiter<'_> {
+    async fn run(&mut self) -> Result<Outputs, Failure> {
+        loop {
+            let next = match self.look() {
+                Seen::Current(object) => {
+                    self.last = Some(Arc::clone(&object));
+                    match self.judge(&object).await? {
+                        Judged::Ready(outputs) => return Ok(outputs),
+                        Judged::Waiting(cause) => self.troubles(&object, cause).await?,
+                    }
+                }
+                Seen::Gone(last) => return self.gone(last.as_deref()),
+                Seen::Unknown => {
+                    self.tell_trouble();
+                    None
+                }
+            };
+            self.pause(next).await?;
+        }
+    }
+
+    /// What the feed, or else the last reading, knows; plans a reading where that is not enough.
+    fn look(&mut self) -> Seen {
+        let read = self.read.take();
+        let phase = self.feed.phase();
+        let known = match phase {
+            Phase::Live => self.fed(),
+            Phase::Starting | Phase::Denied => Seen::Unknown,
+        };
+        let relied_on = phase == Phase::Live && self.feed.silence() < SILENCE;
+        let seen = match (known, read) {
+            (Seen::Unknown, Some(read)) => read,
+            (known, Some(read)) if !relied_on => {
+                if matches!(read, Seen::Unknown) {
+                    known
+                } else {
+                    read
+                }
+            }
+            (known, _) => known,
+        };
+        let every = if !relied_on {
+            Some(POLL)
+        } else if matches!(seen, Seen::Unknown) {
+            Some(LAG)
+        } else {
+            None
+        };
+        let planned = self.read_at.filter(|_| every.is_some());
+        self.read_at = planned.or_else(|| every.map(|every| Instant::now() + every));
+        seen
+    }
+
+    fn fed(&self) -> Seen {
+        if let Some(object) = self.feed.get(self.target.place.name.as_str()) {
+            return self.sort(object);
+        }
+        let uid = self.mark.as_ref().map_or("", |mark| mark.uid.as_str());
+        self.feed.gone(uid).map_or(Seen::Unknown, |last| Seen::Gone(Some(last)))
+    }
+
+    /// Whether a state of the name is one of the object that we wrote, and not older than our write.
+    fn sort(&self, object: Arc<Value>) -> Seen {
+        let Some(mark) = &self.mark else { return Seen::Current(object) };
+        let state = Mark::of(&object);
+        let is_older = match (number(&state.resource_version), number(&mark.resource_version)) {
+            (Some(state), Some(mark)) => state < mark,
+            _ => state.generation < mark.generation,
+        };
+        if is_older {
+            Seen::Unknown
+        } else if state.uid == mark.uid {
+            Seen::Current(object)
+        } else {
+            Seen::Gone(None)
+        }
+    }
+
+    async fn judge(&mut self, object: &Arc<Value>) -> Result<Judged, Failure> {
+        let place = &self.target.place;
+        match readiness::judge(place.resource.group(), &place.resource.kind, object) {
+            Readiness::Ready => Ok(Judged::Ready(outputs(object))),
+            Readiness::NoStatus => {
+                self.cx.progress(Cause::new("k8s.resource.no-status", "applied, no status reported"));
+                Ok(Judged::Ready(outputs(object)))
+            }
+            Readiness::Failed(failure) => {
+                let pods = match &mut self.pods {
+                    Some(pods) => pods.current(self.executor, object).map_err(Failure::from)?,
+                    None => vec![Arc::clone(object)],
+                };
+                Err(self.executor.failed(place, object, &pods, failure).await)
+            }
+            Readiness::InProgress(cause) if cause.code == CLAIM_PENDING => {
+                if self.waits_for_consumer(object).await {
+                    self.cx.progress(Cause::new(
+                        "k8s.claim.first-consumer",
+                        "the claim waits for its first consumer",
+                    ));
+                    return Ok(Judged::Ready(Outputs::NONE));
+                }
+                if self.late_binding.is_none() {
+                    // Nothing that happens to the claim itself would tell.
+                    self.read_at = Some(Instant::now() + POLL);
+                }
+                Ok(Judged::Waiting(cause))
+            }
+            Readiness::InProgress(cause) => Ok(Judged::Waiting(cause)),
+        }
+    }
+
+    /// Looks at the pods of a workload that is not ready, and tells the worst of what it waits for; answers when to look
+    /// again by time alone.
+    async fn troubles(&mut self, object: &Arc<Value>, cause: Cause) -> Result<Option<Duration>, Failure> {
+        let place = &self.target.place;
+        let is_job = *place.resource.kind == *"Job";
+        let mut found: Vec<Finding> = match &mut self.pods {
+            None if *place.resource.kind == *"Pod" => reasons::findings([object.as_ref()]),
+            // What a controller has not seen yet, it has no pods for.
+            Some(_) if cause.code == UNSEEN => return Ok(self.tell(cause)),
+            None => return Ok(self.tell(cause)),
+            Some(pods) => {
+                let current = pods.current(self.executor, object).map_err(Failure::from)?;
+                let podless = pods.is_empty_for_sure(&current);
+                self.podless_since = if podless { self.podless_since.or(Some(self.cx.now())) } else { None };
+                reasons::findings(current.iter().map(AsRef::as_ref))
+            }
+        };
+        // A Job counts crashes itself, and ends by its own backoff limit.
+        found.retain(|finding| !(is_job && finding.trouble == Trouble::CrashLoop));
+        found.extend(reasons::replica_failure(object));
+        let verdict = self.patience.judge(&found, self.cx.now());
+        if let Some(finding) = &verdict.doomed {
+            return Err(self.executor.doomed(place, object, finding).await);
+        }
+        let quiet = match &verdict.shown {
+            Some(finding) if finding.trouble == Trouble::NotReady => {
+                self.tell(Cause::new(finding.cause().code, format!("{cause}; {}", finding.text())))
+            }
+            Some(finding) => self.tell(finding.cause()),
+            None => self.tell(cause),
+        };
+        let again = verdict.check_at.map(|at| at.since(self.cx.now()));
+        let podless = self.refused(object).await?;
+        Ok([again, podless, quiet].into_iter().flatten().min())
+    }
+
+    /// Stateful sets, daemon sets and jobs report refused pods by events only; those are read once no pod has come for
+    /// the whole grace.
+    async fn refused(&mut self, object: &Value) -> Result<Option<Duration>, Failure> {
+        let place = &self.target.place;
+        let reports = matches!(&*place.resource.kind, "StatefulSet" | "DaemonSet" | "Job");
+        let Some(since) = self.podless_since.filter(|_| reports) else { return Ok(None) };
+        let left = self.executor.graces.replica_failure().saturating_sub(self.cx.now().since(since));
+        if left > Duration::ZERO {
+            return Ok(Some(left));
+        }
+        // Asked again after a whole grace, should there be nothing to read now.
+        self.podless_since = Some(self.cx.now());
+        let events = self.executor.raw_events(place, text(object, "/metadata/uid")).await;
+        match events.iter().rev().find(|event| text(event, "/reason") == "FailedCreate") {
+            None => Ok(Some(self.executor.graces.replica_failure())),
+            Some(event) => {
+                let finding = Finding::refused("FailedCreate", text(event, "/message"));
+                Err(self.executor.doomed(place, object, &finding).await)
+            }
+        }
+    }
+
+    /// Whether a claim that is not bound will only be once a pod uses it: its class, or an event, says so.
+    async fn waits_for_consumer(&mut self, claim: &Value) -> bool {
+        if let Some(known) = self.late_binding {
+            return known;
+        }
+        let class = text(claim, "/spec/storageClassName");
+        if let Ok(name) = PathSegment::name(class)
+            && let Ok(class) = self.executor.client.storage_class(name).await
+        {
+            return *self.late_binding.insert(text(&class, "/volumeBindingMode") == "WaitForFirstConsumer");
+        }
+        let events = self.executor.raw_events(&self.target.place, text(claim, "/metadata/uid")).await;
+        events.iter().any(|event| text(event, "/reason") == "WaitForFirstConsumer")
+    }
+
+    fn gone(&self, last: Option<&Value>) -> Result<Outputs, Failure> {
+        let place = &self.target.place;
+        let (group, kind) = (place.resource.group(), &*place.resource.kind);
+        // A Job may remove itself as soon as it is complete; its last state tells how it ended.
+        if kind == "Job" {
+            return match last.map(|last| readiness::judge_last(group, kind, last)) {
+                Some(Readiness::Ready) => Ok(Outputs::NONE),
+                Some(Readiness::Failed(failure)) => {
+                    let text = format!("{place}: {}", failure.message);
+                    Err(failure.with_message(text))
+                }
+                _ => Err(Failure::permanent(
+                    "k8s.object.gone",
+                    format!("{place} is gone; how it ended is not known"),
+                )
+                .with_hint("a longer `ttlSecondsAfterFinished` keeps it until it is read")),
+            };
+        }
+        Err(Failure::transient("k8s.object.gone", format!("{place} was deleted by somebody else")))
+    }
+
+    /// Waits for news of the object or its pods, for `next`, or for the planned reading, which it then does.
+    async fn pause(&mut self, next: Option<Duration>) -> Result<(), Failure> {
+        let far = Instant::now() + SILENCE;
+        let next = next.map_or(far, |next| Instant::now() + next);
+        let read_at = self.read_at;
+        let pods = async {
+            match &self.pods {
+                Some(pods) => pods.changed().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.feed.changed() => return Ok(()),
+            () = pods => return Ok(()),
+            () = tokio::time::sleep_until(next) => return Ok(()),
+            () = tokio::time::sleep_until(read_at.unwrap_or(far)), if read_at.is_some() => {}
+        }
+        self.read_at = None;
+        self.read = match self.executor.client.get(&self.target.place).await {
+            Ok(object) => Some(self.sort(Arc::new(object))),
+            Err(error) if error.is_code(404) => Some(Seen::Gone(None)),
+            // May pass; the deadline of the wait bounds it.
+            Err(error) if error.class() == eve_core::failure::FailureClass::Transient => {
+                self.tell(Cause::new("k8s.api.away", error.to_string()));
+                None
+            }
+            Err(error) => return Err(failure::of_read(&self.target.place, error)),
+        };
+        Ok(())
+    }
+
+    /// Tells what keeps the feed from knowing the object.
+    fn tell_trouble(&mut self) {
+        if let Some(trouble) = self.feed.trouble().filter(|_| self.feed.phase() != Phase::Denied) {
+            self.tell(Cause::new("k8s.api.away", trouble));
+        }
+    }
+
+    /// Tells what is waited for, where that is new. Answers when to say it again, where it is not worth telling yet.
+    fn tell(&mut self, cause: Cause) -> Option<Duration> {
+        let quiet = QUIET.saturating_sub(self.begun.elapsed());
+        let told = if cause.code == UNSEEN && quiet > Duration::ZERO { Told::NotYet } else { Told::Yes };
+        let next = Some((cause, told));
+        if self.cause != next {
+            if let Some((cause, Told::Yes)) = &next {
+                self.cx.progress(cause.clone());
+            }
+            self.cause = next;
+        }
+        (told == Told::NotYet).then_some(quiet)
+    }
+
+    /// The deadline has come: says what is known of the object and its pods, which the engine does not know.
+    async fn overdue(&mut self) -> Failure {
+        let place = &self.target.place;
+        let last = self.cause.as_ref().map_or("nothing was heard of it", |(cause, _)| &cause.message);
+        let mut failure = Failure::permanent("k8s.wait.deadline", format!("not ready in time: {last}"));
+        // Of a workload the pods tell more; the rest may never get ready on this cluster, and yet be all right.
+        if self.pods.is_none() && *place.resource.kind != *"Pod" {
+            failure = failure.with_hint(format!(
+                "to count it as ready once it is applied: `--until applied={}/{}`",
+                place.resource.kind, place.name
+            ));
+        }
+        let Some(object) = self.last.clone() else {
+            let text = format!("{place}: {}", failure.message);
+            return failure.with_message(text);
+        };
+        let pods = match &mut self.pods {
+            Some(pods) => pods.current(self.executor, &object).unwrap_or_default(),
+            None => vec![Arc::clone(&object)],
+        };
+        self.executor.failed(place, &object, &pods, failure).await
+    }
+}
+
+/// Resource versions of one resource are ordered as numbers (Kubernetes 1.35, KEP-5504); what is none is not compared.
+fn number(version: &str) -> Option<u128> {
+    version.parse().ok()
+}
+
+/// What a ready object publishes: the address of a load balancer.
+fn outputs(object: &Value) -> Outputs {
+    let address = ["/status/loadBalancer/ingress/0/ip", "/status/loadBalancer/ingress/0/hostname"];
+    let address = address.iter().map(|pointer| text(object, pointer)).find(|address| !address.is_empty());
+    address.map_or(Outputs::NONE, |address| Outputs::NONE.with("address", address))
+}

@@ -1,0 +1,12 @@
+//! Composite kinds: a spec of the plan in, Kubernetes objects out. Pure; no client, no I/O.
+//!
+//! `manifests` takes objects as they are; `object` knows what every object must look like, `known` what the API of
+//! Kubernetes itself has.
+
+mod contents;
+mod known;
+mod manifests;
+mod metadata;
+mod object;
+
+pub use manifests::{HelmHooks, Manifests};

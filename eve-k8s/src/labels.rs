@@ -1,0 +1,182 @@
+//! Every label, annotation and field-manager name that eve writes or reads. No other file spells one out.
+
+use serde_json::{Map, Value};
+
+/// Who manages an object; written as `eve` unless the input says otherwise.
+pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// The plan that an object belongs to.
+pub const PLAN: &str = "eve.dev/plan";
+/// The component that an object belongs to.
+pub const COMPONENT: &str = "eve.dev/component";
+/// Annotation: the digest of the input that was applied last; never on Secrets.
+pub const DESIRED: &str = "eve.dev/desired";
+/// Annotation, with the value `true`: the object was there before eve applied it for the first time.
+pub const ADOPTED: &str = "eve.dev/adopted";
+/// Annotation, with any value but `false`: eve never deletes the object.
+pub const KEEP: &str = "eve.dev/keep";
+/// Helm's annotation, with the value `keep`: nobody deletes the object.
+pub(crate) const RESOURCE_POLICY: &str = "helm.sh/resource-policy";
+/// The name under which eve owns fields (server-side apply).
+pub const FIELD_MANAGER: &str = "eve";
+
+/// Of a pod: the revision of its `StatefulSet` or `DaemonSet`.
+pub(crate) const CONTROLLER_REVISION_HASH: &str = "controller-revision-hash";
+/// Of a pod: the generation of the pod template of its `DaemonSet`.
+pub(crate) const POD_TEMPLATE_GENERATION: &str = "pod-template-generation";
+/// Annotation of a `DaemonSet`: the generation of its pod template.
+pub(crate) const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
+/// Annotation of a Deployment and its replica sets: the revision.
+pub(crate) const REVISION: &str = "deployment.kubernetes.io/revision";
+
+/// The longest value of a label, in bytes (Kubernetes API conventions, "Labels and Selectors").
+const VALUE_BYTES_MAX: usize = 63;
+/// Hexadecimal digits of the hash that ends a shortened value.
+const HASH_DIGITS: usize = 8;
+
+/// `text` as the value of a label: itself where that is valid, else a readable part of it with a hash at its end, so
+/// that two texts never share a value by being cut.
+///
+/// ```
+/// use eve_k8s::labels::value;
+/// assert_eq!(value("web"), "web");
+/// assert_eq!(value("web/deployment/frontend").len(), "web_deployment_frontend-".len() + 8);
+/// ```
+pub fn value(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric();
+    let valid = text.len() <= VALUE_BYTES_MAX
+        && text.bytes().all(|byte| plain(byte) || b"-_.".contains(&byte))
+        && text.bytes().next().is_none_or(plain)
+        && text.bytes().last().is_none_or(plain);
+    if valid {
+        return text.to_owned();
+    }
+    let keep = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
+    let readable: String = text.chars().map(keep).take(VALUE_BYTES_MAX - HASH_DIGITS - 1).collect();
+    let readable = readable.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+    let hash = format!("{:08x}", fnv(text) & 0xffff_ffff);
+    if readable.is_empty() { hash } else { format!("{readable}-{hash}") }
+}
+
+/// FNV-1a, 64 bits: tells texts apart, nothing more.
+pub(crate) fn fnv(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+/// Says that eve manages the object, where the object says nothing. Not for objects that somebody else manages: the
+/// label would be a conflict that nobody asked for.
+pub(crate) fn claim(object: &mut Value) {
+    if let Some(labels) = texts_of(object, "labels") {
+        labels.entry(MANAGED_BY).or_insert_with(|| FIELD_MANAGER.into());
+    }
+}
+
+/// Who manages an object, where it says so.
+pub(crate) fn managed_by(object: &Value) -> Option<&str> {
+    object.get("metadata")?.get("labels")?.get(MANAGED_BY)?.as_str()
+}
+
+/// Writes eve's labels and the component's own on an object (never on a pod template). The component's own are added
+/// where the object says nothing; plan and component are always eve's to say.
+pub(crate) fn stamp<'a>(
+    object: &mut Value,
+    plan: &str,
+    component: &str,
+    own: impl Iterator<Item = (&'a str, &'a str)>,
+) {
+    let Some(labels) = texts_of(object, "labels") else { return };
+    for (key, text) in own {
+        labels.entry(key).or_insert_with(|| text.into());
+    }
+    labels.insert(PLAN.to_owned(), value(plan).into());
+    labels.insert(COMPONENT.to_owned(), value(component).into());
+}
+
+/// Writes an annotation on an object.
+pub(crate) fn annotate(object: &mut Value, key: &str, text: &str) {
+    if let Some(annotations) = texts_of(object, "annotations") {
+        annotations.insert(key.to_owned(), text.into());
+    }
+}
+
+/// An annotation of an object.
+pub(crate) fn annotation<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
+    object.pointer("/metadata/annotations")?.get(key)?.as_str()
+}
+
+/// The annotation by which an object says that it is never to be deleted, if it does.
+pub(crate) fn keep(object: &Value) -> Option<&'static str> {
+    if annotation(object, RESOURCE_POLICY).is_some_and(|policy| policy.trim() == "keep") {
+        return Some(RESOURCE_POLICY);
+    }
+    annotation(object, KEEP).filter(|keep| *keep != "false").map(|_| KEEP)
+}
+
+/// The plan that an object says it belongs to, as the label has it.
+pub(crate) fn plan(object: &Value) -> Option<&str> {
+    object.get("metadata")?.get("labels")?.get(PLAN)?.as_str()
+}
+
+/// Whether the object says that it belongs to a plan.
+pub(crate) fn has_plan(object: &Value) -> bool {
+    object.pointer("/metadata/labels").is_some_and(|labels| labels.get(PLAN).is_some())
+}
+
+/// The labels or annotations of an object, made where there are none; `None` where something else stands in their
+/// place, which the API server then refuses by name.
+fn texts_of<'a>(object: &'a mut Value, field: &str) -> Option<&'a mut Map<String, Value>> {
+    let metadata = object.get_mut("metadata")?.as_object_mut()?;
+    let texts = metadata.entry(field).or_insert_with(|| Value::Object(Map::new()));
+    if texts.is_null() {
+        *texts = Value::Object(Map::new());
+    }
+    texts.as_object_mut()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn label_values_are_valid_and_distinct() {
+        let long = "a".repeat(200);
+        let longer = format!("{long}b");
+        for text in
+            ["web", "web/deployment/frontend", "-x-", "äöü", "///", "", long.as_str(), longer.as_str()]
+        {
+            let value = value(text);
+            assert!(value.len() <= VALUE_BYTES_MAX, "{value}");
+            assert!(value.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)), "{value}");
+            let ends = value.bytes().next().zip(value.bytes().last());
+            assert!(
+                ends.is_none_or(|(a, b)| a.is_ascii_alphanumeric() && b.is_ascii_alphanumeric()),
+                "{value}"
+            );
+        }
+        assert_ne!(value(&long), value(&longer));
+        assert_ne!(value("a/b"), value("a:b"));
+    }
+
+    #[test]
+    fn labels_of_the_input_stay_and_pod_templates_get_none() {
+        let mut object = json!({
+            "metadata": { "name": "web", "labels": { "app.kubernetes.io/managed-by": "Helm", "tier": "front" } },
+            "spec": { "template": { "metadata": { "labels": { "app": "web" } } } },
+        });
+        let template = object.pointer("/spec/template").cloned();
+        claim(&mut object);
+        stamp(&mut object, "shop", "web/deployment", [("tier", "x"), ("team", "a")].into_iter());
+        let labels = object.pointer("/metadata/labels").unwrap();
+        assert_eq!(
+            labels,
+            &json!({
+                "app.kubernetes.io/managed-by": "Helm", "tier": "front", "team": "a",
+                "eve.dev/plan": "shop", "eve.dev/component": value("web/deployment"),
+            })
+        );
+        assert_eq!(object.pointer("/spec/template").cloned(), template);
+    }
+}

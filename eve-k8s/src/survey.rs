@@ -1,0 +1,235 @@
+//! What was there when a run began: one list for each kind and namespace of its plan, for all preparations.
+//!
+//! A list is made when the first component of its kind is prepared, and kept only as far as the plan names its objects. Where
+//! the plan names one object, the list asks for that name, so that strangers' objects are not read. Each finding is
+//! handed out once: who asks again wants news, and reads by name. Writes nothing, and judges nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use eve_core::failure::Failure;
+use eve_core::plan::graph::Graph;
+use serde_json::Value;
+use tokio::sync::OnceCell;
+
+use crate::client::{Collection, Detail, KubeClient, Location};
+use crate::discovery::Scope;
+use crate::error::ApiError;
+use crate::live::{Listed, Live};
+use crate::path::PathSegment;
+use crate::{labels, normal, object, readiness};
+
+/// The surveys of all runs of one executor.
+pub(crate) struct Surveys {
+    client: KubeClient,
+    runs: Mutex<Vec<(Weak<Graph>, Arc<Survey>)>>,
+}
+
+/// The lists of one run.
+#[derive(Default)]
+struct Survey {
+    lists: Mutex<BTreeMap<Collection, Arc<OnceCell<List>>>>,
+}
+
+/// What became of a list.
+enum List {
+    /// The objects that the plan names, until they are handed out; `None` for one that is not there.
+    Made {
+        detail: Detail,
+        objects: Mutex<BTreeMap<Box<str>, Option<Value>>>,
+    },
+    /// The API server does not know the kind yet. Who was told so asks by name the next time: right after a kind has come
+    /// to be, lists are refused for a while.
+    NotServed {
+        told: Mutex<BTreeSet<Box<str>>>,
+    },
+    /// It may not be made, not yet, or is too large.
+    Denied,
+    Failed(Failure),
+}
+
+/// What is known of one object.
+pub(crate) enum Found {
+    /// It is there.
+    There(Box<Value>, Detail),
+    /// It is not there.
+    Absent,
+    /// Its kind is not served yet.
+    NotServed,
+    /// Nothing, or nothing new: it is to be read by name.
+    Unknown,
+}
+
+impl Surveys {
+    pub(crate) fn new(client: KubeClient) -> Self {
+        Self { client, runs: Mutex::default() }
+    }
+
+    /// What the list of its kind and namespace says of an object that the graph's plan names. With `live`, the list is
+    /// followed by a watch where readiness will be judged. Cancel safe.
+    ///
+    /// # Errors
+    /// What kept the list from being made; it is made anew for who asks then.
+    pub(crate) async fn find(
+        &self,
+        graph: &Arc<Graph>,
+        place: &Location,
+        live: Option<&Live>,
+    ) -> Result<Found, Failure> {
+        if !place.resource.watchable {
+            return Ok(Found::Unknown);
+        }
+        let survey = self.of(graph);
+        let collection = Collection {
+            resource: Arc::clone(&place.resource),
+            namespace: place.namespace.clone(),
+            label: None,
+        };
+        let cell = Arc::clone(lock(&survey.lists).entry(collection.clone()).or_default());
+        let list = cell.get_or_init(|| self.list(graph, &collection, live)).await;
+        match list {
+            List::NotServed { told } => {
+                let is_first = lock(told).insert(place.name.as_str().into());
+                Ok(if is_first { Found::NotServed } else { Found::Unknown })
+            }
+            List::Denied => Ok(Found::Unknown),
+            List::Failed(failure) => {
+                survey.forget(&collection, &cell);
+                Err(failure.clone())
+            }
+            List::Made { detail, objects } => Ok(match lock(objects).remove(place.name.as_str()) {
+                None => Found::Unknown,
+                Some(None) => Found::Absent,
+                Some(Some(object)) => Found::There(Box::new(object), *detail),
+            }),
+        }
+    }
+
+    /// The survey of the run with this graph; those of runs that are over go.
+    fn of(&self, graph: &Arc<Graph>) -> Arc<Survey> {
+        let mut runs = lock(&self.runs);
+        runs.retain(|(run, _)| run.strong_count() > 0);
+        if let Some((_, survey)) = runs.iter().find(|(run, _)| std::ptr::eq(run.as_ptr(), Arc::as_ptr(graph)))
+        {
+            return Arc::clone(survey);
+        }
+        let survey = Arc::new(Survey::default());
+        runs.push((Arc::downgrade(graph), Arc::clone(&survey)));
+        survey
+    }
+
+    async fn list(&self, graph: &Arc<Graph>, collection: &Collection, live: Option<&Live>) -> List {
+        let wanted = Wanted::of(graph, collection);
+        match self.pages(collection, &wanted).await {
+            Ok(listed) => {
+                let mut objects: BTreeMap<Box<str>, Option<Value>> =
+                    wanted.names.iter().map(|name| ((*name).into(), None)).collect();
+                if let Some(live) = live.filter(|_| wanted.is_watched) {
+                    let label = Some((labels::PLAN, labels::value(graph.name())));
+                    let seed =
+                        Listed { objects: listed.objects.clone(), resource_version: listed.resource_version };
+                    live.follow(&Collection { label, ..collection.clone() }, seed, graph);
+                }
+                for object in listed.objects {
+                    let name = readiness::text(&object, "/metadata/name").into();
+                    objects.insert(name, Some(object));
+                }
+                List::Made { detail: wanted.detail, objects: Mutex::new(objects) }
+            }
+            // A list lacks no object: it is the kind that is not found.
+            Err(error) if error.is_code(404) => List::NotServed { told: Mutex::default() },
+            Err(ApiError::TooLarge { .. }) => List::Denied,
+            // 410: the server forgot the list between two pages. 429: it has no cache for a kind that is new, which
+            // reading by name does without.
+            Err(error) if [403, 405, 410, 429].iter().any(|&code| error.is_code(code)) => List::Denied,
+            Err(error) => List::Failed(error.into()),
+        }
+    }
+
+    /// All pages of a list; of each only what is wanted is kept.
+    async fn pages(&self, collection: &Collection, wanted: &Wanted<'_>) -> Result<Listed, ApiError> {
+        let only = match wanted.names.iter().collect::<Vec<_>>().as_slice() {
+            [name] => Some(PathSegment::name(name)?),
+            _ => None,
+        };
+        let api_version = collection.resource.api_version();
+        let mut objects = Vec::new();
+        let mut after: Option<String> = None;
+        loop {
+            let mut page =
+                self.client.list_named(collection, only.as_ref(), wanted.detail, after.as_deref()).await?;
+            let items = page.get_mut("items").and_then(Value::as_array_mut).map(std::mem::take);
+            for mut item in items.unwrap_or_default() {
+                if !wanted.names.contains(readiness::text(&item, "/metadata/name")) {
+                    continue;
+                }
+                // Items of lists do not say what they are, and those cut down to metadata say something else.
+                if let Some(fields) = item.as_object_mut() {
+                    fields.insert("apiVersion".to_owned(), api_version.as_str().into());
+                    fields.insert("kind".to_owned(), collection.resource.kind.as_ref().into());
+                }
+                objects.push(item);
+            }
+            after =
+                Some(readiness::text(&page, "/metadata/continue").to_owned()).filter(|next| !next.is_empty());
+            if after.is_none() {
+                let resource_version = readiness::text(&page, "/metadata/resourceVersion").to_owned();
+                return Ok(Listed { objects, resource_version });
+            }
+        }
+    }
+}
+
+impl Survey {
+    fn forget(&self, collection: &Collection, cell: &Arc<OnceCell<List>>) {
+        let mut lists = lock(&self.lists);
+        if lists.get(collection).is_some_and(|known| Arc::ptr_eq(known, cell)) {
+            lists.remove(collection);
+        }
+    }
+}
+
+/// What a plan names of one kind in one namespace.
+struct Wanted<'a> {
+    names: BTreeSet<&'a str>,
+    /// Whole objects where readiness reads their status, and Secrets, which have no digest.
+    detail: Detail,
+    is_watched: bool,
+}
+
+impl<'a> Wanted<'a> {
+    /// Linear in the plan, once for each kind and namespace in it.
+    fn of(graph: &'a Graph, collection: &Collection) -> Self {
+        let resource = &collection.resource;
+        let api_version = resource.api_version();
+        let mut wanted = Self { names: BTreeSet::new(), detail: Detail::Metadata, is_watched: false };
+        for id in graph.ids() {
+            let node = graph.node(id);
+            if node.spec().get(object::OBJECT).is_none() {
+                continue;
+            }
+            let Ok((object, identity)) = object::identify(node.spec()) else { continue };
+            let namespace = match resource.scope {
+                Scope::Cluster => None,
+                Scope::Namespaced => Some(identity.namespace.unwrap_or(graph.namespace())),
+            };
+            if *identity.kind != *resource.kind
+                || identity.api_version != api_version
+                || namespace != collection.namespace.as_ref().map(PathSegment::as_str)
+            {
+                continue;
+            }
+            wanted.names.insert(identity.name);
+            wanted.is_watched |= !readiness::is_ready_at_once(resource.group(), &resource.kind, object);
+            if wanted.is_watched || normal::is_secret(object) {
+                wanted.detail = Detail::Whole;
+            }
+        }
+        wanted
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What a panicking holder left is whole: every change is one call.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

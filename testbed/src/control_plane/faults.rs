@@ -1,0 +1,55 @@
+//! What tests do to single servers of a running control plane: kill, revive, pause.
+
+use super::ControlPlane;
+use crate::error::TestbedError;
+use crate::servers::Server;
+use crate::shepherd::{Process, Signal};
+
+impl ControlPlane {
+    /// The process id of a server, if it was started.
+    pub fn process_id(&self, server: Server) -> Option<u32> {
+        self.processes().get(&server).map(Process::id)
+    }
+
+    /// Kills a server with SIGKILL and returns when it is gone. Nothing happens if it does not run.
+    pub fn kill(&self, server: Server) {
+        let process = self.processes().remove(&server);
+        if let Some(process) = process {
+            process.kill();
+        }
+    }
+
+    /// Starts a server that was killed, on its old port with its old data. Does not wait until it works.
+    ///
+    /// # Errors
+    /// [`TestbedError::Io`] if the program cannot be started.
+    pub fn revive(&self, server: Server) -> Result<(), TestbedError> {
+        self.kill(server);
+        self.spawn(server)
+    }
+
+    /// Stops a server from running without ending it (SIGSTOP): its connections stay open and nobody answers.
+    ///
+    /// # Errors
+    /// [`TestbedError::Io`] if the signal cannot be sent.
+    pub fn pause(&self, server: Server) -> Result<(), TestbedError> {
+        self.processes().get(&server).map_or(Ok(()), |process| process.signal(Signal::Stop))
+    }
+
+    /// Lets a paused server go on (SIGCONT).
+    ///
+    /// # Errors
+    /// [`TestbedError::Io`] if the signal cannot be sent.
+    pub fn resume(&self, server: Server) -> Result<(), TestbedError> {
+        self.processes().get(&server).map_or(Ok(()), |process| process.signal(Signal::Continue))
+    }
+
+    /// Kills the API server, starts it again on the same port and waits until it is ready.
+    ///
+    /// # Errors
+    /// As [`ControlPlane::start`].
+    pub async fn restart_api_server(&self) -> Result<(), TestbedError> {
+        self.revive(Server::KubeApiserver)?;
+        self.api_server_ready().await
+    }
+}
