@@ -34,6 +34,7 @@ pub(super) fn apply(state: &mut State, graph: &Graph, record: &Record) -> Result
                 turn_comes(state, id, at);
             }
         }
+        Event::Resumed if sabotaged!(state, GapCounts) => {}
         Event::Resumed => state.gap += at.since(state.last_at),
         Event::Stopping { reason } => stop(state, *reason),
         Event::Finished { outcome } => {
@@ -103,11 +104,15 @@ fn apply_to_component(state: &mut State, graph: &Graph, event: &Event, at: Times
             cell.applied = Some(applied.clone());
             begin_wait(state, id, at);
             open(state, graph, id, Until::Applied, at);
+            planted!(state, ReleasedOnApplied, { open(state, graph, id, Until::Ready, at) });
+            planted!(state, OwnWriteAsBefore, { state.cell_mut(id).changed = Some(applied.change) });
         }
         Event::Waiting { cause, .. } => {
             let cell = state.cell_mut(id);
             cell.cause = Some(cause.clone());
-            cell.progressed_at = at;
+            if !sabotaged!(state, NoProgressNeverReset) {
+                state.cell_mut(id).progressed_at = at;
+            }
         }
         Event::Ready { outputs, .. } => {
             state.cell_mut(id).outputs = outputs.clone();

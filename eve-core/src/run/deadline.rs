@@ -35,14 +35,28 @@ impl Run {
         own.min(self.run_deadline())
     }
 
-    /// When the wait fails unless it tells something new.
+    /// When the wait fails unless it tells something new. One that nobody has begun yet cannot have told anything.
     fn no_progress_deadline(&self, id: ComponentId) -> Timestamp {
-        let progressed_at = self.state.cell(id).progressed_at;
-        self.state.on_the_clock(progressed_at).plus(self.options.no_progress_timeout)
+        let Some(call) = self.flight.call(id) else { return Timestamp::MAX };
+        let progressed_at = self.state.on_the_clock(self.state.cell(id).progressed_at);
+        progressed_at.max(call.begun).plus(self.options.no_progress_timeout)
     }
 
     pub(super) fn set_call_timer(&mut self, id: ComponentId, deadline: Timestamp) {
         self.flight.set_timer(id, deadline.plus(CALL_GRACE));
+    }
+
+    /// A component whose turn has begun and that queues for its next attempt is looked at when its time is over.
+    pub(super) fn set_turn_timer(&mut self, id: ComponentId) {
+        if self.state.cell(id).turn_at.is_some() {
+            let at = self.component_deadline(id);
+            self.flight.set_timer(id, at);
+        }
+    }
+
+    /// Whether the time of a component whose turn has begun is over: nothing is tried any more.
+    pub(super) fn is_past_its_turn(&self, id: ComponentId) -> bool {
+        self.state.cell(id).turn_at.is_some() && self.component_deadline(id) <= self.now
     }
 
     pub(super) fn set_wait_timer(&mut self, id: ComponentId) {
@@ -50,11 +64,16 @@ impl Run {
         self.flight.set_timer(id, at);
     }
 
-    /// Whatever was reached by now takes its effect.
-    pub(super) fn deadlines(&mut self) {
+    /// The run stops when its deadline is reached by the clock, whoever noticed first.
+    pub(super) fn judge_run_deadline(&mut self) {
         if !self.state.deadline_reached && self.run_deadline() <= self.now {
             self.stop_because(StopReason::Deadline);
         }
+    }
+
+    /// Whatever was reached by now takes its effect.
+    pub(super) fn deadlines(&mut self) {
+        self.judge_run_deadline();
         if self.run_deadline().plus(CALL_GRACE) <= self.now {
             self.give_up_all();
             return;
@@ -81,11 +100,22 @@ impl Run {
     fn unstarted_timer(&mut self, id: ComponentId) {
         if self.flight.call(id).is_some() {
             self.call_timer(id, "run.deadline.prepare");
+        } else if self.is_past_its_turn(id) {
+            self.turn_is_over(id);
         } else if let Some(at) = self.state.cell(id).retry_at.filter(|&at| at > self.now) {
             self.flight.set_timer(id, at);
         } else {
             self.state.moved.push(id);
         }
+    }
+
+    /// Another attempt was to follow, and did not get a slot in time.
+    pub(super) fn turn_is_over(&mut self, id: ComponentId) {
+        let timeout = self.component_timeout(id);
+        let before = self.state.cell(id).failure.as_deref();
+        let before = before.map(|failure| format!(": {failure}")).unwrap_or_default();
+        let text = format!("no further attempt could begin within {timeout:?}{before}");
+        self.attempt_failed(id, Phase::Prepare, Failure::permanent("run.deadline.component", text));
     }
 
     fn call_timer(&mut self, id: ComponentId, code: &'static str) {

@@ -15,12 +15,17 @@ impl Run {
     /// The end of a call. Only the call that is under way counts; anything else is late or a duplicate.
     pub(super) fn ended(&mut self, id: ComponentId, attempt: Attempt, end: PhaseEnd) {
         let phase = end.phase();
-        let expected =
-            self.flight.call(id).is_some_and(|call| call.phase == phase && call.attempt == attempt);
+        let stale_is_taken = sabotaged!(self.state, StaleAttemptTaken);
+        let expected = self
+            .flight
+            .call(id)
+            .is_some_and(|call| call.phase == phase && (call.attempt == attempt || stale_is_taken));
         if !expected {
+            planted!(self.state, CountedTwice, { self.count_again(id, &end) });
             return;
         }
         self.flight.end(id);
+        planted!(self.state, SlotLeaked, { self.leak_slot(&end) });
         self.flight.late_causes.remove(&id);
         match within_bounds(end) {
             PhaseEnd::Prepare(Ok(mut prepared)) => {
@@ -36,7 +41,10 @@ impl Run {
                     self.flight.runnable.push(&self.graph, id);
                 }
             }
-            PhaseEnd::Apply(Ok(applied)) => self.emit(Event::Applied { component: id, attempt, applied }),
+            PhaseEnd::Apply(Ok(applied)) => {
+                let attempt = self.state.cell(id).attempt;
+                self.emit(Event::Applied { component: id, attempt, applied });
+            }
             PhaseEnd::Wait(Ok(outputs)) => self.emit(Event::Ready { component: id, outputs }),
             PhaseEnd::Prepare(Err(failure))
             | PhaseEnd::Apply(Err(failure))
@@ -74,8 +82,9 @@ impl Run {
     pub(super) fn attempt_failed(&mut self, id: ComponentId, phase: Phase, failure: Failure) {
         let attempt = self.state.cell(id).attempt;
         let written = self.graph.node(id).retry();
+        let charged = if sabotaged!(self.state, RetryWithoutBudget) { Attempt::FIRST } else { attempt };
         let pause = match self.state.stopping {
-            None => retry::pause(&self.options, written, (id, attempt), failure.class),
+            None => retry::pause(&self.options, written, (id, charged), failure.class),
             Some(_) => None,
         };
         let retry_at = pause.map(|pause| self.now.plus(pause)).filter(|&at| at < self.component_deadline(id));

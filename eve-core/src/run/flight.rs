@@ -18,6 +18,9 @@ pub(super) struct Call {
     pub(super) phase: Phase,
     pub(super) attempt: Attempt,
     pub(super) deadline: Timestamp,
+    pub(super) begun: Timestamp,
+    /// Whether the driver was told to make it.
+    pub(super) given_out: bool,
 }
 
 /// What this process does for one component.
@@ -26,6 +29,8 @@ struct Slot {
     call: Option<Call>,
     /// Whether the preparation that is known was made when the component was runnable.
     prepared_in_turn: bool,
+    /// Whether it is in the queue of its class, where everybody stands once.
+    in_class_queue: bool,
     /// The earliest timer that is set for the component.
     timer: Timestamp,
 }
@@ -71,7 +76,7 @@ pub(super) struct Flight {
 
 impl Flight {
     pub(super) fn new(graph: &Graph) -> Self {
-        let idle = Slot { call: None, prepared_in_turn: false, timer: Timestamp::MAX };
+        let idle = Slot { call: None, prepared_in_turn: false, in_class_queue: false, timer: Timestamp::MAX };
         Self {
             slots: vec![idle; graph.len()],
             api_calls: 0,
@@ -96,6 +101,13 @@ impl Flight {
         self.slots.get(id.index()).and_then(|slot| slot.call)
     }
 
+    /// The driver is told to make this call, once, unless it was given up since.
+    pub(super) fn give_out(&mut self, id: ComponentId, attempt: Attempt, phase: Phase) -> bool {
+        let call = self.slots.get_mut(id.index()).and_then(|slot| slot.call.as_mut());
+        let wanted = |call: &&mut Call| call.attempt == attempt && call.phase == phase && !call.given_out;
+        call.filter(wanted).is_some_and(|call| !std::mem::replace(&mut call.given_out, true))
+    }
+
     fn budget(&mut self, phase: Phase) -> &mut u32 {
         match phase {
             Phase::Prepare | Phase::Apply => &mut self.api_calls,
@@ -115,6 +127,22 @@ impl Flight {
         let call = self.slot(id).call.take()?;
         *self.budget(call.phase) -= 1;
         Some(call)
+    }
+
+    /// Queues for its class.
+    pub(super) fn queue_for_class(&mut self, graph: &Graph, class: usize, id: ComponentId) {
+        if !std::mem::replace(&mut self.slot(id).in_class_queue, true)
+            && let Some(queue) = self.class_queues.get_mut(class)
+        {
+            queue.push(graph, id);
+        }
+    }
+
+    /// Whoever queues first for this class.
+    pub(super) fn next_of_class(&mut self, class: usize) -> Option<ComponentId> {
+        let id = self.class_queues.get_mut(class).and_then(Queue::pop)?;
+        self.slot(id).in_class_queue = false;
+        Some(id)
     }
 
     pub(super) fn prepared_in_turn(&mut self, id: ComponentId) -> &mut bool {

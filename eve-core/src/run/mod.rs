@@ -18,6 +18,9 @@ use crate::ids::{RunId, Seq};
 use crate::plan::graph::Graph;
 use crate::time::Timestamp;
 
+#[macro_use]
+mod rehearsal;
+
 mod apply;
 mod deadline;
 mod ended;
@@ -41,6 +44,9 @@ pub use protocol::{
 pub use resume::ResumeError;
 pub use state::{ComponentStatus, Counts};
 pub use view::RunView;
+
+#[cfg(any(test, feature = "test-util"))]
+pub(crate) use rehearsal::Replica;
 
 use flight::Flight;
 use state::State;
@@ -109,6 +115,7 @@ impl Run {
             Input::Progress { component, attempt, cause } => self.progress(component, attempt, cause),
             Input::Stop { mode } => self.stop(mode),
         }
+        self.judge_run_deadline();
         self.schedule();
     }
 
@@ -137,7 +144,18 @@ impl Run {
     #[must_use = "a command that is not carried out never ends"]
     pub fn poll_command(&mut self) -> Option<Command> {
         assert!(self.events.is_empty(), "records must be polled and stored before commands");
-        self.commands.pop_front()
+        loop {
+            let command = self.commands.pop_front()?;
+            let wanted = match command {
+                Command::Call { component, attempt, phase, .. } => {
+                    self.flight.give_out(component, attempt, phase)
+                }
+                Command::Abort { .. } => true,
+            };
+            if wanted {
+                return Some(command);
+            }
+        }
     }
 
     /// When [`Run::handle_timeout`] wants to be called next. Changes with every input; a deadline that was handled is not
@@ -148,7 +166,8 @@ impl Run {
             return None;
         }
         let state = &self.state;
-        let timer = self.flight.next_timer(|id| !state.cell(id).status.is_final());
+        let lost = sabotaged!(state, LostWakeUp);
+        let timer = self.flight.next_timer(|id| !lost && !state.cell(id).status.is_final());
         timer.into_iter().chain([self.run_timer()]).min()
     }
 

@@ -97,6 +97,16 @@ impl PhaseEnd {
         }
     }
 
+    /// Why the phase failed, if it did.
+    pub const fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Prepare(Err(failure)) | Self::Apply(Err(failure)) | Self::Wait(Err(failure)) => {
+                Some(failure)
+            }
+            Self::Prepare(Ok(_)) | Self::Apply(Ok(_)) | Self::Wait(Ok(_)) => None,
+        }
+    }
+
     /// The failed end of a phase.
     pub const fn failed(phase: Phase, failure: Failure) -> Self {
         match phase {

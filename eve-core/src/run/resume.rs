@@ -57,17 +57,22 @@ impl Run {
         now: Timestamp,
     ) -> Result<Self, ResumeError> {
         let mut run = Self::idle(graph, options, id, now);
-        for record in records {
-            run.replay(record)?;
-        }
-        run.state.moved.clear();
-        run.now = run.now.max(run.state.last_at);
-        if records.is_empty() {
-            run.begin();
-        } else if run.state.outcome.is_none() {
-            run.take_over();
-        }
+        run.go_on_from(records)?;
         Ok(run)
+    }
+
+    pub(super) fn go_on_from(&mut self, records: &[Record]) -> Result<(), ResumeError> {
+        for record in records {
+            self.replay(record)?;
+        }
+        self.state.moved.clear();
+        self.now = self.now.max(self.state.last_at);
+        if records.is_empty() {
+            self.begin();
+        } else if self.state.outcome.is_none() {
+            self.take_over();
+        }
+        Ok(())
     }
 
     fn replay(&mut self, record: &Record) -> Result<(), ResumeError> {
@@ -99,12 +104,18 @@ impl Run {
     /// Derives from the state what this process has to do, and completes what the last one left between two records.
     fn take_over(&mut self) {
         self.emit(Event::Resumed);
+        planted!(self.state, ForgottenCancel, { self.state.stopping = None });
         for id in self.graph.ids() {
             let cell = self.state.cell(id);
             let attempt = cell.attempt;
             match cell.status {
                 ComponentStatus::Applying => {
                     self.emit(Event::Interrupted { component: id, attempt });
+                    if sabotaged!(self.state, StartedTakenForApplied) {
+                        let applied = super::Applied::new(super::Change::Unknown);
+                        self.emit(Event::Applied { component: id, attempt, applied });
+                        continue;
+                    }
                     let deadline = self.component_deadline(id);
                     self.call(id, Phase::Apply, deadline);
                 }
@@ -131,6 +142,7 @@ impl Run {
         if self.state.stopping.is_some() {
             self.wind_down();
         }
+        self.judge_run_deadline();
         self.schedule();
     }
 }

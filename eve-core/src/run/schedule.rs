@@ -18,6 +18,7 @@ impl Run {
         self.serve_runnable();
         self.serve_early();
         self.settle();
+        planted!(self.state, TieByMapOrder, { self.shuffle_commands() });
         if self.state.counts.unfinished() == 0 && self.state.outcome.is_none() {
             let outcome = self.state.verdict();
             self.emit(Event::Finished { outcome });
@@ -34,8 +35,13 @@ impl Run {
                     self.emit(Event::Ready { component: id, outputs: Outputs::NONE });
                 }
                 ComponentStatus::Runnable => match cell.retry_at {
-                    Some(at) if at > self.now => self.flight.set_timer(id, at),
-                    _ => self.flight.runnable.push(&self.graph, id),
+                    Some(at) if at > self.now && !sabotaged!(self.state, PauseNotKept) => {
+                        self.flight.set_timer(id, at);
+                    }
+                    _ => {
+                        self.flight.runnable.push(&self.graph, id);
+                        self.set_turn_timer(id);
+                    }
                 },
                 ComponentStatus::Blocked => match cell.retry_at {
                     Some(at) if at > self.now => self.flight.set_timer(id, at),
@@ -60,10 +66,12 @@ impl Run {
 
     /// A component does not hold its class, or no longer: another of it may try, and finds out whether there is room.
     fn free_class(&mut self, id: ComponentId) {
-        let class = self.graph.node(id).class_index();
-        let Some(queue) = class.and_then(|class| self.flight.class_queues.get_mut(class)) else { return };
-        while let Some(next) = queue.pop() {
-            if self.state.cell(next).status == ComponentStatus::Runnable {
+        let Some(class) = self.graph.node(id).class_index() else { return };
+        while let Some(next) = self.flight.next_of_class(class) {
+            let cell = self.state.cell(next);
+            let paused = cell.retry_at.is_some_and(|at| at > self.now);
+            // Whoever could not start now would use up the turn of the one behind.
+            if cell.status == ComponentStatus::Runnable && !paused && self.flight.call(next).is_none() {
                 self.flight.runnable.push(&self.graph, next);
                 return;
             }
@@ -82,13 +90,21 @@ impl Run {
     }
 
     fn serve_runnable(&mut self) {
-        while self.flight.api_calls < self.options.api_limit {
+        while self.flight.api_calls
+            < self.options.api_limit + u32::from(sabotaged!(self.state, LimitOffByOne))
+        {
             let Some(id) = self.flight.runnable.pop() else { return };
             let cell = self.state.cell(id);
-            let paused = cell.retry_at.is_some_and(|at| at > self.now);
+            let paused =
+                cell.retry_at.is_some_and(|at| at > self.now) && !sabotaged!(self.state, PauseNotKept);
             if cell.status != ComponentStatus::Runnable || paused || self.flight.call(id).is_some() {
                 continue;
             }
+            if self.is_past_its_turn(id) {
+                self.turn_is_over(id);
+                continue;
+            }
+            let cell = self.state.cell(id);
             let known = cell.prepared.as_ref().map(|prepared| prepared.change);
             let in_turn = *self.flight.prepared_in_turn(id);
             match known {
@@ -131,10 +147,9 @@ impl Run {
     fn start(&mut self, id: ComponentId) {
         if let Some(class) = self.graph.node(id).class_index() {
             let limit = self.graph.classes().get(class).map_or(1, |class| class.limit);
-            if self.state.class_use.get(class).is_some_and(|&used| used >= limit) {
-                if let Some(queue) = self.flight.class_queues.get_mut(class) {
-                    queue.push(&self.graph, id);
-                }
+            let full = self.state.class_use.get(class).is_some_and(|&used| used >= limit);
+            if full && !sabotaged!(self.state, ClassIgnored) {
+                self.flight.queue_for_class(&self.graph, class, id);
                 return;
             }
         }
@@ -146,14 +161,19 @@ impl Run {
 
     pub(super) fn call(&mut self, id: ComponentId, phase: Phase, deadline: Timestamp) {
         let attempt = self.state.cell(id).attempt;
-        self.flight.begin(id, Call { phase, attempt, deadline });
+        self.flight.begin(id, Call { phase, attempt, deadline, begun: self.now, given_out: false });
         self.set_call_timer(id, deadline);
+        if phase == Phase::Wait {
+            self.set_wait_timer(id);
+        }
         self.commands.push_back(Command::Call { component: id, attempt, phase, deadline });
     }
 
-    /// Gives up the call of this component, if one is under way.
+    /// Gives up the call of this component, if one is under way; of one that was not given out, nobody is told.
     pub(super) fn abort_call(&mut self, id: ComponentId) {
-        if let Some(call) = self.flight.end(id) {
+        if let Some(call) = self.flight.end(id)
+            && call.given_out
+        {
             self.commands.push_back(Command::Abort { component: id, attempt: call.attempt });
         }
     }

@@ -8,6 +8,7 @@ mod events;
 mod executor;
 mod outside;
 mod shapes;
+pub mod sim;
 
 pub use clock::ManualClock;
 #[cfg(feature = "driver")]

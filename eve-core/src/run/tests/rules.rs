@@ -457,3 +457,83 @@ fn what_is_gone_already_is_not_deleted_and_still_judged() {
     let _ = bench.commands();
     assert_eq!(bench.run.outcome(), Some(Outcome::Succeeded));
 }
+
+fn of_class(limit: u32, names: &[&str]) -> Vec<ComponentBuilder> {
+    names.iter().map(|name| ComponentBuilder::new(*name, "test").class("k", limit)).collect()
+}
+
+#[test]
+fn a_component_that_pauses_does_not_take_the_turn_of_the_next_of_its_class() {
+    let mut bench = Bench::new(of_class(1, &["a", "b"]), RunOptions::default());
+    let _ = bench.commands();
+    bench.prepared(1, Change::Create);
+    bench.prepared(0, Change::Create);
+    assert_eq!(bench.called(Phase::Apply), [1]);
+    let lost = || PhaseEnd::Apply(Err(Failure::transient("t", "lost")));
+    bench.end(1, 1, lost());
+    assert_eq!(bench.called(Phase::Apply), [0]);
+    bench.end(0, 1, lost());
+    bench.pass(secs(2));
+    assert_eq!(bench.called(Phase::Prepare), [0, 1]);
+}
+
+#[test]
+fn no_further_attempt_begins_after_the_deadline_of_the_component() {
+    let pair = vec![ComponentBuilder::new("a", "test").timeout(secs(20)), ComponentBuilder::new("b", "test")];
+    let mut bench = Bench::new(pair, RunOptions::default().with_api_limit(1));
+    assert_eq!(bench.called(Phase::Prepare), [0]);
+    bench.prepared(0, Change::Create);
+    assert_eq!(bench.called(Phase::Apply), [0]);
+    bench.end(0, 1, PhaseEnd::Apply(Err(Failure::transient("t", "lost"))));
+    assert_eq!(bench.called(Phase::Prepare), [1], "the only slot is taken while it pauses");
+    bench.pass(secs(2));
+    bench.pass(secs(18));
+    let failure = bench.failure();
+    assert_eq!(failure.code, "run.deadline.component");
+    assert_eq!(failure.message, "no further attempt could begin within 20s: lost");
+}
+
+#[test]
+fn no_write_begins_after_the_deadline_of_the_run_though_nobody_looked_at_the_clock() {
+    let mut bench = Bench::new(one(), RunOptions::default().with_run_timeout(secs(30)));
+    let _ = bench.commands();
+    bench.now = bench.now.plus(secs(31));
+    bench.prepared(0, Change::Create);
+    assert!(bench.called(Phase::Apply).is_empty());
+    assert_eq!(bench.run.outcome(), Some(Outcome::Failed));
+    let (graph, before_stopping) = (Arc::clone(bench.run.graph()), &bench.log[..2]);
+    assert!(matches!(before_stopping[1].event, Event::Prepared { .. }));
+    let resumed = Run::resume(graph, RunOptions::default(), World::id(), before_stopping, bench.now);
+    bench.run = resumed.unwrap();
+    assert!(bench.commands().is_empty(), "whoever takes over knows the time as well");
+    assert_eq!(bench.run.outcome(), Some(Outcome::Failed));
+}
+
+#[test]
+fn a_wait_that_was_not_begun_does_not_fail_for_want_of_news() {
+    let pair = vec![ComponentBuilder::new("a", "test"), ComponentBuilder::new("b", "test")];
+    let mut bench = Bench::new(pair, RunOptions::default().with_wait_limit(1));
+    let _ = bench.commands();
+    bench.prepared(0, Change::None);
+    bench.prepared(1, Change::None);
+    assert_eq!(bench.called(Phase::Wait), [0]);
+    bench.pass(secs(299));
+    bench.ready(0);
+    assert_eq!(bench.called(Phase::Wait), [1]);
+    bench.pass(secs(100));
+    bench.ready(1);
+    let _ = bench.commands();
+    assert_eq!(bench.run.outcome(), Some(Outcome::Succeeded));
+}
+
+#[test]
+fn a_call_that_is_given_up_before_it_was_given_out_is_not_made() {
+    let mut bench = Bench::new(one(), RunOptions::default());
+    let _ = bench.commands();
+    bench.prepared(0, Change::Create);
+    let _ = bench.commands();
+    bench.applied(0);
+    bench.run.handle(Input::Stop { mode: StopMode::Now }, bench.now);
+    assert!(bench.commands().is_empty());
+    assert_eq!(bench.run.outcome(), Some(Outcome::Cancelled));
+}

@@ -1,0 +1,198 @@
+//! Which inputs met which states: pairs of the two enums, those that cannot be with the reason.
+
+use super::cluster::Call;
+use crate::run::{ComponentStatus, Input, PhaseEnd, StopMode};
+
+/// What may meet a component, one for each way in which the engine tells inputs apart. A call is *awaited* when it is the
+/// one under way; its end is late when it is told again, or after it was given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Met {
+    /// The end of a call or news from it; whether it is awaited.
+    Told(Told, bool),
+    /// A request to stop.
+    Stop(StopMode),
+    /// A deadline is looked at.
+    Timeout,
+    /// Another process takes the run over.
+    Resume,
+}
+
+/// What a call tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// It was prepared.
+    Prepared,
+    /// It could not be prepared.
+    PrepareFailed,
+    /// It was applied.
+    Applied,
+    /// It could not be applied.
+    ApplyFailed,
+    /// It is ready.
+    Waited,
+    /// It will not be ready.
+    WaitFailed,
+    /// It waits for something.
+    Progress,
+}
+
+const STATES: [ComponentStatus; 8] = [
+    ComponentStatus::Blocked,
+    ComponentStatus::Runnable,
+    ComponentStatus::Applying,
+    ComponentStatus::Waiting,
+    ComponentStatus::Ready,
+    ComponentStatus::Failed,
+    ComponentStatus::Cancelled,
+    ComponentStatus::Skipped,
+];
+
+const TOLD: [Told; 7] = [
+    Told::Prepared,
+    Told::PrepareFailed,
+    Told::Applied,
+    Told::ApplyFailed,
+    Told::Waited,
+    Told::WaitFailed,
+    Told::Progress,
+];
+
+const STOPS: [StopMode; 3] = [StopMode::Drain, StopMode::Now, StopMode::Supersede];
+
+/// Two for each of `TOLD`, one for each of `STOPS`, the deadline and the take-over.
+const INPUTS: usize = TOLD.len() * 2 + STOPS.len() + 2;
+
+/// A new status does not compile here until it has a place, and does not pass the tests until it is in the table.
+const fn state_index(status: ComponentStatus) -> usize {
+    match status {
+        ComponentStatus::Blocked => 0,
+        ComponentStatus::Runnable => 1,
+        ComponentStatus::Applying => 2,
+        ComponentStatus::Waiting => 3,
+        ComponentStatus::Ready => 4,
+        ComponentStatus::Failed => 5,
+        ComponentStatus::Cancelled => 6,
+        ComponentStatus::Skipped => 7,
+    }
+}
+
+impl Met {
+    /// What this input is to the component whose call under way is `call`.
+    pub(super) fn of(input: &Input, call: Option<Call>) -> Self {
+        match input {
+            Input::Ended { attempt, end, .. } => {
+                let awaited = call.is_some_and(|call| call.attempt == *attempt && call.phase == end.phase());
+                let told = match end {
+                    PhaseEnd::Prepare(Ok(_)) => Told::Prepared,
+                    PhaseEnd::Prepare(Err(_)) => Told::PrepareFailed,
+                    PhaseEnd::Apply(Ok(_)) => Told::Applied,
+                    PhaseEnd::Apply(Err(_)) => Told::ApplyFailed,
+                    PhaseEnd::Wait(Ok(_)) => Told::Waited,
+                    PhaseEnd::Wait(Err(_)) => Told::WaitFailed,
+                };
+                Self::Told(told, awaited)
+            }
+            Input::Progress { attempt, .. } => {
+                let of_it = |call: Call| call.attempt == *attempt && call.phase == crate::run::Phase::Wait;
+                Self::Told(Told::Progress, call.is_some_and(of_it))
+            }
+            Input::Stop { mode } => Self::Stop(*mode),
+        }
+    }
+
+    /// The same, told too late.
+    pub(super) const fn late(self) -> Self {
+        match self {
+            Self::Told(told, _) => Self::Told(told, false),
+            other @ (Self::Stop(_) | Self::Timeout | Self::Resume) => other,
+        }
+    }
+
+    const fn index(self) -> usize {
+        match self {
+            Self::Told(told, awaited) => told as usize * 2 + awaited as usize,
+            Self::Stop(mode) => TOLD.len() * 2 + mode as usize,
+            Self::Timeout => INPUTS - 2,
+            Self::Resume => INPUTS - 1,
+        }
+    }
+
+    fn all() -> impl Iterator<Item = Self> {
+        let told = TOLD.into_iter().flat_map(|told| [Self::Told(told, false), Self::Told(told, true)]);
+        told.chain(STOPS.map(Self::Stop)).chain([Self::Timeout, Self::Resume])
+    }
+}
+
+/// Why this input cannot meet this state, if it cannot.
+pub fn impossible(status: ComponentStatus, met: Met) -> Option<&'static str> {
+    use ComponentStatus as S;
+    let Met::Told(told, awaited) = met else { return None };
+    let from = match told {
+        Told::Prepared | Told::PrepareFailed => [S::Blocked, S::Runnable],
+        Told::Applied | Told::ApplyFailed => [S::Applying, S::Applying],
+        Told::Waited | Told::WaitFailed | Told::Progress => [S::Waiting, S::Waiting],
+    };
+    if awaited {
+        return (!from.contains(&status)).then_some("no such call is under way in this state");
+    }
+    let never_started = status == S::Blocked && !from.contains(&S::Blocked);
+    never_started.then_some("what is blocked was never started, and nobody can be late")
+}
+
+/// Which pairs were seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Coverage([u32; STATES.len()]);
+
+impl Default for Coverage {
+    fn default() -> Self {
+        Self([0; STATES.len()])
+    }
+}
+
+impl Coverage {
+    /// This input met a component in this state.
+    pub(super) fn see(&mut self, status: ComponentStatus, met: Met) {
+        if let Some(row) = self.0.get_mut(state_index(status)) {
+            *row |= 1 << met.index();
+        }
+    }
+
+    /// Adds those of another schedule.
+    pub fn add(&mut self, other: &Self) {
+        self.0.iter_mut().zip(other.0).for_each(|(row, more)| *row |= more);
+    }
+
+    /// Whether this pair was seen.
+    pub fn saw(&self, status: ComponentStatus, met: Met) -> bool {
+        self.0.get(state_index(status)).is_some_and(|row| row >> met.index() & 1 == 1)
+    }
+
+    /// All pairs that can be, and those among them that were not seen.
+    pub fn missing(&self) -> (usize, Vec<(ComponentStatus, Met)>) {
+        let pairs = STATES.into_iter().flat_map(|state| Met::all().map(move |met| (state, met)));
+        let possible: Vec<_> = pairs.filter(|(state, met)| impossible(*state, *met).is_none()).collect();
+        let total = possible.len();
+        (total, possible.into_iter().filter(|(state, met)| !self.saw(*state, *met)).collect())
+    }
+
+    /// Pairs that were seen and are listed as impossible: then the list is wrong, or the engine is.
+    pub fn unexpected(&self) -> Vec<(ComponentStatus, Met)> {
+        let pairs = STATES.into_iter().flat_map(|state| Met::all().map(move |met| (state, met)));
+        pairs.filter(|(state, met)| impossible(*state, *met).is_some() && self.saw(*state, *met)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_pair_of_the_two_enums_has_its_own_place() {
+        let inputs: BTreeSet<usize> = Met::all().map(Met::index).collect();
+        assert_eq!(inputs, (0..INPUTS).collect());
+        assert!(STATES.iter().enumerate().all(|(index, state)| state_index(*state) == index));
+        assert_eq!(Coverage::default().missing().1.len(), Coverage::default().missing().0);
+    }
+}

@@ -1,0 +1,105 @@
+//! What holds after every turn of a process that lives.
+
+use std::time::Duration;
+
+use super::super::cluster::Cluster;
+use super::model::Model;
+use super::records::GRACE;
+use super::{Check, Invariant, ensure};
+use crate::ids::ComponentId;
+use crate::run::{Change, Outcome, Phase, StopMode, StopReason};
+use crate::time::Timestamp;
+
+/// [`Invariant::WorkConserving`]: whatever may be called and has a free slot was called.
+pub(in super::super) fn work_conserving(model: &Model, cluster: &Cluster, now: Timestamp) -> Check {
+    let free = |phase: Phase, limit: u32| cluster.calls_beside(phase) < limit as usize;
+    let free_api = free(Phase::Prepare, model.options.api_limit());
+    let free_wait = free(Phase::Wait, model.options.wait_limit());
+    if !free_api && !free_wait {
+        return Ok(());
+    }
+    for id in model.graph.ids() {
+        let idle = model.part(id).end.is_none() && cluster.of(id).call.is_none();
+        let phase = if idle { next_call(model, id, now) } else { None };
+        let may = match phase {
+            None => false,
+            Some(Phase::Wait) => free_wait,
+            Some(Phase::Prepare | Phase::Apply) => free_api,
+        };
+        ensure(!may, Invariant::WorkConserving, || {
+            format!("{id:?} may be called to {phase:?} at {now}, and is not: {:?}", model.part(id))
+        })?;
+    }
+    Ok(())
+}
+
+/// The call that a component without one waits for.
+fn next_call(model: &Model, id: ComponentId, now: Timestamp) -> Option<Phase> {
+    let (part, node) = (model.part(id), model.graph.node(id));
+    if node.action().is_join() {
+        return None;
+    }
+    if model.is_waiting(id) {
+        return (!model.gives_up_waits() && !model.is_past_deadline()).then_some(Phase::Wait);
+    }
+    if part.started {
+        return Some(Phase::Apply);
+    }
+    let paused = part.not_before.is_some_and(|at| at > now);
+    if model.is_stopping() || paused {
+        return None;
+    }
+    match part.prepared {
+        None => Some(Phase::Prepare),
+        Some(_) if !model.turn_has_come(id) => None,
+        // Whether it must be prepared once more is the engine's to know: it is called either way.
+        Some(Change::Unknown) if node.class_index().is_some() => None,
+        Some(_) => {
+            let class = node.class_index();
+            let limit =
+                class.and_then(|class| model.graph.classes().get(class)).map(|class| class.limit as usize);
+            let full = class.zip(limit).is_some_and(|(class, limit)| model.class_use(class) >= limit);
+            (!full).then_some(Phase::Apply)
+        }
+    }
+}
+
+/// [`Invariant::DeadlineKept`]: nothing lasts longer than it may. Deadlines are noticed `late` at most.
+pub(in super::super) fn deadline_kept(model: &Model, now: Timestamp, late: Duration) -> Check {
+    let allowed = GRACE.saturating_add(late);
+    let run_ends = model.run_deadline().plus(allowed);
+    ensure(model.outcome.is_some() || now <= run_ends, Invariant::DeadlineKept, || {
+        format!("the run goes on at {now}, and should have ended by {run_ends}")
+    })?;
+    for id in model.graph.ids() {
+        let part = model.part(id);
+        if part.end.is_some() || part.turn_at.is_none() {
+            continue;
+        }
+        let ends = model.deadline(id, now).plus(allowed);
+        ensure(now <= ends, Invariant::DeadlineKept, || {
+            format!("{id:?} goes on at {now}, and should have ended by {ends}: {part:?}")
+        })?;
+    }
+    Ok(())
+}
+
+/// [`Invariant::CancelKept`]: requests to stop that were taken in are in the log, or the run had come to its end.
+pub(in super::super) fn cancel_kept(model: &Model, taken: &[StopMode]) -> Check {
+    let asked = |modes: &[StopMode]| {
+        model.stops.iter().any(|reason| matches!(reason, StopReason::Asked { mode } if modes.contains(mode)))
+    };
+    for mode in taken {
+        let kept = model.outcome.is_some()
+            || match mode {
+                StopMode::Drain => !model.stops.is_empty(),
+                StopMode::Now => asked(&[StopMode::Now, StopMode::Supersede]),
+                StopMode::Supersede => asked(&[StopMode::Supersede]),
+            };
+        ensure(kept, Invariant::CancelKept, || {
+            format!("{mode:?} was asked for, the log has {:?}", model.stops)
+        })?;
+    }
+    let outcome_fits = model.outcome != Some(Outcome::Superseded) || asked(&[StopMode::Supersede]);
+    ensure(outcome_fits, Invariant::CancelKept, || "superseded, and nobody asked for it".into())
+}

@@ -1,0 +1,110 @@
+//! Bugs planted on purpose, to prove that the simulator finds them.
+//!
+//! Each bends the engine, the loop around it, or the world in one place. No invariant knows of them.
+
+use std::fmt;
+use std::str::FromStr;
+
+macro_rules! bugs {
+    ($($(#[doc = $text:literal])+ $bug:ident $name:literal $budget:literal [$($by:ident),+],)+) => {
+        /// A bug that can be planted; the text says what then goes wrong.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        #[non_exhaustive]
+        pub enum Sabotage {
+            $($(#[doc = $text])+ $bug,)+
+        }
+
+        impl Sabotage {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$bug),+];
+
+            /// Its name on the command line.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$bug => $name,)+
+                }
+            }
+
+            /// Within how many schedules of the swarm it is found.
+            pub const fn budget(self) -> u64 {
+                match self {
+                    $(Self::$bug => $budget,)+
+                }
+            }
+
+            /// The invariants of which one finds it.
+            pub const fn found_by(self) -> &'static [super::Invariant] {
+                match self {
+                    $(Self::$bug => &[$(super::Invariant::$by),+],)+
+                }
+            }
+        }
+    };
+}
+
+bugs! {
+    /// Commands are carried out before the records that allow them are stored.
+    EffectBeforeRecord "effect-before-record" 100 [IntentBeforeEffect],
+    /// Commands are carried out when their records are written, but not yet synced.
+    EffectBeforeSync "effect-before-sync" 100 [IntentBeforeEffect],
+    /// A failed sync is tried again, says that all is well, and is believed.
+    FailedSyncRetried "failed-sync-retried" 2_000 [IntentBeforeEffect, OutcomeAfterFinished, DurableIsKept],
+    /// The outcome is told before `Finished` is durable.
+    OutcomeBeforeFinished "outcome-before-finished" 100 [OutcomeAfterFinished],
+    /// What another process wrote is relied on though it was never synced.
+    OpenedWithoutSync "opened-without-sync" 10_000 [OutcomeAfterFinished],
+    /// Records are read back without a look at their checksums.
+    ChecksumUnchecked "checksum-unchecked" 5_000 [CorruptionIsLoud],
+    /// The lock of a run is given to whoever asks.
+    TwoOwners "two-owners" 2_000 [OneOwner],
+    /// Dependants that wait for *ready* are started when their dependency is applied.
+    ReleasedOnApplied "released-on-applied" 100 [Order],
+    /// The deadlines of components, calls and pauses wake nobody.
+    LostWakeUp "lost-wake-up" 1_000 [WorkConserving, DeadlineKept],
+    /// The second copy of the end of a wait opens the edges to dependants again.
+    CountedTwice "counted-twice" 5_000 [Order, ReplayedIsLive],
+    /// One call more than the limit allows.
+    LimitOffByOne "limit-off-by-one" 100 [Limits],
+    /// Components start without regard to the limit of their class.
+    ClassIgnored "class-ignored" 1_000 [Limits],
+    /// Failed attempts are tried again for ever.
+    RetryWithoutBudget "retry-without-budget" 1_000 [RetryInBudget],
+    /// A retry begins at once, without its pause.
+    PauseNotKept "pause-not-kept" 1_000 [RetryInBudget],
+    /// After a crash, what was started is taken for applied.
+    StartedTakenForApplied "started-taken-for-applied" 1_000 [FactsHaveASource],
+    /// The request to stop is forgotten by the process that takes over.
+    ForgottenCancel "forgotten-cancel" 5_000 [CancelKept, NothingNewAfterStop, ReplayedIsLive],
+    /// A later attempt takes what an earlier one wrote for what was there before the run.
+    OwnWriteAsBefore "own-write-as-before" 5_000 [ChangeOfTheRun],
+    /// News from a wait does not reset the time without progress.
+    NoProgressNeverReset "no-progress-never-reset" 5_000 [FailureHasACause],
+    /// A run whose components were skipped has succeeded.
+    SkippedAsSucceeded "skipped-as-succeeded" 1_000 [OutcomeOracle, TrueSuccess],
+    /// A call that failed does not give its slot back.
+    SlotLeaked "slot-leaked" 1_000 [WorkConserving],
+    /// What goes first among equals is decided by the order of a hash map.
+    TieByMapOrder "tie-by-map-order" 100 [Deterministic, Limits],
+    /// The end of an earlier attempt is taken for that of the one under way.
+    StaleAttemptTaken "stale-attempt-taken" 10_000 [FactsHaveASource, FailureHasACause],
+    /// The time without a process counts against deadlines.
+    GapCounts "gap-counts" 5_000 [DeadlineKept, FailureHasACause, RetryInBudget],
+}
+
+impl fmt::Display for Sabotage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Sabotage {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.iter().find(|bug| bug.name() == text);
+        found.copied().ok_or_else(|| {
+            let names: Vec<&str> = Self::ALL.iter().map(|bug| bug.name()).collect();
+            format!("`{text}` is no planted bug; there are {}", names.join(", "))
+        })
+    }
+}
