@@ -38,7 +38,7 @@ mod reasons;
 mod survey;
 
 pub use client::{Ensured, KubeClient};
-pub use config::{ConnectError, KubeConfigOptions, connect, context_namespace, init};
+pub use config::{Chosen, ConnectError, KubeConfigOptions, chosen, connect, context_namespace, init};
 pub use discovery::{Kinds, Scope, UnknownKind};
 pub use error::{ApiError, ApiStatus, StatusCause, StatusDetails};
 pub use executor::{Adopted, Difference, KEPT, KubeExecutor, KubeExecutorBuilder};
