@@ -13,4 +13,5 @@ mod inputs;
 mod outline;
 mod output;
 mod signals;
+mod sketch;
 mod wiring;

@@ -13,11 +13,14 @@ mod summary;
 #[cfg(test)]
 mod tests;
 mod text;
+mod timeline;
+mod times;
 
 pub(crate) use human::HumanReporter;
 pub(crate) use json::JsonReporter;
 pub(crate) use printer::Printer;
 pub(crate) use text::{clean, count};
+pub(crate) use timeline::Timeline;
 
 use crate::exit::Exit;
 
