@@ -14,6 +14,7 @@
 
 pub mod failure;
 pub mod ids;
+pub mod journal;
 pub mod kind;
 pub mod plan;
 pub mod ports;

@@ -1,7 +1,11 @@
 //! What the end of a phase, and progress within one, mean for the run.
 
+use serde_json::Value;
+
 use super::Run;
-use super::protocol::{Change, Event, OUTPUTS_BYTES_MAX, Phase, PhaseEnd, Prepared, TOKEN_BYTES_MAX};
+use super::protocol::{
+    Change, Event, OUTPUTS_BYTES_MAX, Phase, PhaseEnd, Prepared, TOKEN_BYTES_MAX, VALUE_DEPTH_MAX,
+};
 use super::retry;
 use super::state::ComponentStatus;
 use crate::failure::{Cause, Failure};
@@ -91,6 +95,10 @@ fn within_bounds(end: PhaseEnd) -> PhaseEnd {
             format!("the executor returned {what} of more than {most} bytes"),
         )
     };
+    if !is_shallow(&end) {
+        let message = format!("the executor returned a value of more than {VALUE_DEPTH_MAX} levels");
+        return PhaseEnd::failed(end.phase(), Failure::misuse("run.result-too-deep", message));
+    }
     match end {
         PhaseEnd::Prepare(Ok(found)) if prepared_bytes(&found) > TOKEN_BYTES_MAX => {
             PhaseEnd::Prepare(Err(too_large("a token", TOKEN_BYTES_MAX)))
@@ -110,10 +118,31 @@ fn within_bounds(end: PhaseEnd) -> PhaseEnd {
     }
 }
 
+/// Whether what is to be stored can be read again.
+fn is_shallow(end: &PhaseEnd) -> bool {
+    let fits = |value: &Value| within(value, VALUE_DEPTH_MAX);
+    match end {
+        PhaseEnd::Prepare(Ok(found)) => found.token.as_deref().is_none_or(fits),
+        PhaseEnd::Apply(Ok(done)) => done.token.as_deref().is_none_or(fits),
+        PhaseEnd::Wait(Ok(outputs)) => outputs.iter().all(|(_, value)| fits(value)),
+        PhaseEnd::Prepare(Err(_)) | PhaseEnd::Apply(Err(_)) | PhaseEnd::Wait(Err(_)) => true,
+    }
+}
+
+/// Whether no more than so many levels lie in each other; looks no deeper.
+fn within(value: &Value, levels: usize) -> bool {
+    let below = |value: &Value| levels.checked_sub(1).is_some_and(|levels| within(value, levels));
+    match value {
+        Value::Array(items) => levels > 0 && items.iter().all(below),
+        Value::Object(fields) => levels > 0 && fields.values().all(below),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
+    }
+}
+
 fn prepared_bytes(found: &Prepared) -> usize {
     token_bytes(found.token.as_deref()).max(found.desired.as_deref().map_or(0, str::len))
 }
 
-fn token_bytes(token: Option<&serde_json::Value>) -> usize {
+fn token_bytes(token: Option<&Value>) -> usize {
     token.map_or(0, |token| token.to_string().len())
 }

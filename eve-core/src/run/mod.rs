@@ -36,7 +36,7 @@ mod view;
 pub use options::RunOptions;
 pub use protocol::{
     Applied, Change, Command, Event, Input, OUTPUTS_BYTES_MAX, Outcome, Outputs, Phase, PhaseEnd, Prepared,
-    Record, RunStart, SkipReason, StopMode, StopReason, TOKEN_BYTES_MAX,
+    Record, RunStart, SkipReason, StopMode, StopReason, TOKEN_BYTES_MAX, VALUE_DEPTH_MAX,
 };
 pub use resume::ResumeError;
 pub use state::{ComponentStatus, Counts};

@@ -190,6 +190,10 @@ pub const TOKEN_BYTES_MAX: usize = 1024;
 /// The most bytes of the outputs of a component, written as JSON. A call that returns more has failed.
 pub const OUTPUTS_BYTES_MAX: usize = 16 * 1024;
 
+/// The deepest that arrays and objects may lie in each other in a token or an output; what a JSON reader takes without
+/// overflowing its stack, with room for what is around it. A call that returns deeper ones has failed.
+pub const VALUE_DEPTH_MAX: usize = 64;
+
 /// What a component publishes once it is ready: name to value, ordered by name. Holds no secret. At most
 /// [`OUTPUTS_BYTES_MAX`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

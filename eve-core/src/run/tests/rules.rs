@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::world::{BEGINNING, Behaviour, World};
 use crate::failure::{Cause, Failure, FailureClass};
 use crate::ids::{Attempt, ComponentId};
@@ -11,7 +13,7 @@ use crate::plan::builder::{ComponentBuilder, PlanBuilder};
 use crate::plan::graph::Graph;
 use crate::run::{
     Applied, Change, Command, Event, Input, Outcome, Outputs, Phase, PhaseEnd, Prepared, Record, ResumeError,
-    Run, RunOptions, SkipReason, StopMode,
+    Run, RunOptions, SkipReason, StopMode, VALUE_DEPTH_MAX,
 };
 use crate::testing::{sample_events, sample_graph};
 use crate::time::Timestamp;
@@ -344,9 +346,26 @@ fn time_without_a_process_counts_against_no_deadline() {
 fn a_result_that_is_too_large_fails_the_attempt() {
     let mut bench = Bench::new(one(), RunOptions::default());
     let _ = bench.commands();
-    let token = Some(Box::new(serde_json::Value::from("x".repeat(2000))));
+    let token = Some(Box::new(Value::from("x".repeat(2000))));
     bench.end(0, 1, PhaseEnd::Prepare(Ok(Prepared { change: Change::Create, desired: None, token })));
     assert_eq!(bench.failure().code, "run.result-too-large");
+}
+
+#[test]
+fn a_result_that_could_not_be_read_again_fails_the_attempt() {
+    let nested = |levels| (0..levels).fold(Value::Null, |value, _| Value::from(vec![value]));
+    for (levels, fails) in [(VALUE_DEPTH_MAX, false), (VALUE_DEPTH_MAX + 1, true)] {
+        let mut bench = Bench::new(one(), RunOptions::default());
+        let _ = bench.commands();
+        let token = Some(Box::new(nested(levels)));
+        bench.end(0, 1, PhaseEnd::Prepare(Ok(Prepared { change: Change::Create, desired: None, token })));
+        let _ = bench.commands();
+        let deep = |record: &Record| match &record.event {
+            Event::AttemptFailed { failure, .. } => failure.code == "run.result-too-deep",
+            _ => false,
+        };
+        assert_eq!(bench.log.iter().any(deep), fails, "{levels}");
+    }
 }
 
 #[test]

@@ -1,0 +1,267 @@
+//! From the types of the engine to their stored form and back. What is added there does not compile here until it has one.
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+
+use super::{
+    CauseForm, DoneForm, EventForm, FailForm, FoundForm, Length, OptionsForm, OutputsForm, SkipForm,
+    SkipWord, StartForm, StopForm, TryForm,
+};
+use crate::failure::{Cause, Failure};
+use crate::ids::{Attempt, ComponentId, RunId};
+use crate::plan::RetryPolicy;
+use crate::run::{Applied, Event, Outputs, Prepared, RunOptions, RunStart, SkipReason, StopReason};
+use crate::time::Timestamp;
+
+impl<'a> From<&'a Event> for EventForm<'a> {
+    fn from(event: &'a Event) -> Self {
+        match event {
+            Event::RunStarted { run } => Self::RunStarted(Box::new(StartForm::from(&**run))),
+            Event::Resumed => Self::Resumed,
+            Event::Prepared { component, prepared: Prepared { change, desired, token } } => {
+                Self::Prepared(FoundForm {
+                    component: component.get(),
+                    change: (*change).into(),
+                    desired: desired.as_deref().map(Cow::Borrowed),
+                    token: token.as_deref().map(Cow::Borrowed),
+                })
+            }
+            Event::Started { component, attempt } => Self::Started(TryForm::new(*component, *attempt)),
+            Event::Applied { component, attempt, applied: Applied { change, token } } => {
+                Self::Applied(DoneForm {
+                    component: component.get(),
+                    attempt: attempt.get(),
+                    change: (*change).into(),
+                    token: token.as_deref().map(Cow::Borrowed),
+                })
+            }
+            Event::Waiting { component, cause } => {
+                let Cause { code, message } = &**cause;
+                Self::Waiting(CauseForm {
+                    component: component.get(),
+                    code: code.as_ref().into(),
+                    message: message.into(),
+                })
+            }
+            Event::Ready { component, outputs } => Self::Ready(OutputsForm {
+                component: component.get(),
+                outputs: outputs.iter().map(|(name, value)| (name.into(), Cow::Borrowed(value))).collect(),
+            }),
+            Event::AttemptFailed { component, attempt, phase, failure, retry_at } => {
+                let Failure { code, class, message, notes, hint } = &**failure;
+                Self::AttemptFailed(Box::new(FailForm {
+                    component: component.get(),
+                    attempt: attempt.get(),
+                    phase: (*phase).into(),
+                    code: code.as_ref().into(),
+                    class: (*class).into(),
+                    message: message.into(),
+                    notes: notes.into(),
+                    hint: hint.as_ref().map(Cow::from),
+                    retry_at: retry_at.map(Timestamp::as_micros),
+                }))
+            }
+            Event::Interrupted { component, attempt } => {
+                Self::Interrupted(TryForm::new(*component, *attempt))
+            }
+            Event::Skipped { component, because } => {
+                Self::Skipped(SkipForm { component: component.get(), because: SkipWord::from(*because) })
+            }
+            Event::Stopping { reason } => Self::Stopping(StopForm::from(*reason)),
+            Event::Finished { outcome } => Self::Finished((*outcome).into()),
+        }
+    }
+}
+
+impl From<EventForm<'_>> for Event {
+    fn from(form: EventForm<'_>) -> Self {
+        match form {
+            EventForm::RunStarted(form) => Self::RunStarted { run: Box::new((*form).into()) },
+            EventForm::Resumed => Self::Resumed,
+            EventForm::Prepared(FoundForm { component, change, desired, token }) => Self::Prepared {
+                component: ComponentId::new(component),
+                prepared: Prepared {
+                    change: change.into(),
+                    desired: desired.map(|desired| desired.into_owned().into()),
+                    token: owned(token),
+                },
+            },
+            EventForm::Started(form) => {
+                let (component, attempt) = form.into();
+                Self::Started { component, attempt }
+            }
+            EventForm::Applied(DoneForm { component, attempt, change, token }) => Self::Applied {
+                component: ComponentId::new(component),
+                attempt: Attempt::new(attempt),
+                applied: Applied { change: change.into(), token: owned(token) },
+            },
+            EventForm::Waiting(CauseForm { component, code, message }) => Self::Waiting {
+                component: ComponentId::new(component),
+                cause: Box::new(Cause { code: code.into_owned().into(), message: message.into_owned() }),
+            },
+            EventForm::Ready(OutputsForm { component, outputs }) => Self::Ready {
+                component: ComponentId::new(component),
+                outputs: outputs
+                    .into_iter()
+                    .fold(Outputs::NONE, |outputs, (name, value)| outputs.with(name, value.into_owned())),
+            },
+            EventForm::AttemptFailed(form) => Self::from(*form),
+            EventForm::Interrupted(form) => {
+                let (component, attempt) = form.into();
+                Self::Interrupted { component, attempt }
+            }
+            EventForm::Skipped(SkipForm { component, because }) => {
+                Self::Skipped { component: ComponentId::new(component), because: because.into() }
+            }
+            EventForm::Stopping(reason) => Self::Stopping { reason: reason.into() },
+            EventForm::Finished(outcome) => Self::Finished { outcome: outcome.into() },
+        }
+    }
+}
+
+fn owned(token: Option<Cow<'_, Value>>) -> Option<Box<Value>> {
+    token.map(|token| Box::new(token.into_owned()))
+}
+
+impl TryForm {
+    const fn new(component: ComponentId, attempt: Attempt) -> Self {
+        Self { component: component.get(), attempt: attempt.get() }
+    }
+}
+
+impl From<TryForm> for (ComponentId, Attempt) {
+    fn from(form: TryForm) -> Self {
+        (ComponentId::new(form.component), Attempt::new(form.attempt))
+    }
+}
+
+impl From<FailForm<'_>> for Event {
+    fn from(form: FailForm<'_>) -> Self {
+        let FailForm { component, attempt, phase, code, class, message, notes, hint, retry_at } = form;
+        let failure = Failure {
+            code: code.into_owned().into(),
+            class: class.into(),
+            message: message.into_owned(),
+            notes: notes.into_owned(),
+            hint: hint.map(Cow::into_owned),
+        };
+        Self::AttemptFailed {
+            component: ComponentId::new(component),
+            attempt: Attempt::new(attempt),
+            phase: phase.into(),
+            failure: Box::new(failure),
+            retry_at: retry_at.map(Timestamp::from_micros),
+        }
+    }
+}
+
+impl<'a> From<&'a RunStart> for StartForm<'a> {
+    fn from(run: &'a RunStart) -> Self {
+        let RunStart { id, plan, namespace, components, options } = run;
+        Self {
+            id: id.as_str().into(),
+            plan: plan.into(),
+            namespace: namespace.into(),
+            components: *components,
+            options: options.into(),
+        }
+    }
+}
+
+impl From<StartForm<'_>> for RunStart {
+    fn from(form: StartForm<'_>) -> Self {
+        let StartForm { id, plan, namespace, components, options } = form;
+        Self {
+            id: RunId::new(&*id),
+            plan: plan.into_owned(),
+            namespace: namespace.into_owned(),
+            components,
+            options: options.into(),
+        }
+    }
+}
+
+impl From<&RunOptions> for OptionsForm {
+    fn from(options: &RunOptions) -> Self {
+        let RunOptions {
+            api_limit,
+            wait_limit,
+            component_timeout,
+            run_timeout,
+            no_progress_timeout,
+            waiting_interval,
+            retry: RetryPolicy { attempts, backoff, max_backoff },
+            seed,
+        } = options;
+        Self {
+            api_limit: *api_limit,
+            wait_limit: *wait_limit,
+            component_timeout: Length(*component_timeout),
+            run_timeout: Length(*run_timeout),
+            no_progress_timeout: Length(*no_progress_timeout),
+            waiting_interval: Length(*waiting_interval),
+            attempts: *attempts,
+            backoff: Length(*backoff),
+            max_backoff: Length(*max_backoff),
+            seed: *seed,
+        }
+    }
+}
+
+impl From<OptionsForm> for RunOptions {
+    fn from(form: OptionsForm) -> Self {
+        Self {
+            api_limit: form.api_limit,
+            wait_limit: form.wait_limit,
+            component_timeout: form.component_timeout.0,
+            run_timeout: form.run_timeout.0,
+            no_progress_timeout: form.no_progress_timeout.0,
+            waiting_interval: form.waiting_interval.0,
+            retry: RetryPolicy {
+                attempts: form.attempts,
+                backoff: form.backoff.0,
+                max_backoff: form.max_backoff.0,
+            },
+            seed: form.seed,
+        }
+    }
+}
+
+impl From<SkipReason> for SkipWord {
+    fn from(reason: SkipReason) -> Self {
+        match reason {
+            SkipReason::Dependency { component } => Self::Dependency(component.get()),
+            SkipReason::Stopping => Self::Stopping,
+        }
+    }
+}
+
+impl From<SkipWord> for SkipReason {
+    fn from(word: SkipWord) -> Self {
+        match word {
+            SkipWord::Dependency(component) => Self::Dependency { component: ComponentId::new(component) },
+            SkipWord::Stopping => Self::Stopping,
+        }
+    }
+}
+
+impl From<StopReason> for StopForm {
+    fn from(reason: StopReason) -> Self {
+        match reason {
+            StopReason::Failure { component } => Self::Failure(component.get()),
+            StopReason::Asked { mode } => Self::Asked(mode.into()),
+            StopReason::Deadline => Self::Deadline,
+        }
+    }
+}
+
+impl From<StopForm> for StopReason {
+    fn from(form: StopForm) -> Self {
+        match form {
+            StopForm::Failure(component) => Self::Failure { component: ComponentId::new(component) },
+            StopForm::Asked(mode) => Self::Asked { mode: mode.into() },
+            StopForm::Deadline => Self::Deadline,
+        }
+    }
+}

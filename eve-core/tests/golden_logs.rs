@@ -1,0 +1,252 @@
+//! Logs as released versions wrote them: they load, they resume, and their form has not changed. Files of `logs/` are
+//! never rewritten. To add one, begin with an empty file; the test that fails prints what belongs into it.
+#![cfg(feature = "test-util")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::mem::discriminant;
+use std::sync::Arc;
+use std::time::Duration;
+
+use eve_core::failure::{Cause, Failure, FailureClass};
+use eve_core::ids::{Attempt, ComponentId, RunId, Seq};
+use eve_core::journal::{Chain, decode, encode};
+use eve_core::plan::RetryPolicy;
+use eve_core::plan::graph::Graph;
+use eve_core::run::{
+    Applied, Change, Command, Event, Input, Outcome, Outputs, Phase, PhaseEnd, Prepared, Record, Run,
+    RunOptions, RunStart, SkipReason, StopMode, StopReason,
+};
+use eve_core::testing::{sample_events, sample_graph};
+use eve_core::time::Timestamp;
+use serde_json::json;
+
+const BEGUN: Timestamp = Timestamp::from_micros(1_763_596_800_000_000);
+
+fn run_id() -> RunId {
+    RunId::new("run-1")
+}
+
+/// A log that was kept, how it came about, and where its chain ends.
+struct Golden {
+    name: &'static str,
+    text: &'static str,
+    made: fn() -> Vec<Record>,
+    head: &'static str,
+}
+
+/// Logs of runs of `sample_graph`.
+const RUNS: [Golden; 5] = [
+    Golden {
+        name: "every-event",
+        text: include_str!("logs/v1/every-event.jsonl"),
+        made: sample_events,
+        head: "88a17482b3b1e88856d012e53ba4dbdc",
+    },
+    Golden {
+        name: "succeeded",
+        text: include_str!("logs/v1/succeeded.jsonl"),
+        made: || stopped_after(usize::MAX, StopMode::Now),
+        head: "7a9e3713fe74eea67155cd4b72c47e80",
+    },
+    Golden {
+        name: "cancelled",
+        text: include_str!("logs/v1/cancelled.jsonl"),
+        made: || stopped_after(3, StopMode::Now),
+        head: "1f34729f93c4402fe51b0f63f11ac10d",
+    },
+    Golden {
+        name: "superseded",
+        text: include_str!("logs/v1/superseded.jsonl"),
+        made: || stopped_after(4, StopMode::Supersede),
+        head: "d3e9a2a22820a826357973ff518a608b",
+    },
+    Golden {
+        name: "too-late",
+        text: include_str!("logs/v1/too-late.jsonl"),
+        made: too_late,
+        head: "afe4c3569c1e3c280b9f5a347f17288f",
+    },
+];
+
+/// No log of any run: every field and every word once.
+const FIELDS: Golden = Golden {
+    name: "every-field",
+    text: include_str!("logs/v1/every-field.jsonl"),
+    made: every_field,
+    head: "ceac0ee2aa224cbce85c37db10624639",
+};
+
+fn lines(golden: &Golden) -> Vec<String> {
+    if golden.text.is_empty() {
+        let made = (golden.made)().iter().map(encode).collect::<Vec<_>>().join(&b'\n');
+        panic!("{} is empty; it would begin so:\n{}", golden.name, String::from_utf8(made).unwrap());
+    }
+    golden.text.lines().map(str::to_owned).collect()
+}
+
+fn records(golden: &Golden) -> Vec<Record> {
+    let read = |line: &String| decode(line.as_bytes()).unwrap_or_else(|error| panic!("{line}: {error}"));
+    lines(golden).iter().map(read).collect()
+}
+
+fn resumed(records: &[Record]) -> Run {
+    let run = Run::resume(sample_graph(), RunOptions::default(), run_id(), records, BEGUN);
+    run.unwrap_or_else(|error| panic!("{} records: {error}", records.len()))
+}
+
+#[test]
+fn the_form_of_old_logs_has_not_changed() {
+    for golden in RUNS.iter().chain([&FIELDS]) {
+        let mut chain = Chain::new(&run_id());
+        for line in lines(golden) {
+            let read = decode(line.as_bytes()).unwrap();
+            assert_eq!(String::from_utf8(encode(&read)).unwrap(), line, "{}", golden.name);
+            chain.push(line.as_bytes());
+        }
+        assert_eq!(chain.head().link.to_string(), golden.head, "{}", golden.name);
+    }
+}
+
+#[test]
+fn old_logs_say_what_they_said_when_they_were_written() {
+    assert_eq!(records(&FIELDS), every_field());
+}
+
+#[test]
+fn every_event_is_in_an_old_log() {
+    let kept: Vec<_> = RUNS.iter().flat_map(records).map(|record| discriminant(&record.event)).collect();
+    for record in sample_events() {
+        assert!(kept.contains(&discriminant(&record.event)), "add a log with {:?}", record.event);
+    }
+}
+
+#[test]
+fn old_logs_resume_after_every_record_and_come_to_an_end() {
+    for golden in &RUNS {
+        let records = records(golden);
+        for kept in 0..=records.len() {
+            let mut run = resumed(&records[..kept]);
+            let more = finish(&mut run, BEGUN, |_, _| {});
+            let outcome = run.outcome().unwrap();
+            if kept == records.len() {
+                assert_eq!(more, [], "{}: what is over stays over", golden.name);
+                let last = records.last().unwrap();
+                assert_eq!(last.event, Event::Finished { outcome }, "{}", golden.name);
+            } else {
+                assert_eq!(more[0].seq.get(), kept as u64 + 1, "{}", golden.name);
+            }
+        }
+    }
+}
+
+/// Lets every call of the run succeed, a second each, and gives the records; `after` is told how many calls have ended.
+fn finish(run: &mut Run, from: Timestamp, mut after: impl FnMut(&mut Run, usize)) -> Vec<Record> {
+    let mut records = Vec::new();
+    let (mut now, mut ended) = (from, 0);
+    for _ in 0..1000 {
+        records.extend(std::iter::from_fn(|| run.poll_event()));
+        let Some(command) = run.poll_command() else {
+            if run.outcome().is_some() {
+                return records;
+            }
+            now = now.max(run.poll_deadline().expect("a run that is not over has a deadline"));
+            run.handle_timeout(now);
+            continue;
+        };
+        if let Command::Call { component, attempt, phase, .. } = command {
+            let end = match phase {
+                Phase::Prepare => PhaseEnd::Prepare(Ok(Prepared::new(Change::Create))),
+                Phase::Apply => PhaseEnd::Apply(Ok(Applied::new(Change::Create))),
+                Phase::Wait => PhaseEnd::Wait(Ok(Outputs::NONE)),
+            };
+            now = now.plus(Duration::from_secs(1));
+            run.handle(Input::Ended { component, attempt, end }, now);
+            ended += 1;
+            after(run, ended);
+        }
+    }
+    panic!("the run does not end");
+}
+
+fn begun(options: RunOptions) -> Run {
+    let graph: Arc<Graph> = sample_graph();
+    Run::new(graph, options, run_id(), BEGUN)
+}
+
+fn stopped_after(calls: usize, mode: StopMode) -> Vec<Record> {
+    finish(&mut begun(RunOptions::default()), BEGUN, |run, ended| {
+        if ended == calls {
+            run.handle(Input::Stop { mode }, BEGUN);
+        }
+    })
+}
+
+fn too_late() -> Vec<Record> {
+    let options = RunOptions::default().with_run_timeout(Duration::from_millis(7500)).with_seed(u64::MAX);
+    finish(&mut begun(options), BEGUN, |run, ended| {
+        if ended == 7 {
+            run.handle_timeout(BEGUN.plus(Duration::from_secs(8)));
+        }
+    })
+}
+
+fn every_field() -> Vec<Record> {
+    let (component, attempt) = (ComponentId::new(7), Attempt::new(2));
+    let change = |change| Event::Prepared { component, prepared: Prepared::new(change) };
+    let token = |text: &str| Some(Box::new(json!({ "generation": 3, "note": text, "share": 0.1 })));
+    let failed = |phase, class, retry_at| {
+        let failure =
+            Failure::new(class, "test.code", "one\nline \"quoted\"").with_note("ä\u{0}").with_hint("do");
+        Event::AttemptFailed { component, attempt, phase, failure: Box::new(failure), retry_at }
+    };
+    let prepared =
+        Prepared { change: Change::Update, desired: Some("sha256:00".into()), token: token("found") };
+    let applied = Applied { change: Change::Replace, token: Some(Box::new(json!(null))) };
+    let outputs =
+        Outputs::NONE.with("host", "db.shop.svc").with("ports", json!([5432, -1, 1e300])).with("", true);
+    let retry =
+        RetryPolicy { attempts: 4, backoff: Duration::from_micros(1), max_backoff: Duration::from_nanos(1) };
+    let options = RunOptions::default()
+        .with_api_limit(1)
+        .with_wait_limit(2)
+        .with_component_timeout(Duration::from_millis(1500))
+        .with_run_timeout(Duration::MAX)
+        .with_no_progress_timeout(Duration::from_secs(3))
+        .with_retry(retry)
+        .with_seed(u64::MAX);
+    let start = RunStart {
+        id: run_id(),
+        plan: "plan \"é\"".into(),
+        namespace: "ns".into(),
+        components: u32::MAX,
+        options,
+    };
+    let mut events = vec![
+        Event::RunStarted { run: Box::new(start) },
+        Event::Resumed,
+        Event::Prepared { component, prepared },
+    ];
+    events
+        .extend([Change::None, Change::Create, Change::Update, Change::Replace, Change::Delete].map(change));
+    events.extend([change(Change::Unknown), Event::Started { component, attempt }]);
+    events.push(Event::Applied { component, attempt, applied });
+    events.push(Event::Waiting { component, cause: Box::new(Cause::new("test.cause", "0 of 1")) });
+    events.push(Event::Ready { component, outputs });
+    events.push(failed(Phase::Prepare, FailureClass::Transient, Some(Timestamp::MAX)));
+    events.push(failed(Phase::Apply, FailureClass::Permanent, None));
+    events.push(failed(Phase::Wait, FailureClass::Cancelled, Some(Timestamp::EPOCH)));
+    events.push(failed(Phase::Wait, FailureClass::Misuse, None));
+    events.push(Event::Interrupted { component, attempt });
+    events.push(Event::Skipped { component, because: SkipReason::Dependency { component } });
+    events.push(Event::Skipped { component, because: SkipReason::Stopping });
+    let modes = [StopMode::Drain, StopMode::Now, StopMode::Supersede];
+    let asked = modes.map(|mode| StopReason::Asked { mode });
+    let reasons = asked.into_iter().chain([StopReason::Failure { component }, StopReason::Deadline]);
+    events.extend(reasons.map(|reason| Event::Stopping { reason }));
+    let outcomes = [Outcome::Succeeded, Outcome::Failed, Outcome::Cancelled, Outcome::Superseded];
+    events.extend(outcomes.map(|outcome| Event::Finished { outcome }));
+    let stamped = events.into_iter().zip(1..);
+    stamped
+        .map(|(event, seq)| Record { seq: Seq::new(seq), at: Timestamp::from_micros(seq), event })
+        .collect()
+}
