@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use eve_core::plan::FailurePolicy;
+use eve_core::run::StopMode;
 use eve_k8s::kinds::HelmHooks;
 use eve_k8s::{BadObjectPattern, KindPattern, ObjectPattern};
 
@@ -69,6 +70,16 @@ pub enum Command {
     Delete(Box<Delete>),
     /// Show what is installed
     Get(Get),
+    /// Show the runs that were started on this machine
+    Runs(Runs),
+    /// Show how a run stands, or how it ended
+    Status(Status),
+    /// Show what each component of a run did, when, and what it waited for
+    Timeline(Timeline),
+    /// Go on with a run whose process died
+    Resume(Resume),
+    /// Ask a run to stop
+    Cancel(Cancel),
     /// Check a plan or manifests without a cluster, and show every problem
     Validate(Validate),
     /// Show the components of a plan or manifests, what waits for what, and why
@@ -238,6 +249,86 @@ pub struct Components {
     pub plan: Option<String>,
 }
 
+/// `eve runs`.
+#[derive(Debug, Args)]
+pub struct Runs {
+    /// Only runs of plans in this namespace
+    #[arg(short, long, value_name = "NAMESPACE")]
+    pub namespace: Option<String>,
+    /// The form of the output
+    #[arg(short, long, value_enum, value_name = "FORM", default_value_t = GetOutput::Text)]
+    pub output: GetOutput,
+}
+
+/// `eve status`.
+#[derive(Debug, Args)]
+pub struct Status {
+    /// The run: its name or the beginning of it; by default the newest
+    #[arg(value_name = "RUN")]
+    pub run: Option<String>,
+    /// The form of the output
+    #[arg(short, long, value_enum, value_name = "FORM", default_value_t = GetOutput::Text)]
+    pub output: GetOutput,
+}
+
+/// `eve timeline`.
+#[derive(Debug, Args)]
+pub struct Timeline {
+    /// The run: its name or the beginning of it; by default the newest
+    #[arg(value_name = "RUN")]
+    pub run: Option<String>,
+    /// The form of the output
+    #[arg(short, long, value_enum, value_name = "FORM", default_value_t = GetOutput::Text)]
+    pub output: GetOutput,
+}
+
+/// `eve resume`.
+#[derive(Debug, Args)]
+#[command(after_help = exit::help())]
+pub struct Resume {
+    /// The run: its name or the beginning of it; by default the one that was interrupted, if it is the only one
+    #[arg(value_name = "RUN")]
+    pub run: Option<String>,
+    /// Read the plan here, and not where it was read before; it must be the same plan (repeatable)
+    #[arg(short, long = "filename", value_name = "FILE")]
+    pub filenames: Vec<PathBuf>,
+    /// The form of the results on stdout
+    #[arg(short, long, value_enum, value_name = "FORM", default_value_t = ApplyOutput::Text)]
+    pub output: ApplyOutput,
+}
+
+/// `eve cancel`.
+#[derive(Debug, Args)]
+pub struct Cancel {
+    /// The run: its name or the beginning of it; by default the one that is under way, if it is the only one
+    #[arg(value_name = "RUN")]
+    pub run: Option<String>,
+    /// How it is to end
+    #[arg(long, value_enum, value_name = "MODE", default_value_t = CancelMode::Now)]
+    pub mode: CancelMode,
+    /// How long to wait until it has ended; 0 does not wait
+    #[arg(long, value_name = "DURATION", value_parser = crate::duration::parse, default_value = "1m")]
+    pub timeout: Duration,
+}
+
+/// How a run is asked to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CancelMode {
+    /// Finish the calls in flight, give up waits
+    Now,
+    /// Start nothing new, let what runs come to its end, waits included
+    Drain,
+}
+
+impl From<CancelMode> for StopMode {
+    fn from(mode: CancelMode) -> Self {
+        match mode {
+            CancelMode::Now => Self::Now,
+            CancelMode::Drain => Self::Drain,
+        }
+    }
+}
+
 /// `eve validate`.
 #[derive(Debug, Args)]
 pub struct Validate {
@@ -321,9 +412,10 @@ impl From<Hooks> for HelmHooks {
 /// Which cluster, and as whom. Empty values mean: as the kubeconfig says.
 #[derive(Clone, Debug, Args)]
 pub struct Cluster {
-    /// The kubeconfig file; otherwise KUBECONFIG, else ~/.kube/config, else the service account of the pod
+    /// The kubeconfig file (repeatable: the first that says something counts); otherwise KUBECONFIG, else
+    /// ~/.kube/config, else the service account of the pod
     #[arg(help_heading = CLUSTER, long, value_name = "FILE")]
-    pub kubeconfig: Option<PathBuf>,
+    pub kubeconfig: Vec<PathBuf>,
     /// The context of the kubeconfig to use
     #[arg(help_heading = CLUSTER, long, value_name = "CONTEXT")]
     pub context: Option<String>,

@@ -10,6 +10,7 @@ mod duration;
 pub mod exit;
 mod halt;
 mod inputs;
+mod journal;
 mod outline;
 mod output;
 mod signals;

@@ -1,20 +1,24 @@
 //! The graph of a run as its journal keeps it: names, kinds and edges, and of the specs nothing. Pure.
 //!
 //! A run is shown long after its sources are gone, so this is all that `eve status` and `eve timeline` have. What a
-//! spec says may be a secret; names are not. The numbers of components are those of the graph that it was made of.
+//! spec says may be a secret; names are not. Where a plan was made of what is installed, its specs only name objects:
+//! there they are kept, and the run can be resumed from them. The numbers of components are those of the graph.
 
 use eve_core::plan::builder::{ComponentBuilder, PlanBuilder};
 use eve_core::plan::graph::Graph;
 use eve_core::plan::limits::Limits;
 use eve_core::plan::problem::PlanProblem;
-use eve_core::plan::{Action, Dependency, Until};
+use eve_core::plan::{Action, Dependency, FailurePolicy, Until};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// What is kept of a graph. Part of every journal: fields may be added, none may change its meaning.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Sketch {
     plan: String,
     namespace: String,
+    #[serde(rename = "onFailure", default, skip_serializing_if = "is_default")]
+    on_failure: FailurePolicy,
     components: Vec<Node>,
 }
 
@@ -35,6 +39,18 @@ struct Node {
     /// Numbers of the components that must be applied first.
     #[serde(rename = "d", default, skip_serializing_if = "Vec::is_empty")]
     after_applied: Vec<u32>,
+    /// Only where it names an object and says nothing more.
+    #[serde(rename = "s", default, skip_serializing_if = "Value::is_null")]
+    spec: Value,
+}
+
+/// What is kept of the specs of a graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Specs {
+    /// Nothing: they may hold secrets.
+    Left,
+    /// All of them: they name objects and say nothing more.
+    Kept,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -42,7 +58,7 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 }
 
 impl Sketch {
-    pub(crate) fn of(graph: &Graph) -> Self {
+    pub(crate) fn of(graph: &Graph, specs: Specs) -> Self {
         let components = graph.ids().map(|id| {
             let node = graph.node(id);
             let after = |until| {
@@ -56,16 +72,18 @@ impl Sketch {
                 until: node.until(),
                 after_ready: after(Until::Ready),
                 after_applied: after(Until::Applied),
+                spec: if specs == Specs::Kept { node.spec().clone() } else { Value::Null },
             }
         });
         Self {
             plan: graph.name().to_owned(),
             namespace: graph.namespace().to_owned(),
+            on_failure: graph.on_failure(),
             components: components.collect(),
         }
     }
 
-    /// A graph of the same shape, whose specs are empty: to be shown, never to be run.
+    /// A graph of the same shape. Where its specs were left out, it is to be shown, never to be run.
     ///
     /// # Errors
     /// What makes it no graph; then this is no sketch that eve wrote.
@@ -76,14 +94,17 @@ impl Sketch {
             found.map_or_else(|| format!("component-{number}"), |node| node.name.clone())
         };
         let component = |node: &Node| {
-            let component =
-                ComponentBuilder::new(&node.name, &node.kind).action(node.action).until(node.until);
+            let component = ComponentBuilder::new(&node.name, &node.kind)
+                .action(node.action)
+                .until(node.until)
+                .spec(node.spec.clone());
             let ready = node.after_ready.iter().map(name).map(Dependency::ready);
             let applied = node.after_applied.iter().map(name).map(Dependency::applied);
             ready.chain(applied).fold(component, ComponentBuilder::depends_on)
         };
-        let plan =
-            PlanBuilder::new(&self.plan, &self.namespace).components(self.components.iter().map(component));
+        let plan = PlanBuilder::new(&self.plan, &self.namespace)
+            .on_failure(self.on_failure)
+            .components(self.components.iter().map(component));
         Graph::from_plan_within(&plan, &Limits::default())
     }
 }
@@ -105,7 +126,7 @@ mod tests {
 
     #[test]
     fn shape_survives_and_specs_do_not() {
-        let (graph, sketch) = (graph(), Sketch::of(&graph()));
+        let (graph, sketch) = (graph(), Sketch::of(&graph(), Specs::Left));
         let text = serde_json::to_string(&sketch).unwrap();
         assert_eq!(
             text,
@@ -118,10 +139,27 @@ mod tests {
         );
         let read: Sketch = serde_json::from_str(&text).unwrap();
         let again = read.graph().unwrap();
-        assert_eq!(Sketch::of(&again), sketch);
+        assert_eq!(Sketch::of(&again, Specs::Left), sketch);
         for id in graph.ids() {
             assert_eq!(again.dependencies(id), graph.dependencies(id), "{}", graph.node(id).name());
         }
+    }
+
+    #[test]
+    fn a_graph_whose_specs_are_kept_comes_back_whole() {
+        let identity = |graph: &Graph| {
+            let mut bytes = Vec::new();
+            graph.identity(&mut |piece| bytes.extend_from_slice(piece));
+            bytes
+        };
+        let plan = PlanBuilder::new("shop", "blue")
+            .on_failure(FailurePolicy::Continue)
+            .component(ComponentBuilder::new("web", "object").spec("web").action(Action::Delete));
+        let graph = Graph::from_plan(&plan).unwrap();
+        let kept = Sketch::of(&graph, Specs::Kept).graph().unwrap();
+        assert_eq!(identity(&kept), identity(&graph));
+        let left = Sketch::of(&graph, Specs::Left).graph().unwrap();
+        assert_ne!(identity(&left), identity(&graph));
     }
 
     #[test]

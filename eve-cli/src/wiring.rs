@@ -14,7 +14,7 @@ use eve_core::plan::problem::PlanProblem;
 use eve_core::time::Timestamp;
 use eve_k8s::kinds::{HelmHooks, Manifests};
 use eve_k8s::{
-    Adopted, ApiError, ConnectError, Ensured, Inventory, InventoryScope, KindPattern, KubeClient,
+    Adopted, ApiError, Chosen, ConnectError, Ensured, Inventory, InventoryScope, KindPattern, KubeClient,
     KubeConfigOptions, KubeExecutor, OBJECT_KIND, ScopePolicy,
 };
 use tracing_subscriber::EnvFilter;
@@ -49,9 +49,14 @@ pub(crate) fn namespace(flags: &Cluster) -> Result<String, Halt> {
     eve_k8s::context_namespace(&options(flags)).map_err(|error| unusable(&error))
 }
 
+/// Which kubeconfigs and which context the flags mean now. No request is made.
+pub(crate) fn chosen(flags: &Cluster) -> Result<Chosen, Halt> {
+    eve_k8s::chosen(&options(flags)).map_err(|error| unusable(&error))
+}
+
 fn options(flags: &Cluster) -> KubeConfigOptions {
     KubeConfigOptions::default()
-        .with_kubeconfig(flags.kubeconfig.clone())
+        .with_kubeconfigs(flags.kubeconfig.clone())
         .with_context(flags.context.clone())
         .with_as_user(flags.as_user.clone())
         .with_as_groups(flags.as_groups.clone())
@@ -86,6 +91,11 @@ pub(crate) async fn connect(
 }
 
 impl Connected {
+    /// The address of its API server.
+    pub(crate) fn server(&self) -> &str {
+        self.client.server()
+    }
+
     /// Everything in the plan that this cluster does not serve or that may not be touched.
     pub(crate) fn preflight(&self, graph: &Graph) -> Vec<PlanProblem> {
         eve_k8s::preflight(graph, &self.kinds, &self.policy)

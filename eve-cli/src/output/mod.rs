@@ -7,9 +7,11 @@ mod json;
 mod lines;
 mod live;
 mod printer;
+mod recorded;
 mod report;
 pub(crate) mod style;
 mod summary;
+mod table;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -17,8 +19,10 @@ mod timeline;
 mod times;
 
 pub(crate) use human::HumanReporter;
-pub(crate) use json::JsonReporter;
+pub(crate) use json::{JsonReporter, summary as summary_json};
 pub(crate) use printer::Printer;
+pub(crate) use recorded::{header_json, state_json, state_word, status};
+pub(crate) use table::table;
 pub(crate) use text::{clean, count};
 pub(crate) use timeline::Timeline;
 
