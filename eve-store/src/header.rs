@@ -32,18 +32,26 @@ pub struct RunHeader {
     /// The context of the kubeconfig; `None` where there was none to choose.
     #[serde(rename = "context", default, skip_serializing_if = "Option::is_none")]
     pub context: Option<String>,
+    /// The kubeconfigs that were merged, in order of precedence, as absolute paths; empty in a pod.
+    #[serde(rename = "kubeconfigs", default, skip_serializing_if = "Vec::is_empty")]
+    pub kubeconfigs: Vec<PathBuf>,
     /// What the command does, for example `apply`.
     #[serde(rename = "verb")]
     pub verb: String,
     /// Where the plan was read, in order.
     #[serde(rename = "from", default, skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<RunSource>,
-    /// The flags that resuming needs, as they are given to a command, without those that name a source.
+    /// The arguments of the command as they were given, without the program. What they name relative to a folder is
+    /// among `sources` and `kubeconfigs`.
     #[serde(rename = "args", default, skip_serializing_if = "Vec::is_empty")]
     pub arguments: Vec<String>,
     /// The digest of the plan: a resume with another one is refused.
     #[serde(rename = "digest")]
     pub digest: KeyedHash,
+    /// The shape of the plan's graph, to show the run when its sources are gone; in the form of whoever opened the run.
+    /// Holds no spec.
+    #[serde(rename = "graph", default, skip_serializing_if = "String::is_empty")]
+    pub graph: String,
     /// When the run was started.
     #[serde(rename = "at")]
     pub started_at: Timestamp,

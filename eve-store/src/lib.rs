@@ -31,10 +31,12 @@
 //!     namespace: "shop".into(),
 //!     cluster: "https://prod.example.net:6443".into(),
 //!     context: Some("prod".into()),
+//!     kubeconfigs: Vec::new(),
 //!     verb: "apply".into(),
 //!     sources: vec![RunSource::Path("/home/kim/shop/plan.yaml".into())],
 //!     arguments: vec!["--namespace=shop".into()],
 //!     digest: folder.key()?.hash(["the normalised plan"]),
+//!     graph: String::new(),
 //!     started_at: Timestamp::from_micros(1_763_596_800_000_000),
 //!     eve_version: "0.1.0".into(),
 //! })?;
