@@ -21,6 +21,9 @@ use crate::duration::show;
 /// Columns of a cause; what is longer is cut.
 const CAUSE_WIDTH_MAX: usize = 100;
 
+/// Phases that would be shown as `0.0s`.
+const SHORT: Duration = Duration::from_millis(100);
+
 /// A run told by component. Joins are left out.
 #[derive(Debug)]
 pub(crate) struct Timeline {
@@ -121,13 +124,9 @@ impl Timeline {
             }
         }
         for (from, to) in &self.gaps {
-            let at = show(self.since_begin(*from));
-            let _ = write!(
-                text,
-                "\n{}: no process for {} at {at}",
-                style::warning("resumed"),
-                show(to.since(*from))
-            );
+            let (at, silent) = (show(self.since_begin(*to)), show(to.since(*from)));
+            let resumed = style::warning("resumed");
+            let _ = write!(text, "\n{resumed} at {at} by another process, {silent} after the last record");
         }
         text
     }
@@ -135,7 +134,7 @@ impl Timeline {
     fn phases(&self, lane: &Lane) -> String {
         let row = self.board.row(lane.id);
         let mut phases: Vec<String> = Vec::new();
-        for (word, took) in lane.by_word() {
+        for (word, took) in lane.by_word().into_iter().filter(|(_, took)| *took >= SHORT) {
             phases.push(format!("{word} {}", show(took)));
         }
         phases.push(end(row.stage).to_owned());

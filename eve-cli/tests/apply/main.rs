@@ -14,6 +14,7 @@ mod delete;
 mod diff;
 mod failures;
 mod get;
+mod journal;
 mod refusals;
 mod signals;
 mod success;
