@@ -1,0 +1,268 @@
+//! The folders, one row each.
+
+use super::generated;
+use super::row::{Edit, Foreign, How, Operator, Report, Row, Then};
+
+/// A change that eve has nothing to do with.
+const fn strange(path: &'static str, body: &'static str) -> Foreign {
+    Foreign { by: "stranger", how: How::Update, path, body, then: Then::Nothing }
+}
+
+/// A change that eve puts right.
+const fn lost(path: &'static str, body: &'static str) -> Foreign {
+    Foreign { by: "stranger", how: How::Update, path, body, then: Then::PutRight }
+}
+
+/// A change that eve would have to undo by taking fields over.
+const fn taken(by: &'static str, path: &'static str, body: &'static str, undo: &'static str) -> Foreign {
+    Foreign { by, how: How::Update, path, body, then: Then::Conflict(undo) }
+}
+
+pub static OPERATOR: Row = Row {
+    name: "operator",
+    objects: 17,
+    namespaces: &[],
+    operators: &[Operator {
+        collection: "data.example.dev/v1/caches",
+        finalizer: Some("data.example.dev/clean-up"),
+        report: Report::Conditions(&["Ready"]),
+    }],
+    edit: Edit { file: "resources.yaml", from: "ratio: 0.50", to: "ratio: 0.75", written: "caches/sessions" },
+    foreign: &[
+        // As an injector of certificates does.
+        strange(
+            "mutatingwebhookconfigurations/cache-operator",
+            r#"{"metadata":{"annotations":{"example.com/injected":"yes"}}}"#,
+        ),
+        taken(
+            "kubectl-scale",
+            "caches/sessions/scale",
+            r#"{"spec":{"replicas":5}}"#,
+            r#"{"spec":{"replicas":2}}"#,
+        ),
+        lost("caches/sessions", r#"{"spec":{"podTemplate":{"metadata":{"labels":{"app":null}}}}}"#),
+        taken("kubectl-edit", "caches/pages", r#"{"spec":{"size":"2G"}}"#, r#"{"spec":{"size":"1e9"}}"#),
+    ],
+};
+
+pub static GATEWAY: Row = Row {
+    name: "gateway",
+    objects: 13,
+    namespaces: &[],
+    operators: &[
+        Operator {
+            collection: "gateway.networking.k8s.io/v1/gatewayclasses",
+            finalizer: Some("gateway-exists-finalizer.gateway.networking.k8s.io"),
+            report: Report::Conditions(&["Accepted"]),
+        },
+        Operator {
+            collection: "gateway.networking.k8s.io/v1/gateways",
+            finalizer: None,
+            report: Report::Conditions(&["Accepted", "Programmed"]),
+        },
+        Operator {
+            collection: "gateway.networking.k8s.io/v1/httproutes",
+            finalizer: None,
+            report: Report::Parents,
+        },
+    ],
+    edit: Edit { file: "routes.yaml", from: "weight: 9", to: "weight: 5", written: "httproutes/shop" },
+    foreign: &[
+        strange("gateways/public", r#"{"spec":{"addresses":[{"value":"192.0.2.1"}]}}"#),
+        lost("secrets/public-tls", r#"{"data":{"tls.key":""}}"#),
+        taken(
+            "kubectl-edit",
+            "httproutes/shop",
+            r#"{"spec":{"hostnames":["shop.example.org"]}}"#,
+            r#"{"spec":{"hostnames":["shop.example.com"]}}"#,
+        ),
+    ],
+};
+
+pub static STORAGE: Row = Row {
+    name: "storage",
+    objects: 9,
+    namespaces: &[],
+    operators: &[],
+    edit: Edit {
+        file: "statefulset.yaml",
+        from: "postgres:16.2",
+        to: "postgres:16.3",
+        written: "statefulsets/database",
+    },
+    foreign: &[
+        taken(
+            "kubectl-scale",
+            "statefulsets/database/scale",
+            r#"{"spec":{"replicas":4}}"#,
+            r#"{"spec":{"replicas":3}}"#,
+        ),
+        lost("services/database", r#"{"metadata":{"labels":{"app":null}}}"#),
+        strange(
+            "persistentvolumeclaims/scratch",
+            r#"{"metadata":{"annotations":{"example.com/seen":"yes"}}}"#,
+        ),
+    ],
+};
+
+pub static JOBS: Row = Row {
+    name: "jobs",
+    objects: 6,
+    namespaces: &[],
+    operators: &[],
+    edit: Edit { file: "cronjobs.yaml", from: "0 3 * * *", to: "0 4 * * *", written: "cronjobs/nightly" },
+    foreign: &[
+        taken(
+            "kubectl-edit",
+            "cronjobs/weekly",
+            r#"{"spec":{"suspend":false}}"#,
+            r#"{"spec":{"suspend":true}}"#,
+        ),
+        lost("cronjobs/nightly", r#"{"spec":{"timeZone":null}}"#),
+        strange("jobs/seed", r#"{"metadata":{"labels":{"seen":"yes"}}}"#),
+    ],
+};
+
+pub static RBAC: Row = Row {
+    name: "rbac",
+    objects: 14,
+    namespaces: &[],
+    operators: &[],
+    edit: Edit { file: "lists.yaml", from: "[pods, pods/log]", to: "[pods]", written: "roles/reader" },
+    foreign: &[
+        taken(
+            "kubectl-edit",
+            "clusterroles/folders-monitoring-endpoints",
+            r#"{"rules":[]}"#,
+            r#"{"rules":[{"apiGroups":[""],"resources":["services","endpoints","pods"],"verbs":["get","list","watch"]}]}"#,
+        ),
+        strange("serviceaccounts/robot", r#"{"imagePullSecrets":[{"name":"injected"}]}"#),
+        lost("serviceaccounts/puller", r#"{"imagePullSecrets":null}"#),
+    ],
+};
+
+pub static GENERATED: Row = Row {
+    name: "generated",
+    objects: generated::OBJECTS,
+    namespaces: &[],
+    operators: &[],
+    edit: Edit {
+        file: "config-maps.yaml",
+        from: r#"number: "123""#,
+        to: r#"number: "one""#,
+        written: "configmaps/settings-123",
+    },
+    foreign: &[
+        taken(
+            "kubectl-edit",
+            "configmaps/settings-7",
+            r#"{"data":{"number":"x"}}"#,
+            r#"{"data":{"number":"7"}}"#,
+        ),
+        lost("secrets/secret-5", r#"{"data":{"number":null}}"#),
+    ],
+};
+
+pub static TENANTS: Row = Row {
+    name: "tenants",
+    objects: 16,
+    namespaces: &["folders-red", "folders-blue"],
+    operators: &[],
+    edit: Edit {
+        file: "red.yaml",
+        from: "memory: 8192Mi",
+        to: "memory: 8Gi",
+        written: "resourcequotas/compute",
+    },
+    foreign: &[
+        Foreign {
+            by: "policy-operator",
+            how: How::Apply,
+            path: "networkpolicies/web",
+            body: r#"{"apiVersion":"networking.k8s.io/v1","kind":"NetworkPolicy","metadata":{"name":"web"},"spec":{"egress":[]}}"#,
+            then: Then::Conflict(
+                r#"{"apiVersion":"networking.k8s.io/v1","kind":"NetworkPolicy","metadata":{"name":"web"}}"#,
+            ),
+        },
+        lost("resourcequotas/compute", r#"{"spec":{"hard":{"pods":null}}}"#),
+        strange("namespaces/folders-blue", r#"{"metadata":{"labels":{"seen":"yes"}}}"#),
+    ],
+};
+
+pub static CONFIG: Row = Row {
+    name: "config",
+    objects: 16,
+    namespaces: &[],
+    operators: &[],
+    edit: Edit { file: "secrets.yaml", from: "both: new", to: "both: newer", written: "secrets/mixed" },
+    foreign: &[
+        taken(
+            "kubectl-edit",
+            "secrets/mixed",
+            r#"{"data":{"text":"eA=="}}"#,
+            r#"{"data":{"text":"bXVsdGkKbGluZQo="}}"#,
+        ),
+        strange("secrets/hollow", r#"{"data":{"filled":"eA=="}}"#),
+        lost("configmaps/settings", r#"{"binaryData":null}"#),
+        strange("configmaps/nothing", r#"{"data":{"filled":"x"}}"#),
+        taken(
+            "kubectl-rollout",
+            "deployments/reader",
+            r#"{"spec":{"template":{"spec":{"automountServiceAccountToken":true}}}}"#,
+            r#"{"spec":{"template":{"spec":{"automountServiceAccountToken":false}}}}"#,
+        ),
+    ],
+};
+
+pub static TRAFFIC: Row = Row {
+    name: "traffic",
+    objects: 16,
+    namespaces: &[],
+    operators: &[],
+    edit: Edit {
+        file: "services.yaml",
+        from: "targetPort: 5353",
+        to: "targetPort: 5354",
+        written: "services/dns",
+    },
+    foreign: &[
+        // What nobody asked for is an autoscaler's to say.
+        Foreign {
+            by: "autoscaler",
+            how: How::Update,
+            path: "deployments/web/scale",
+            body: r#"{"spec":{"replicas":2}}"#,
+            then: Then::Nothing,
+        },
+        lost("services/dns", r#"{"spec":{"selector":null}}"#),
+        taken(
+            "kubectl-edit",
+            "ingresses/web",
+            r#"{"spec":{"ingressClassName":"other"}}"#,
+            r#"{"spec":{"ingressClassName":"folders"}}"#,
+        ),
+    ],
+};
+
+pub static ODD: Row = Row {
+    name: "odd",
+    objects: 16,
+    namespaces: &[],
+    operators: &[],
+    edit: Edit {
+        file: "bom-and-crlf.yaml",
+        from: "  folded: >-",
+        to: "  folded: |-",
+        written: "configmaps/windows",
+    },
+    foreign: &[
+        taken(
+            "kubectl-set",
+            "daemonsets/agent",
+            r#"{"spec":{"updateStrategy":{"rollingUpdate":{"maxUnavailable":2}}}}"#,
+            r#"{"spec":{"updateStrategy":{"rollingUpdate":{"maxUnavailable":1}}}}"#,
+        ),
+        lost("configmaps/scalars", r#"{"data":{"equals":null}}"#),
+        strange("pods/alone", r#"{"metadata":{"annotations":{"seen":"yes"}}}"#),
+    ],
+};
