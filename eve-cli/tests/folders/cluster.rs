@@ -7,17 +7,17 @@ use serde_json::Value;
 
 /// The cluster, as its administrator sees it.
 #[derive(Clone)]
-pub struct Cluster {
+pub(crate) struct Cluster {
     client: Client,
 }
 
 impl Cluster {
-    pub async fn of(control_plane: &ControlPlane) -> Self {
+    pub(crate) async fn of(control_plane: &ControlPlane) -> Self {
         Self { client: control_plane.admin_client().await }
     }
 
     /// The answer, or the status with which it was refused.
-    pub async fn ask(
+    pub(crate) async fn ask(
         &self,
         method: Method,
         path: &str,
@@ -36,7 +36,7 @@ impl Cluster {
     }
 
     /// The object, if it is there.
-    pub async fn find(&self, path: &str) -> Option<Value> {
+    pub(crate) async fn find(&self, path: &str) -> Option<Value> {
         match self.ask(Method::GET, path, "application/json", "").await {
             Ok(object) => Some(object),
             Err((StatusCode::NOT_FOUND, _)) => None,
@@ -44,12 +44,12 @@ impl Cluster {
         }
     }
 
-    pub async fn get(&self, path: &str) -> Value {
+    pub(crate) async fn get(&self, path: &str) -> Value {
         self.find(path).await.unwrap_or_else(|| panic!("{path} is not there"))
     }
 
     /// Everything that carries this label, of whatever kind, as paths of collections with names.
-    pub async fn labelled(&self, label: &str) -> Vec<String> {
+    pub(crate) async fn labelled(&self, label: &str) -> Vec<String> {
         let mut found = Vec::new();
         for collection in self.collections().await {
             let list = self.get(&format!("{collection}?labelSelector={label}")).await;

@@ -10,10 +10,10 @@ const SERVICES: usize = 30;
 const ACCOUNTS: usize = 30;
 const DEPLOYMENTS: usize = 10;
 /// All of them.
-pub const OBJECTS: usize = CONFIG_MAPS + SECRETS + SERVICES + ACCOUNTS + DEPLOYMENTS;
+pub(crate) const OBJECTS: usize = CONFIG_MAPS + SECRETS + SERVICES + ACCOUNTS + DEPLOYMENTS;
 
 /// Writes the files, one a kind.
-pub fn write(folder: &Path) {
+pub(crate) fn write(folder: &Path) {
     let kinds: [(&str, usize, fn(usize) -> String); 5] = [
         ("config-maps", CONFIG_MAPS, |i| {
             format!("{}data: {{ number: \"{i}\", key-{i}: value }}\n", head("v1", "ConfigMap", "settings", i))

@@ -16,11 +16,11 @@ const PERIOD: Duration = Duration::from_millis(100);
 const TIME: &str = "2026-01-01T00:00:00Z";
 
 /// Operators that work until they are stopped.
-pub struct Operators(Vec<(oneshot::Sender<()>, JoinHandle<()>)>);
+pub(crate) struct Operators(Vec<(oneshot::Sender<()>, JoinHandle<()>)>);
 
 impl Operators {
     /// Lets them come to their end, so that one that failed makes the test fail.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         for (stop, working) in self.0 {
             drop(stop);
             working.await.unwrap();
@@ -28,7 +28,7 @@ impl Operators {
     }
 }
 
-pub async fn start(operators: &'static [Operator]) -> Operators {
+pub(crate) async fn start(operators: &'static [Operator]) -> Operators {
     let mut started = Vec::new();
     for operator in operators {
         let cluster = Cluster::of(ControlPlane::shared().await).await;

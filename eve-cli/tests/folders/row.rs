@@ -1,52 +1,52 @@
 //! What a row of the table says about a folder. Data only.
 
 /// Where the folders are.
-pub const INPUT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/folders/input");
+pub(crate) const INPUT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/folders/input");
 
 /// A folder, and what is done to it.
 #[derive(Debug)]
-pub struct Row {
+pub(crate) struct Row {
     /// The folder's name, the plan's name, and what its namespace is called after.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// How many objects there are in it.
-    pub objects: usize,
+    pub(crate) objects: usize,
     /// Namespaces of its own.
-    pub namespaces: &'static [&'static str],
+    pub(crate) namespaces: &'static [&'static str],
     /// Who reports about its custom resources.
-    pub operators: &'static [Operator],
+    pub(crate) operators: &'static [Operator],
     /// What its author changes.
-    pub edit: Edit,
+    pub(crate) edit: Edit,
     /// What others change, one after the other.
-    pub foreign: &'static [Foreign],
+    pub(crate) foreign: &'static [Foreign],
 }
 
 /// A change of a file.
 #[derive(Debug)]
-pub struct Edit {
-    pub file: &'static str,
+pub(crate) struct Edit {
+    pub(crate) file: &'static str,
     /// Stands once in the file.
-    pub from: &'static str,
-    pub to: &'static str,
+    pub(crate) from: &'static str,
+    pub(crate) to: &'static str,
     /// The end of the path of the only object that may be written then.
-    pub written: &'static str,
+    pub(crate) written: &'static str,
 }
 
 /// A change by somebody else.
 #[derive(Debug)]
-pub struct Foreign {
+pub(crate) struct Foreign {
     /// The field manager.
-    pub by: &'static str,
-    pub how: How,
+    pub(crate) by: &'static str,
+    pub(crate) how: How,
     /// The end of the object's path, maybe with a subresource behind it.
-    pub path: &'static str,
+    pub(crate) path: &'static str,
     /// JSON.
-    pub body: &'static str,
-    pub then: Then,
+    pub(crate) body: &'static str,
+    pub(crate) then: Then,
 }
 
 /// How somebody writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum How {
+pub(crate) enum How {
     /// A merge patch, as `kubectl edit`, `scale`, `label` and controllers do.
     Update,
     /// A server-side apply that takes fields over.
@@ -55,7 +55,7 @@ pub enum How {
 
 /// What the next `eve apply` does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Then {
+pub(crate) enum Then {
     /// Nothing: no field of the input is concerned.
     Nothing,
     /// It writes this one object.
@@ -66,17 +66,17 @@ pub enum Then {
 
 /// Somebody who reports that resources of this collection are ready.
 #[derive(Clone, Copy, Debug)]
-pub struct Operator {
+pub(crate) struct Operator {
     /// Below `/apis/`, such as `example.dev/v1/things`: in all namespaces.
-    pub collection: &'static str,
+    pub(crate) collection: &'static str,
     /// What it holds its resources with until it has cleaned up.
-    pub finalizer: Option<&'static str>,
-    pub report: Report,
+    pub(crate) finalizer: Option<&'static str>,
+    pub(crate) report: Report,
 }
 
 /// What is reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Report {
+pub(crate) enum Report {
     /// These conditions, in the status.
     Conditions(&'static [&'static str]),
     /// `Accepted` and `ResolvedRefs` for each parent of a route.

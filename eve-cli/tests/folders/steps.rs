@@ -19,7 +19,7 @@ use super::row::{Edit, Foreign, How, INPUT, Row, Then};
 const DRY_RUNS_MAX: usize = 1;
 
 /// A folder on its way.
-pub struct Folder {
+pub(crate) struct Folder {
     row: &'static Row,
     control_plane: &'static ControlPlane,
     cluster: Cluster,
@@ -56,7 +56,7 @@ fn path_of(entry: &Entry) -> String {
 
 impl Folder {
     /// Copies the files, with the namespace that they are to be in.
-    pub async fn prepare(row: &'static Row) -> Self {
+    pub(crate) async fn prepare(row: &'static Row) -> Self {
         let control_plane = ControlPlane::shared().await;
         let namespace = control_plane.namespace(row.name).await;
         let files = TempDir::new().unwrap();
@@ -84,7 +84,7 @@ impl Folder {
             eve.args(["--parts", "-o", "json"]);
         } else {
             eve.args(["--as", &user, "--as-group", "system:masters", "--allow-cluster-scoped", "*", "-v"]);
-            eve.args(["--timeout", "90s"]);
+            eve.args(["--timeout", "60s"]);
             eve.args(self.row.namespaces.iter().flat_map(|namespace| ["--allow-namespace", namespace]));
         }
         let output = eve
@@ -146,7 +146,7 @@ impl Folder {
 }
 
 /// Everything is created, in order, and ready.
-pub async fn apply(folder: &mut Folder) {
+pub(crate) async fn apply(folder: &mut Folder) {
     let ended = folder.eve("apply").await;
     ended.assert(0, "apply");
     folder.paths = ended.written();
@@ -172,7 +172,7 @@ fn assert_order<'a>(written: &[String], edges: impl Iterator<Item = (&'a String,
 }
 
 /// Nothing is written and nothing tried; each kind is listed once in each namespace.
-pub async fn nothing_to_do(folder: &Folder, why: &str) {
+pub(crate) async fn nothing_to_do(folder: &Folder, why: &str) {
     let ended = folder.eve("apply").await;
     ended.assert(0, why);
     let (writes, dry_runs) = (ended.requests.writes(), ended.requests.dry_runs());
@@ -195,7 +195,7 @@ fn reads_are_lists(requests: &Entries) {
 }
 
 /// One object is written, and no other.
-pub async fn edit(folder: &mut Folder) {
+pub(crate) async fn edit(folder: &mut Folder) {
     let Edit { file, from, to, written } = &folder.row.edit;
     let file = folder.files.path().join(file);
     let text = std::fs::read_to_string(&file).unwrap();
@@ -213,7 +213,7 @@ async fn writes_one(folder: &Folder, object: &str, why: &str) {
 }
 
 /// Somebody else changes something; eve puts it right, names the conflict, or lets it be.
-pub async fn disturb(folder: &Folder, foreign: &Foreign) {
+pub(crate) async fn disturb(folder: &Folder, foreign: &Foreign) {
     let Foreign { by, path, body, then, .. } = foreign;
     let why = format!("{path} changed by {by}: {body}");
     write_as(folder, foreign, body).await;
@@ -258,7 +258,7 @@ async fn write_as(folder: &Folder, foreign: &Foreign, body: &str) {
 }
 
 /// Everything goes, in the reverse order, but the namespace that was there before.
-pub async fn delete(folder: &Folder) {
+pub(crate) async fn delete(folder: &Folder) {
     let ended = folder.eve("delete").await;
     ended.assert(0, "delete");
     let mut deleted = ended.written();
@@ -279,7 +279,7 @@ pub async fn delete(folder: &Folder) {
 }
 
 /// What is gone is not missed, and nothing is sent.
-pub async fn delete_again(folder: &Folder) {
+pub(crate) async fn delete_again(folder: &Folder) {
     let ended = folder.eve("delete").await;
     ended.assert(0, "delete twice");
     assert!(ended.requests.writes().is_empty(), "{:?}", ended.requests);

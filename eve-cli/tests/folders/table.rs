@@ -18,7 +18,7 @@ const fn taken(by: &'static str, path: &'static str, body: &'static str, undo: &
     Foreign { by, how: How::Update, path, body, then: Then::Conflict(undo) }
 }
 
-pub static OPERATOR: Row = Row {
+pub(crate) static OPERATOR: Row = Row {
     name: "operator",
     objects: 17,
     namespaces: &[],
@@ -45,7 +45,7 @@ pub static OPERATOR: Row = Row {
     ],
 };
 
-pub static GATEWAY: Row = Row {
+pub(crate) static GATEWAY: Row = Row {
     name: "gateway",
     objects: 13,
     namespaces: &[],
@@ -79,7 +79,7 @@ pub static GATEWAY: Row = Row {
     ],
 };
 
-pub static STORAGE: Row = Row {
+pub(crate) static STORAGE: Row = Row {
     name: "storage",
     objects: 9,
     namespaces: &[],
@@ -105,7 +105,7 @@ pub static STORAGE: Row = Row {
     ],
 };
 
-pub static JOBS: Row = Row {
+pub(crate) static JOBS: Row = Row {
     name: "jobs",
     objects: 6,
     namespaces: &[],
@@ -123,7 +123,7 @@ pub static JOBS: Row = Row {
     ],
 };
 
-pub static RBAC: Row = Row {
+pub(crate) static RBAC: Row = Row {
     name: "rbac",
     objects: 14,
     namespaces: &[],
@@ -141,7 +141,7 @@ pub static RBAC: Row = Row {
     ],
 };
 
-pub static GENERATED: Row = Row {
+pub(crate) static GENERATED: Row = Row {
     name: "generated",
     objects: generated::OBJECTS,
     namespaces: &[],
@@ -163,9 +163,9 @@ pub static GENERATED: Row = Row {
     ],
 };
 
-pub static TENANTS: Row = Row {
+pub(crate) static TENANTS: Row = Row {
     name: "tenants",
-    objects: 16,
+    objects: 15,
     namespaces: &["folders-red", "folders-blue"],
     operators: &[],
     edit: Edit {
@@ -189,7 +189,7 @@ pub static TENANTS: Row = Row {
     ],
 };
 
-pub static CONFIG: Row = Row {
+pub(crate) static CONFIG: Row = Row {
     name: "config",
     objects: 16,
     namespaces: &[],
@@ -214,7 +214,7 @@ pub static CONFIG: Row = Row {
     ],
 };
 
-pub static TRAFFIC: Row = Row {
+pub(crate) static TRAFFIC: Row = Row {
     name: "traffic",
     objects: 16,
     namespaces: &[],
@@ -244,7 +244,7 @@ pub static TRAFFIC: Row = Row {
     ],
 };
 
-pub static ODD: Row = Row {
+pub(crate) static ODD: Row = Row {
     name: "odd",
     objects: 16,
     namespaces: &[],

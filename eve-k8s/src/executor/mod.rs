@@ -26,6 +26,7 @@ mod compare;
 mod delete;
 mod failure;
 mod intent;
+mod namespace;
 mod pods;
 mod prepare;
 mod read;
