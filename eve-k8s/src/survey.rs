@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use eve_core::failure::Failure;
+use eve_core::ids::ComponentId;
 use eve_core::plan::graph::Graph;
 use serde_json::Value;
 use tokio::sync::OnceCell;
@@ -25,10 +26,12 @@ pub(crate) struct Surveys {
     runs: Mutex<Vec<(Weak<Graph>, Arc<Survey>)>>,
 }
 
-/// The lists of one run.
+/// The lists of one run, and how far it is.
 #[derive(Default)]
 struct Survey {
     lists: Mutex<BTreeMap<Collection, Arc<OnceCell<List>>>>,
+    /// Definitions that are as the plan wants them, and established.
+    settled: Mutex<BTreeSet<ComponentId>>,
 }
 
 /// What became of a list.
@@ -122,6 +125,16 @@ impl Surveys {
         };
         let cell = Arc::clone(lock(&survey.lists).entry(collection.clone()).or_default());
         (survey, collection, cell)
+    }
+
+    /// Remembers that the run is through with a component that defines a kind.
+    pub(crate) fn settle(&self, graph: &Arc<Graph>, definition: ComponentId) {
+        lock(&self.of(graph).settled).insert(definition);
+    }
+
+    /// Whether the run is through with a component that defines a kind.
+    pub(crate) fn is_settled(&self, graph: &Arc<Graph>, definition: ComponentId) -> bool {
+        lock(&self.of(graph).settled).contains(&definition)
     }
 
     /// The survey of the run with this graph; those of runs that are over go.

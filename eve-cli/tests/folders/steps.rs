@@ -180,16 +180,14 @@ pub(crate) async fn nothing_to_do(folder: &Folder, why: &str) {
     reads_are_lists(&ended.requests);
 }
 
-/// At most one list and one watch of a kind in a namespace, and discovery.
+/// Discovery, and at most one list and one watch of a kind in a namespace. A kind in two versions is two kinds: what is
+/// judged is stated in the version of the input.
 fn reads_are_lists(requests: &Entries) {
     let objects = requests.filter(|entry| !entry.resource.is_empty());
-    let key = |entry: &Entry| {
-        (entry.verb.clone(), format!("{}/{}", entry.group, entry.resource), entry.namespace.clone())
-    };
-    for ((verb, resource, namespace), count) in objects.count_by(key) {
+    for ((verb, collection), count) in objects.count_by(|entry| (entry.verb.clone(), path_of(entry))) {
         assert!(
             ["list", "watch"].contains(&verb.as_str()) && count == 1,
-            "{count} times {verb} {resource} in `{namespace}`: {objects:?}"
+            "{count} times {verb} {collection}: {objects:?}"
         );
     }
 }

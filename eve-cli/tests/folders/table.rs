@@ -41,7 +41,9 @@ pub(crate) static OPERATOR: Row = Row {
             r#"{"spec":{"replicas":2}}"#,
         ),
         lost("caches/sessions", r#"{"spec":{"podTemplate":{"metadata":{"labels":{"app":null}}}}}"#),
-        taken("kubectl-edit", "caches/pages", r#"{"spec":{"size":"2G"}}"#, r#"{"spec":{"size":"1e9"}}"#),
+        lost("caches/sessions", r#"{"spec":{"podLabels":null}}"#),
+        strange("caches/sessions", r#"{"spec":{"podLabels":{"mesh":"on"}}}"#),
+        taken("kubectl-edit", "caches/pages", r#"{"spec":{"size":"2G"}}"#, r#"{"spec":{"size":1000000000}}"#),
     ],
 };
 
@@ -69,7 +71,12 @@ pub(crate) static GATEWAY: Row = Row {
     edit: Edit { file: "routes.yaml", from: "weight: 9", to: "weight: 5", written: "httproutes/shop" },
     foreign: &[
         strange("gateways/public", r#"{"spec":{"addresses":[{"value":"192.0.2.1"}]}}"#),
-        lost("secrets/public-tls", r#"{"data":{"tls.key":""}}"#),
+        taken(
+            "kubectl-edit",
+            "secrets/public-tls",
+            r#"{"data":{"tls.key":""}}"#,
+            r#"{"data":{"tls.key":"bm90IGEga2V5"}}"#,
+        ),
         taken(
             "kubectl-edit",
             "httproutes/shop",
