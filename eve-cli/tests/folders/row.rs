@@ -51,6 +51,8 @@ pub(crate) enum How {
     Update,
     /// A server-side apply that takes fields over.
     Apply,
+    /// It is deleted, and gone before the next step.
+    Delete,
 }
 
 /// What the next `eve apply` does.
@@ -60,6 +62,8 @@ pub(crate) enum Then {
     Nothing,
     /// It writes this one object.
     PutRight,
+    /// It creates this one object, which needs no dry run.
+    Create,
     /// It fails, names the manager and writes nothing; after this change by the same manager it writes this one object.
     Conflict(&'static str),
 }

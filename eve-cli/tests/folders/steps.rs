@@ -217,41 +217,56 @@ pub(crate) async fn disturb(folder: &Folder, foreign: &Foreign) {
     write_as(folder, foreign, body).await;
     let object = object_of(path);
     match then {
-        Then::Nothing => nothing_to_do(folder, &why).await,
-        Then::PutRight => {
-            writes_one(folder, object, &why).await;
-            nothing_to_do(folder, &why).await;
+        Then::Nothing => return nothing_to_do(folder, &why).await,
+        Then::PutRight => writes_one(folder, object, &why).await,
+        Then::Create => {
+            let ended = folder.eve("apply").await;
+            ended.assert(0, &why);
+            assert_eq!(ended.written(), [folder.path(object)], "{why}: {:?}", ended.requests);
+            assert!(ended.requests.dry_runs().is_empty(), "{why}: {:?}", ended.requests);
         }
         Then::Conflict(undo) => {
             let ended = folder.eve("apply").await;
             ended.assert(1, &why);
             assert!(ended.requests.writes().is_empty(), "{why}: {:?}", ended.requests);
-            let said = ended.err.contains(&format!("`{by}`"))
-                && ended.err.contains(object.rsplit('/').next().unwrap());
-            assert!(said, "{why}: {}", ended.err);
+            let name = object.rsplit('/').next().unwrap();
+            assert!(
+                ended.err.contains(&format!("`{by}`")) && ended.err.contains(name),
+                "{why}: {}",
+                ended.err
+            );
             write_as(folder, foreign, undo).await;
             writes_one(folder, object, &why).await;
-            nothing_to_do(folder, &why).await;
         }
     }
+    nothing_to_do(folder, &why).await;
 }
 
 /// Without the subresource.
 fn object_of(path: &str) -> &str {
-    path.strip_suffix("/scale").unwrap_or(path)
+    path.strip_suffix("/scale").or_else(|| path.strip_suffix("/status")).unwrap_or(path)
 }
 
 async fn write_as(folder: &Folder, foreign: &Foreign, body: &str) {
     let object = object_of(foreign.path);
     let subresource = &foreign.path[object.len()..];
-    let (kind, more) = match foreign.how {
-        How::Update => ("application/merge-patch+json", ""),
-        How::Apply => ("application/apply-patch+yaml", "&force=true"),
+    let (method, kind, query) = match foreign.how {
+        How::Update => (Method::PATCH, "application/merge-patch+json", ""),
+        How::Apply => (Method::PATCH, "application/apply-patch+yaml", "&force=true"),
+        How::Delete => (Method::DELETE, "application/json", ""),
     };
-    let path = format!("{}{subresource}?fieldManager={}{more}", folder.path(object), foreign.by);
-    let answer = folder.cluster.ask(Method::PATCH, &path, kind, body).await;
-    if let Err((status, message)) = answer {
+    let path = folder.path(object);
+    let request = match foreign.how {
+        How::Delete => path.to_owned(),
+        How::Update | How::Apply => format!("{path}{subresource}?fieldManager={}{query}", foreign.by),
+    };
+    if let Err((status, message)) =
+        folder.cluster.ask(method, &request, kind, &body.replace("NAMESPACE", &folder.namespace)).await
+    {
         panic!("{path}: {status} {message}");
+    }
+    while foreign.how == How::Delete && folder.cluster.find(path).await.is_some() {
+        tokio::task::yield_now().await;
     }
 }
 

@@ -18,6 +18,17 @@ const fn taken(by: &'static str, path: &'static str, body: &'static str, undo: &
     Foreign { by, how: How::Update, path, body, then: Then::Conflict(undo) }
 }
 
+/// An object that somebody deletes.
+const fn deleted(path: &'static str) -> Foreign {
+    let body = r#"{"propagationPolicy":"Foreground"}"#;
+    Foreign { by: "stranger", how: How::Delete, path, body, then: Then::Create }
+}
+
+/// What another server-side apply says, too.
+const fn applied(path: &'static str, body: &'static str, then: Then) -> Foreign {
+    Foreign { by: "other-applier", how: How::Apply, path, body, then }
+}
+
 pub(crate) static OPERATOR: Row = Row {
     name: "operator",
     objects: 17,
@@ -43,6 +54,18 @@ pub(crate) static OPERATOR: Row = Row {
         lost("caches/sessions", r#"{"spec":{"podTemplate":{"metadata":{"labels":{"app":null}}}}}"#),
         lost("caches/sessions", r#"{"spec":{"podLabels":null}}"#),
         strange("caches/sessions", r#"{"spec":{"podLabels":{"mesh":"on"}}}"#),
+        // Where the server cannot follow a write through another version, it forgets who owns what, all of it.
+        lost("caches/archive/status", r#"{"status":{"note":"seen"}}"#),
+        deleted("caches/pages"),
+        lost(
+            "customresourcedefinitions/cacheclasses.data.example.dev",
+            r#"{"metadata":{"labels":{"eve.dev/plan":null}}}"#,
+        ),
+        applied(
+            "caches/sessions",
+            r#"{"apiVersion":"data.example.dev/v1","kind":"Cache","metadata":{"name":"sessions"},"spec":{"zones":["b","a"],"listeners":[{"port":7000}]}}"#,
+            Then::Nothing,
+        ),
         taken("kubectl-edit", "caches/pages", r#"{"spec":{"size":"2G"}}"#, r#"{"spec":{"size":1000000000}}"#),
     ],
 };
@@ -71,6 +94,11 @@ pub(crate) static GATEWAY: Row = Row {
     edit: Edit { file: "routes.yaml", from: "weight: 9", to: "weight: 5", written: "httproutes/shop" },
     foreign: &[
         strange("gateways/public", r#"{"spec":{"addresses":[{"value":"192.0.2.1"}]}}"#),
+        deleted("httproutes/redirect"),
+        lost(
+            "gateways/public",
+            r#"{"spec":{"listeners":[{"name":"http","port":80,"protocol":"HTTP","allowedRoutes":{"namespaces":{}}}]}}"#,
+        ),
         taken(
             "kubectl-edit",
             "secrets/public-tls",
@@ -105,6 +133,17 @@ pub(crate) static STORAGE: Row = Row {
             r#"{"spec":{"replicas":3}}"#,
         ),
         lost("services/database", r#"{"metadata":{"labels":{"app":null}}}"#),
+        applied(
+            "services/database",
+            r#"{"apiVersion":"v1","kind":"Service","metadata":{"name":"database"},"spec":{"ports":[{"name":"metrics","port":9187}]}}"#,
+            Then::Nothing,
+        ),
+        deleted("poddisruptionbudgets/database"),
+        // As `kubectl rollout restart` does.
+        strange(
+            "statefulsets/database",
+            r#"{"spec":{"template":{"metadata":{"annotations":{"kubectl.kubernetes.io/restartedAt":"2026-01-01T00:00:00Z"}}}}}"#,
+        ),
         strange(
             "persistentvolumeclaims/scratch",
             r#"{"metadata":{"annotations":{"example.com/seen":"yes"}}}"#,
@@ -126,6 +165,9 @@ pub(crate) static JOBS: Row = Row {
             r#"{"spec":{"suspend":true}}"#,
         ),
         lost("cronjobs/nightly", r#"{"spec":{"timeZone":null}}"#),
+        deleted("jobs/seed"),
+        lost("cronjobs/nightly", r#"{"metadata":{"annotations":{"eve.dev/desired":null}}}"#),
+        strange("cronjobs/nightly", r#"{"spec":{"successfulJobsHistoryLimit":1}}"#),
         strange("jobs/seed", r#"{"metadata":{"labels":{"seen":"yes"}}}"#),
     ],
 };
@@ -145,6 +187,9 @@ pub(crate) static RBAC: Row = Row {
         ),
         strange("serviceaccounts/robot", r#"{"imagePullSecrets":[{"name":"injected"}]}"#),
         lost("serviceaccounts/puller", r#"{"imagePullSecrets":null}"#),
+        deleted("rolebindings/nobody"),
+        // An empty list is left out by the server: nobody owns it then.
+        lost("clusterrolebindings/folders-monitoring", r#"{"subjects":[]}"#),
     ],
 };
 
@@ -167,6 +212,8 @@ pub(crate) static GENERATED: Row = Row {
             r#"{"data":{"number":"7"}}"#,
         ),
         lost("secrets/secret-5", r#"{"data":{"number":null}}"#),
+        deleted("services/service-29"),
+        strange("configmaps/settings-8", r#"{"data":{"more":"x"}}"#),
     ],
 };
 
@@ -192,6 +239,13 @@ pub(crate) static TENANTS: Row = Row {
             ),
         },
         lost("resourcequotas/compute", r#"{"spec":{"hard":{"pods":null}}}"#),
+        deleted("limitranges/defaults"),
+        taken(
+            "kubectl-set-image",
+            "namespaces/folders-blue/deployments/web",
+            r#"{"spec":{"template":{"spec":{"containers":[{"name":"web","image":"registry.example.com/web:2"}]}}}}"#,
+            r#"{"spec":{"template":{"spec":{"containers":[{"name":"web","image":"registry.example.com/web:1"}]}}}}"#,
+        ),
         strange("namespaces/folders-blue", r#"{"metadata":{"labels":{"seen":"yes"}}}"#),
     ],
 };
@@ -212,6 +266,9 @@ pub(crate) static CONFIG: Row = Row {
         strange("secrets/hollow", r#"{"data":{"filled":"eA=="}}"#),
         lost("configmaps/settings", r#"{"binaryData":null}"#),
         strange("configmaps/nothing", r#"{"data":{"filled":"x"}}"#),
+        deleted("configmaps/frozen"),
+        strange("serviceaccounts/robot", r#"{"metadata":{"annotations":{"example.com/seen":"yes"}}}"#),
+        lost("secrets/login", r#"{"metadata":{"labels":{"eve.dev/component":null}}}"#),
         taken(
             "kubectl-rollout",
             "deployments/reader",
@@ -242,6 +299,16 @@ pub(crate) static TRAFFIC: Row = Row {
             then: Then::Nothing,
         },
         lost("services/dns", r#"{"spec":{"selector":null}}"#),
+        deleted("services/web-headless"),
+        applied(
+            "services/dns",
+            r#"{"apiVersion":"v1","kind":"Service","metadata":{"name":"dns"},"spec":{"ports":[{"name":"dns","port":53,"protocol":"UDP"}]}}"#,
+            Then::Nothing,
+        ),
+        lost(
+            "services/dns",
+            r#"{"spec":{"ports":[{"name":"dns","port":53,"protocol":"UDP","targetPort":53},{"name":"dns-tcp","port":53,"protocol":"TCP","targetPort":53}]}}"#,
+        ),
         taken(
             "kubectl-edit",
             "ingresses/web",
@@ -270,6 +337,17 @@ pub(crate) static ODD: Row = Row {
             r#"{"spec":{"updateStrategy":{"rollingUpdate":{"maxUnavailable":1}}}}"#,
         ),
         lost("configmaps/scalars", r#"{"data":{"equals":null}}"#),
+        deleted("pods/alone"),
+        strange(
+            "replicationcontrollers/old",
+            r#"{"spec":{"template":{"spec":{"terminationGracePeriodSeconds":5}}}}"#,
+        ),
+        taken(
+            "kubectl-edit",
+            "runtimeclasses/folders-sandboxed",
+            r#"{"scheduling":{"nodeSelector":{"sandbox":"yes"},"tolerations":[{"operator":"Exists"}]}}"#,
+            r#"{"scheduling":{"nodeSelector":null,"tolerations":null}}"#,
+        ),
         strange("pods/alone", r#"{"metadata":{"annotations":{"seen":"yes"}}}"#),
     ],
 };
