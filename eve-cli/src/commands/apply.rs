@@ -66,14 +66,24 @@ async fn on_cluster(
     let deadline = Deadline::of(args.timeout);
     let reading = Box::pin(deadline.hold(preflight(args, &checked)));
     let connected = drive::unless_stopped(&mut signals, reading).await?;
-    let journal = drive::journal(origin, &args.cluster, connected.server(), &checked.graph)?;
+    let graph = Arc::new(checked.graph);
+    let executor = connected.executor();
+    let namespace = graph.namespace();
+    if !args.create_namespace && !inputs::defines_namespace(&graph, namespace) {
+        let asking = Box::pin(deadline.hold(connected.has_namespace(&executor, &graph)));
+        if !drive::unless_stopped(&mut signals, asking).await? {
+            let message = format!("the namespace `{namespace}` does not exist");
+            let hint = "create it with `--create-namespace`, or choose another with `-n`".to_owned();
+            return Err(Halt::error(Exit::Refused, message).with_hint(hint));
+        }
+    }
+    let journal = drive::journal(origin, &args.cluster, connected.server(), &graph)?;
     if args.create_namespace {
-        let namespace = checked.graph.namespace();
         let creating = deadline.hold(connected.create_namespace(namespace));
         make_namespace(printer, namespace, creating, &mut signals).await?;
     }
     let limits = Limits { deadline, concurrency: args.concurrency, output: args.output };
-    let work = Work { graph: checked.graph, executors: connected.executors(), journal };
+    let work = Work { graph: Arc::clone(&graph), executors: wiring::executors(executor), journal };
     drive::run(&limits, printer, work, &mut signals).await
 }
 
@@ -109,7 +119,7 @@ async fn make_namespace(
     Ok(())
 }
 
-/// Everything that can be found wrong with a cluster at hand and without a write.
+/// Everything in the plan that this cluster does not serve or that may not be touched.
 async fn preflight(args: &Apply, checked: &Checked) -> Result<Connected, Halt> {
     let connected =
         wiring::connect(&args.cluster, &args.allow_namespaces, &args.allow_cluster_scoped).await?;
@@ -117,13 +127,6 @@ async fn preflight(args: &Apply, checked: &Checked) -> Result<Connected, Halt> {
     if !problems.is_empty() {
         let list = problems.iter().map(|problem| diagnose_spec(checked, problem)).collect();
         return Err(Halt::problems(checked.plan.diagnostics(list)));
-    }
-    let namespace = checked.graph.namespace();
-    let makes_it = args.create_namespace || inputs::defines_namespace(&checked.graph, namespace);
-    if !makes_it && !connected.has_namespace(namespace).await? {
-        let message = format!("the namespace `{namespace}` does not exist");
-        let hint = "create it with `--create-namespace`, or choose another with `-n`".to_owned();
-        return Err(Halt::error(Exit::Refused, message).with_hint(hint));
     }
     Ok(connected)
 }

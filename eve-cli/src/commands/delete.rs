@@ -48,11 +48,7 @@ pub(super) fn resume(args: &Delete, file: Box<RunFile>, printer: &Arc<Printer>) 
         let reading = Box::pin(limits.deadline.hold(connect(args)));
         let connected = drive::unless_stopped(&mut signals, reading).await?;
         let journal = drive::journal(Origin::Journal(file), &args.cluster, connected.server(), &graph)?;
-        let work = Work {
-            graph: Arc::unwrap_or_clone(graph),
-            executors: connected.deleters(adopted(args)),
-            journal,
-        };
+        let work = Work { graph, executors: connected.deleters(adopted(args)), journal };
         drive::run(&limits, printer, work, &mut signals).await
     })
 }
@@ -90,7 +86,7 @@ async fn on_cluster(
     let reading = Box::pin(limits.deadline.hold(preflight(args, checked, &graph)));
     let connected = drive::unless_stopped(&mut signals, reading).await?;
     let journal = drive::journal(origin, &args.cluster, connected.server(), &graph)?;
-    let work = Work { graph, executors: connected.deleters(adopted(args)), journal };
+    let work = Work { graph: Arc::new(graph), executors: connected.deleters(adopted(args)), journal };
     drive::run(&limits, printer, work, &mut signals).await
 }
 
@@ -112,7 +108,7 @@ fn by_labels(
         let call =
             Call { verb: "delete", arguments, sources: vec![RunSource::Installed], specs: Specs::Kept };
         let journal = drive::journal(Origin::Call(call), &args.cluster, connected.server(), &graph)?;
-        let work = Work { graph, executors: connected.deleters(adopted(args)), journal };
+        let work = Work { graph: Arc::new(graph), executors: connected.deleters(adopted(args)), journal };
         drive::run(&limits, printer, work, &mut signals).await
     })
 }

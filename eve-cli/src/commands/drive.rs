@@ -93,7 +93,7 @@ pub(super) async fn unless_stopped<T>(
 /// What is driven, by whom, and where it is written down.
 #[derive(Debug)]
 pub(super) struct Work {
-    pub(super) graph: Graph,
+    pub(super) graph: Arc<Graph>,
     pub(super) executors: Executors,
     pub(super) journal: RunFile,
 }
@@ -119,7 +119,7 @@ pub(super) async fn run(
     work: Work,
     signals: &mut Signals,
 ) -> Result<Exit, Halt> {
-    let graph = Arc::new(work.graph);
+    let graph = work.graph;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let id = work.journal.header().run.clone();
     let unreadable = |error: &dyn std::error::Error| {
