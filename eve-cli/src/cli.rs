@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use eve_core::plan::FailurePolicy;
 use eve_k8s::kinds::HelmHooks;
-use eve_k8s::{BadObjectPattern, KindPattern, ObjectPattern};
+use eve_k8s::{BadObjectPattern, Grace, KindPattern, ObjectPattern, Trouble, UnknownTrouble};
 
 use crate::exit;
 
@@ -102,6 +102,11 @@ pub struct Apply {
     /// a NAMESPACE/ before it (repeatable)
     #[arg(long = "until", value_name = "applied=KIND/NAME", value_parser = parse_waiver)]
     pub waived: Vec<ObjectPattern>,
+    /// What a cause that keeps pods down is borne before it ends the wait: a duration, for `crash-loop` a number of
+    /// restarts, or `never`; for example image-pull=5m. CAUSE is one of crash-loop, bad-config, image-pull,
+    /// replica-failure, unschedulable and not-ready (repeatable)
+    #[arg(long = "grace", value_name = "CAUSE=GRACE", value_parser = parse_grace)]
+    pub graces: Vec<(Trouble, Grace)>,
     /// How long the whole run may take, for example 90s or 1h30m
     #[arg(long, value_name = "DURATION", value_parser = parse_timeout, default_value = "1h")]
     pub timeout: Duration,
@@ -424,6 +429,22 @@ fn parse_waiver(text: &str) -> Result<ObjectPattern, String> {
     }
 }
 
+/// `image-pull=5m`, `crash-loop=10`, `crash-loop=never`.
+fn parse_grace(text: &str) -> Result<(Trouble, Grace), String> {
+    let (cause, grace) = text.split_once('=').ok_or("write CAUSE=GRACE")?;
+    let trouble: Trouble = cause.parse().map_err(|error: UnknownTrouble| error.to_string())?;
+    let grace = match grace {
+        "never" => Grace::Never,
+        // Between two crashes a container runs: there is no length of time without a break.
+        _ if trouble == Trouble::CrashLoop => {
+            let restarts = grace.parse().map_err(|_| "write a number of restarts, or never")?;
+            Grace::Restarts(restarts)
+        }
+        _ => Grace::After(crate::duration::parse(grace)?),
+    };
+    Ok((trouble, grace))
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -433,5 +454,29 @@ mod tests {
     #[test]
     fn the_flags_do_not_contradict_each_other() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_grace_is_a_length_of_time_a_number_of_restarts_or_never() {
+        let after = |s| Grace::After(Duration::from_secs(s));
+        for (text, expected) in [
+            ("image-pull=5m", Some((Trouble::ImagePull, after(300)))),
+            ("unschedulable=2m", Some((Trouble::Unschedulable, after(120)))),
+            ("bad-config=0", Some((Trouble::BadConfig, after(0)))),
+            ("not-ready=never", Some((Trouble::NotReady, Grace::Never))),
+            ("crash-loop=10", Some((Trouble::CrashLoop, Grace::Restarts(10)))),
+            ("crash-loop=never", Some((Trouble::CrashLoop, Grace::Never))),
+            ("crash-loop=5m", None),
+            ("image-pull=5", None),
+            ("image-pull", None),
+            ("k8s.pod.image-pull=5m", None),
+            ("quota=5m", None),
+        ] {
+            assert_eq!(parse_grace(text).ok(), expected, "{text}");
+        }
+        let unknown = parse_grace("quota=5m").unwrap_err();
+        assert!(Trouble::all().all(|trouble| unknown.contains(trouble.name())), "{unknown}");
+        let help = Cli::command().find_subcommand_mut("apply").unwrap().render_long_help().to_string();
+        assert!(Trouble::all().all(|trouble| help.contains(trouble.name())), "{help}");
     }
 }

@@ -14,8 +14,8 @@ use eve_core::plan::problem::PlanProblem;
 use eve_core::time::Timestamp;
 use eve_k8s::kinds::{HelmHooks, Manifests};
 use eve_k8s::{
-    Adopted, ApiError, ConnectError, Ensured, Inventory, InventoryScope, KindPattern, KubeClient,
-    KubeConfigOptions, KubeExecutor, OBJECT_KIND, ScopePolicy,
+    Adopted, ApiError, ConnectError, Ensured, Grace, Graces, Inventory, InventoryScope, KindPattern,
+    KubeClient, KubeConfigOptions, KubeExecutor, OBJECT_KIND, ScopePolicy, Trouble,
 };
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
@@ -134,9 +134,12 @@ impl Connected {
         Executors::new().with(OBJECT_KIND, Arc::new(executor.with_adopted(adopted).build()))
     }
 
-    /// Who carries out which kind.
-    pub(crate) fn executors(self) -> Executors {
-        Executors::new().with(OBJECT_KIND, Arc::new(self.executor()))
+    /// Who carries out which kind, where these causes are borne otherwise than by default; of one cause the last counts.
+    pub(crate) fn executors(self, graces: &[(Trouble, Grace)]) -> Executors {
+        let graces =
+            graces.iter().fold(Graces::default(), |all, (trouble, grace)| all.with(*trouble, *grace));
+        let executor = KubeExecutor::builder(self.client).with_kinds(self.kinds).with_policy(self.policy);
+        Executors::new().with(OBJECT_KIND, Arc::new(executor.with_graces(graces).build()))
     }
 
     /// Who carries out components that are objects.

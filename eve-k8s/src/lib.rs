@@ -47,4 +47,4 @@ pub use object::OBJECT_KIND;
 pub use path::{PathError, PathSegment};
 pub use pattern::{BadObjectPattern, ObjectPattern};
 pub use preflight::{BadPattern, KindPattern, ScopePolicy, preflight};
-pub use reasons::Graces;
+pub use reasons::{Grace, Graces, Trouble, UnknownTrouble};

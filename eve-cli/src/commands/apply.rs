@@ -52,7 +52,7 @@ async fn on_cluster(args: &Apply, printer: &Arc<Printer>, checked: Checked) -> R
         make_namespace(printer, namespace, creating, &mut signals).await?;
     }
     let limits = Limits { deadline, concurrency: args.concurrency, output: args.output };
-    drive::run(&limits, printer, checked.graph, connected.executors(), &mut signals).await
+    drive::run(&limits, printer, checked.graph, connected.executors(&args.graces), &mut signals).await
 }
 
 /// Waits until the namespace is there. The first signal lets the call come to its end and starts nothing after it, the

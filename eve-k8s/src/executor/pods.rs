@@ -10,7 +10,7 @@ use super::KubeExecutor;
 use crate::client::{Collection, Instance, Location};
 use crate::discovery::Resource;
 use crate::error::ApiError;
-use crate::live::{Subscription, Topic};
+use crate::live::{Phase, Subscription, Topic};
 use crate::path::PathSegment;
 use crate::readiness::text;
 use crate::reasons::{self, Finding, Trouble};
@@ -113,10 +113,9 @@ impl Pods {
         tokio::select! { () = sets => {}, () = pods => {} }
     }
 
-    /// Whether pods could be watched, and there are none.
-    pub(super) fn is_empty_for_sure(&self, pods: &[Arc<Value>]) -> bool {
-        let live = self.of_owner.as_ref().is_some_and(|(_, feed)| feed.phase() == crate::live::Phase::Live);
-        live && pods.is_empty()
+    /// Whether pods can be watched, so that one which is not seen is not there.
+    pub(super) fn are_known(&self) -> bool {
+        self.of_owner.as_ref().is_some_and(|(_, feed)| feed.phase() == Phase::Live)
     }
 }
 

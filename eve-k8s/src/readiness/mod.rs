@@ -8,6 +8,7 @@
 use eve_core::failure::{Cause, Failure};
 use serde_json::Value;
 
+mod bygone;
 mod daemonset;
 mod deployment;
 mod gateway;
@@ -20,6 +21,7 @@ mod statefulset;
 pub(crate) mod storage;
 mod table;
 
+pub(crate) use bygone::Bygone;
 pub use table::markdown;
 
 use table::Rule;

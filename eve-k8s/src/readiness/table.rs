@@ -50,7 +50,7 @@ const ROWS: &[Row] = &[
         kinds: &["Deployment"],
         rule: Rule::Observed(deployment::judge),
         ready: "all replicas are of the current template and available, and none of an old one is left",
-        failed: "`ProgressDeadlineExceeded`; paused before it is through",
+        failed: "`ProgressDeadlineExceeded`, unless it said so before the run came to it; paused before it is through",
         ..PLAIN
     },
     Row {
@@ -269,7 +269,8 @@ pub fn markdown() -> String {
     text.push_str(
         "\n## Causes\n\nWhat keeps the pods of a workload down, and how long it is borne. Only pods of the current revision \
          are judged; a grace counts from when the cause was first seen without a break. Many pods with one cause are \
-         one finding. A wait that ends tells pod, container, reason, the last events, and the last lines of the log.\n\n",
+         one finding. A wait that ends tells pod, container, reason, the last events, and the last lines of the log. \
+         `--grace CAUSE=…` on the command line says otherwise what ends a wait: CAUSE is the last word of the code.\n\n",
     );
     text.push_str(&causes::markdown());
     text.push_str(
