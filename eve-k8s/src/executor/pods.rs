@@ -120,6 +120,7 @@ impl Pods {
 }
 
 /// Where evidence is looked for.
+#[derive(Default)]
 struct Witness<'a> {
     /// The name of the pod; empty where no pod could be made.
     pod: &'a str,
@@ -139,11 +140,12 @@ impl KubeExecutor {
             container: &finding.container,
             log: match finding.trouble {
                 Trouble::CrashLoop => Some(Instance::Previous),
-                Trouble::NotReady => Some(Instance::Current),
+                Trouble::NotReady if finding.is_running() => Some(Instance::Current),
                 Trouble::BadConfig
                 | Trouble::ImagePull
                 | Trouble::ReplicaFailure
-                | Trouble::Unschedulable => None,
+                | Trouble::Unschedulable
+                | Trouble::NotReady => None,
             },
         };
         let notes = self.evidence(place, workload, &witness).await;
@@ -167,7 +169,10 @@ impl KubeExecutor {
             let notes = self.doomed(place, workload, finding).await.notes;
             return Failure { notes, ..failure.with_message(format!("{text}; {}", finding.text())) };
         }
-        let Some((pod, container, end)) = ends.last() else { return failure.with_message(text) };
+        let Some((pod, container, end)) = ends.last() else {
+            let notes = self.evidence(place, workload, &Witness::default()).await;
+            return notes.into_iter().fold(failure.with_message(text), Failure::with_note);
+        };
         let text = format!("{text}; container `{container}` of pod {pod} ended with {end}");
         let failure = failure.with_message(text);
         let witness = Witness { pod, container, log: Some(Instance::Current) };
@@ -180,7 +185,8 @@ impl KubeExecutor {
         let (Some(namespace), Ok(name), Ok(pods)) =
             (&place.namespace, PathSegment::name(witness.pod), Resource::core("pods", "Pod"))
         else {
-            return self.events(place, text(workload, "/metadata/uid")).await;
+            let events = self.events(place, text(workload, "/metadata/uid"));
+            return tokio::time::timeout(EVIDENCE_TIMEOUT, events).await.unwrap_or_default();
         };
         let pod = Location { resource: Arc::new(pods), namespace: Some(namespace.clone()), name };
         let gather = async {
@@ -199,16 +205,11 @@ impl KubeExecutor {
         tokio::time::timeout(EVIDENCE_TIMEOUT, gather).await.unwrap_or_default()
     }
 
-    /// The last events about the object of this uid, oldest first.
+    /// The last events about the object of this uid, oldest first; those that say the same are one.
     pub(super) async fn events(&self, place: &Location, uid: &str) -> Vec<String> {
-        let raw = self.raw_events(place, uid).await;
-        let skip = raw.len().saturating_sub(EVENTS_MAX);
-        let line = |event: &Value| {
-            let times = crate::readiness::integer(event, "/count").unwrap_or(1);
-            let times = if times > 1 { format!(" ({times} times)") } else { String::new() };
-            format!("event {}{times}: {}", text(event, "/reason"), text(event, "/message").trim())
-        };
-        raw.iter().skip(skip).map(|event| cut(&line(event))).collect()
+        let events = reasons::grouped(&self.raw_events(place, uid).await);
+        let skip = events.len().saturating_sub(EVENTS_MAX);
+        events.iter().skip(skip).map(|event| cut(&format!("event {event}"))).collect()
     }
 
     /// All events about the object of this uid, oldest first; none where they cannot be read.

@@ -14,10 +14,12 @@ use crate::labels;
 use crate::readiness::{condition, integer, text};
 
 pub(crate) mod causes;
+mod events;
 mod graces;
 mod missing;
 
 pub use causes::{Trouble, UnknownTrouble};
+pub(crate) use events::grouped;
 pub use graces::{Grace, Graces};
 pub(crate) use missing::missing;
 
@@ -51,6 +53,11 @@ impl Finding {
             pods: Vec::new(),
             restarts: 0,
         }
+    }
+
+    /// Whether its container runs, so that it has a log.
+    pub(crate) fn is_running(&self) -> bool {
+        self.reason == RUNNING
     }
 
     fn code(&self) -> &'static str {
@@ -102,7 +109,11 @@ impl Finding {
 
     /// What ends the wait.
     pub(crate) fn failure(&self) -> Failure {
-        Failure::permanent(self.code(), self.text())
+        let failure = Failure::permanent(self.code(), self.text());
+        if self.message.contains("exceeded quota") {
+            return failure.with_hint("raise the quota of the namespace, or ask for less");
+        }
+        failure
     }
 }
 
@@ -232,7 +243,7 @@ pub(crate) fn wanted(kind: &str, workload: &Value) -> usize {
 pub(crate) fn refusal(events: &[Value]) -> Option<Finding> {
     let of_pods = |event: &&Value| matches!(text(event, "/reason"), "FailedCreate" | "SuccessfulCreate");
     let newest = events.iter().rfind(of_pods).filter(|event| text(event, "/reason") == "FailedCreate")?;
-    Some(Finding::refused("FailedCreate", text(newest, "/message")))
+    Some(Finding::refused("FailedCreate", events::message(newest)))
 }
 
 /// Remembers since when each cause is there.
