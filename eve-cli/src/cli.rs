@@ -65,6 +65,8 @@ pub enum Command {
     Apply(Box<Apply>),
     /// Show what `eve apply` would change, field by field; nothing is written
     Diff(Box<Diff>),
+    /// Show what is not up and why, with events and log lines; nothing is written
+    Explain(Box<Explain>),
     /// Remove what a plan or manifests made, in the reverse order, and wait until it is gone
     Delete(Box<Delete>),
     /// Show what is installed
@@ -146,6 +148,53 @@ pub struct Diff {
     /// The form of the results on stdout
     #[arg(short, long, value_enum, value_name = "FORM", default_value_t = DiffOutput::Text)]
     pub output: DiffOutput,
+}
+
+/// `eve explain`.
+#[derive(Debug, Args)]
+#[command(after_help = exit::help())]
+pub struct Explain {
+    /// Only these: a component of the plan, or an object as KIND/NAME (repeatable)
+    #[arg(value_name = "COMPONENT")]
+    pub what: Vec<String>,
+    /// What should be up: a plan or manifests, as for `eve apply` (repeatable)
+    #[arg(short, long = "filename", value_name = "FILE", required_unless_present = "plan")]
+    pub filenames: Vec<PathBuf>,
+    /// Also read the folders within folders, each after the files beside it
+    #[arg(short = 'R', long, conflicts_with = "plan")]
+    pub recursive: bool,
+    /// What to do with objects that only Helm runs (`helm.sh/hook`)
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = Hooks::Refuse, conflicts_with = "plan")]
+    pub helm_hooks: Hooks,
+    /// Look at what is there of this plan, found by its labels; no file is needed
+    #[arg(long, value_name = "NAME", conflicts_with = "filenames")]
+    pub plan: Option<String>,
+    /// The namespace. A plan states its own, which must be the same; otherwise that of the kubeconfig's context, else
+    /// `default`
+    #[arg(short, long, value_name = "NAMESPACE")]
+    pub namespace: Option<String>,
+    /// The name of the plan that plain manifests make; by default the namespace
+    #[arg(long, value_name = "NAME", conflicts_with = "plan")]
+    pub name: Option<String>,
+    /// Where to look.
+    #[command(flatten)]
+    pub cluster: Cluster,
+    /// Look at objects in this namespace too (repeatable)
+    #[arg(long = "allow-namespace", value_name = "NAMESPACE")]
+    pub allow_namespaces: Vec<String>,
+    /// Look at cluster-scoped objects of this kind too: KIND or KIND.GROUP, either with /NAME (repeatable)
+    #[arg(long = "allow-cluster-scoped", value_name = "KIND")]
+    pub allow_cluster_scoped: Vec<KindPattern>,
+    /// Count an object as up once it is there: applied=KIND/NAME; KIND may have a .GROUP, NAME a NAMESPACE/ before it
+    /// (repeatable)
+    #[arg(long = "until", value_name = "applied=KIND/NAME", value_parser = parse_waiver, conflicts_with = "plan")]
+    pub waived: Vec<ObjectPattern>,
+    /// How many objects may be looked at at once
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub concurrency: u32,
+    /// The form of the results on stdout
+    #[arg(short, long, value_enum, value_name = "FORM", default_value_t = ExplainOutput::Text)]
+    pub output: ExplainOutput,
 }
 
 /// `eve delete`.
@@ -374,6 +423,16 @@ pub enum ApplyOutput {
 /// The forms of `eve diff`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum DiffOutput {
+    /// For people
+    #[default]
+    Text,
+    /// One JSON object
+    Json,
+}
+
+/// The forms of `eve explain`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ExplainOutput {
     /// For people
     #[default]
     Text,

@@ -41,7 +41,7 @@ pub use client::{Ensured, KubeClient};
 pub use config::{ConnectError, KubeConfigOptions, connect, context_namespace, init};
 pub use discovery::{Kinds, Scope, UnknownKind};
 pub use error::{ApiError, ApiStatus, StatusCause, StatusDetails};
-pub use executor::{Adopted, Difference, KEPT, KubeExecutor, KubeExecutorBuilder};
+pub use executor::{Adopted, Difference, Explanation, KEPT, KubeExecutor, KubeExecutorBuilder};
 pub use inventory::{Installed, Inventory, InventoryScope, inventory, plan_of};
 pub use object::OBJECT_KIND;
 pub use path::{PathError, PathSegment};

@@ -16,6 +16,7 @@ mod completion;
 mod delete;
 mod diff;
 mod drive;
+mod explain;
 mod get;
 mod graph;
 mod validate;
@@ -27,6 +28,7 @@ pub fn execute(cli: Cli) -> Exit {
     let result = wiring::start_logging(&cli.global, &printer).and_then(|()| match cli.command {
         Command::Apply(args) => apply::run(&args, &printer),
         Command::Diff(args) => diff::run(&args, &printer),
+        Command::Explain(args) => explain::run(&args, &printer),
         Command::Delete(args) => delete::run(&args, &printer),
         Command::Get(args) => get::run(&args, &printer),
         Command::Validate(args) => validate::run(&args, &printer),

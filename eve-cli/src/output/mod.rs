@@ -2,6 +2,7 @@
 //! run, `human` and `json` are the two reporters, everything else makes text.
 
 mod board;
+mod explanation;
 mod human;
 mod json;
 mod lines;
@@ -14,6 +15,7 @@ mod summary;
 mod tests;
 mod text;
 
+pub(crate) use explanation::{Explained, Findings, object};
 pub(crate) use human::HumanReporter;
 pub(crate) use json::JsonReporter;
 pub(crate) use printer::Printer;

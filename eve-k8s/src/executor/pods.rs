@@ -70,6 +70,23 @@ impl Pods {
             .collect())
     }
 
+    /// [`Pods::current`], once lists have told what there is or may not. For whoever does not stay.
+    pub(super) async fn known(
+        &mut self,
+        executor: &KubeExecutor,
+        workload: &Value,
+    ) -> Result<Vec<Arc<Value>>, ApiError> {
+        self.current(executor, workload)?;
+        if let Some(sets) = &self.sets {
+            sets.started().await;
+        }
+        self.current(executor, workload)?;
+        if let Some((_, pods)) = &self.of_owner {
+            pods.started().await;
+        }
+        self.current(executor, workload)
+    }
+
     fn replica_sets(&mut self, executor: &KubeExecutor, uid: &str) -> Result<Vec<Arc<Value>>, ApiError> {
         if self.sets.is_none() {
             let collection = self.collection(Arc::new(Resource::replica_sets()?));
@@ -161,13 +178,14 @@ impl KubeExecutor {
         failure: Failure,
     ) -> Failure {
         let text = format!("{place}: {}", failure.message);
-        let findings = reasons::findings(pods.iter().map(AsRef::as_ref));
+        let findings = self.findings(place, workload, pods).await;
         let ends = reasons::ends(pods.iter().map(AsRef::as_ref));
         // What has ended badly tells more than what is merely not ready.
         let worst = findings.first().filter(|worst| worst.trouble != Trouble::NotReady || ends.is_empty());
         if let Some(finding) = worst {
-            let notes = self.doomed(place, workload, finding).await.notes;
-            return Failure { notes, ..failure.with_message(format!("{text}; {}", finding.text())) };
+            let Failure { notes, hint, .. } = self.doomed(place, workload, finding).await;
+            let hint = failure.hint.clone().or(hint);
+            return Failure { notes, hint, ..failure.with_message(format!("{text}; {}", finding.text())) };
         }
         let Some((pod, container, end)) = ends.last() else {
             let notes = self.evidence(place, workload, &Witness::default()).await;
@@ -178,6 +196,19 @@ impl KubeExecutor {
         let witness = Witness { pod, container, log: Some(Instance::Current) };
         let notes = self.evidence(place, workload, &witness).await;
         notes.into_iter().fold(failure, Failure::with_note)
+    }
+
+    /// What is wrong with the pods, the worst first, those included that are refused.
+    async fn findings(&self, place: &Location, workload: &Value, pods: &[Arc<Value>]) -> Vec<Finding> {
+        let mut findings = reasons::findings(pods.iter().map(AsRef::as_ref));
+        findings.extend(reasons::replica_failure(workload));
+        if pods.len() < reasons::wanted(&place.resource.kind, workload) {
+            let events = self.raw_events(place, text(workload, "/metadata/uid"));
+            let events = tokio::time::timeout(EVIDENCE_TIMEOUT, events).await.unwrap_or_default();
+            findings.extend(reasons::refusal(&events));
+        }
+        findings.sort_by_key(|finding| finding.trouble);
+        findings
     }
 
     /// Lines that show what happened; as many as could be had in time. Best effort: no error comes out of here.

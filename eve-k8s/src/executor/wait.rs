@@ -20,7 +20,6 @@ use super::{KubeExecutor, Located, Missing, Target, failure};
 use crate::client::{Collection, Location};
 use crate::labels;
 use crate::live::{Phase, Subscription, Topic};
-use crate::path::PathSegment;
 use crate::pattern::ObjectPattern;
 use crate::readiness::storage::CLAIM_PENDING;
 use crate::readiness::{self, Bygone, Readiness, UNSEEN, text};
@@ -131,7 +130,7 @@ impl KubeExecutor {
 }
 
 /// Where a failure says that an object is missing: which component of the plan makes it, or that none does.
-fn with_upstream(step: &Step, failure: Failure) -> Failure {
+pub(super) fn with_upstream(step: &Step, failure: Failure) -> Failure {
     let mut told = std::iter::once(&failure.message).chain(&failure.notes);
     let Some((kind, name)) = told.find_map(|text| reasons::missing(text)) else { return failure };
     if failure.hint.is_some() {
@@ -330,14 +329,10 @@ impl Waiter<'_> {
         if let Some(known) = self.late_binding {
             return known;
         }
-        let class = text(claim, "/spec/storageClassName");
-        if let Ok(name) = PathSegment::name(class)
-            && let Ok(class) = self.executor.client.storage_class(name).await
-        {
-            return *self.late_binding.insert(text(&class, "/volumeBindingMode") == "WaitForFirstConsumer");
+        if let Some(known) = self.executor.binds_late(claim).await {
+            return *self.late_binding.insert(known);
         }
-        let events = self.executor.raw_events(&self.target.place, text(claim, "/metadata/uid")).await;
-        events.iter().any(|event| text(event, "/reason") == "WaitForFirstConsumer")
+        self.executor.is_said_to_wait(&self.target.place, claim).await
     }
 
     fn gone(&self, last: Option<&Value>) -> Result<Outputs, Failure> {

@@ -92,6 +92,11 @@ pub(crate) fn is_ready_at_once(group: &str, kind: &str, object: &Value) -> bool 
     }
 }
 
+/// Whether objects of this kind are ready as soon as they are written, whatever stands in them.
+pub(crate) fn is_never_judged(group: &str, kind: &str) -> bool {
+    matches!(table::row(group, kind).rule, Rule::AtOnce)
+}
+
 fn unseen() -> Readiness {
     Readiness::waits(UNSEEN, "its controller has not seen this change yet")
 }
