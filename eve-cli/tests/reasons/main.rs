@@ -11,6 +11,7 @@
 )]
 
 mod causes;
+mod explain;
 mod webhook;
 
 use std::process::Stdio;
