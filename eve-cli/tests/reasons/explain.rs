@@ -9,7 +9,7 @@ fn component(name: &str, after: &[&str], objects: &[Value]) -> Value {
     json!({ "name": name, "dependsOn": after, "manifests": { "objects": objects } })
 }
 
-/// A database that lacks a ConfigMap, what waits for it, and what does not.
+/// A database that lacks its settings, what waits for it, and what does not.
 fn shop(namespace: &str) -> String {
     let settings =
         json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "prices" }, "data": {} });

@@ -86,16 +86,17 @@ impl KubeExecutor {
 
     async fn state(&self, step: &Step, target: &Target<'_>, object: &Value) -> Result<Explanation, Failure> {
         let place = &target.place;
-        let told = match readiness::judge(place.resource.group(), &place.resource.kind, object) {
-            Readiness::Ready | Readiness::NoStatus => return Ok(Explanation::Up),
-            Readiness::InProgress(cause) => {
-                if cause.code == CLAIM_PENDING && self.waits_for_consumer(place, object).await {
-                    return Ok(Explanation::Up);
+        let (tell, failure): (fn(Failure) -> Explanation, Failure) =
+            match readiness::judge(place.resource.group(), &place.resource.kind, object) {
+                Readiness::Ready | Readiness::NoStatus => return Ok(Explanation::Up),
+                Readiness::InProgress(cause) => {
+                    if cause.code == CLAIM_PENDING && self.waits_for_consumer(place, object).await {
+                        return Ok(Explanation::Up);
+                    }
+                    (Explanation::Waiting, Failure::permanent(cause.code, cause.message))
                 }
-                Explanation::Waiting(Failure::permanent(cause.code, cause.message))
-            }
-            Readiness::Failed(failure) => Explanation::Failed(failure),
-        };
+                Readiness::Failed(failure) => (Explanation::Failed, failure),
+            };
         let pods = match Pods::of(place).map_err(Failure::from)? {
             Some(mut pods) => {
                 let known = tokio::time::timeout(PODS_TIMEOUT, pods.known(self, object)).await;
@@ -103,17 +104,8 @@ impl KubeExecutor {
             }
             None => vec![Arc::new(object.clone())],
         };
-        Ok(match told {
-            Explanation::Waiting(failure) => {
-                let failure = self.failed(place, object, &pods, failure).await;
-                Explanation::Waiting(with_upstream(step, failure))
-            }
-            Explanation::Failed(failure) => {
-                let failure = self.failed(place, object, &pods, failure).await;
-                Explanation::Failed(with_upstream(step, failure))
-            }
-            up => up,
-        })
+        let failure = self.failed(place, object, &pods, failure).await;
+        Ok(tell(with_upstream(step, failure)))
     }
 
     async fn waits_for_consumer(&self, place: &Location, claim: &Value) -> bool {

@@ -14,7 +14,17 @@ pub(super) const DEADLINE: &str = "ProgressDeadlineExceeded";
 /// Remembers what was said in the first state of an object that a wait has seen.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Bygone {
-    first: Option<Option<Stamp>>,
+    first: First,
+}
+
+/// What the first state said.
+#[derive(Clone, Debug, Default)]
+enum First {
+    /// None was seen yet.
+    #[default]
+    Unseen,
+    /// Whether the deadline had passed, and when.
+    Seen(Option<Stamp>),
 }
 
 /// Tells two conditions apart: when it was last written, and when it last turned.
@@ -24,8 +34,14 @@ impl Bygone {
     /// The state as it is to be judged: without the condition, where it is still the one of the first state.
     pub(crate) fn judged(&mut self, object: &Arc<Value>) -> Arc<Value> {
         let now = stamp(object);
-        let first = self.first.get_or_insert_with(|| now.clone());
-        if now.is_none() || *first != now { Arc::clone(object) } else { Arc::new(without(object)) }
+        let is_known = match &self.first {
+            First::Unseen => {
+                self.first = First::Seen(now.clone());
+                true
+            }
+            First::Seen(first) => *first == now,
+        };
+        if now.is_some() && is_known { Arc::new(without(object)) } else { Arc::clone(object) }
     }
 }
 
