@@ -14,8 +14,8 @@ use eve_core::plan::problem::PlanProblem;
 use eve_core::time::Timestamp;
 use eve_k8s::kinds::{HelmHooks, Manifests};
 use eve_k8s::{
-    Adopted, ApiError, Chosen, ConnectError, Ensured, Inventory, InventoryScope, KindPattern, KubeClient,
-    KubeConfigOptions, KubeExecutor, OBJECT_KIND, ScopePolicy,
+    Adopted, ApiError, Chosen, ConnectError, Ensured, Grace, Graces, Inventory, InventoryScope, KindPattern,
+    KubeClient, KubeConfigOptions, KubeExecutor, OBJECT_KIND, ScopePolicy, Trouble,
 };
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
@@ -149,10 +149,13 @@ impl Connected {
         Executors::new().with(OBJECT_KIND, Arc::new(executor.with_adopted(adopted).build()))
     }
 
-    /// Who carries out components that are objects.
-    pub(crate) fn executor(&self) -> KubeExecutor {
+    /// Who carries out components that are objects, where these causes are borne otherwise than by default; of one cause
+    /// the last counts.
+    pub(crate) fn executor(&self, graces: &[(Trouble, Grace)]) -> KubeExecutor {
+        let graces =
+            graces.iter().fold(Graces::default(), |all, (trouble, grace)| all.with(*trouble, *grace));
         let executor = KubeExecutor::builder(self.client.clone()).with_kinds(self.kinds.clone());
-        executor.with_policy(self.policy.clone()).build()
+        executor.with_policy(self.policy.clone()).with_graces(graces).build()
     }
 }
 

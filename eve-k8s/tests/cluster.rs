@@ -21,7 +21,9 @@ use eve_core::plan::Until;
 use eve_core::ports::{Context, Executor, Step};
 use eve_core::run::{Change, Outputs};
 use eve_core::time::Timestamp;
-use eve_k8s::{Graces, KubeClient, KubeConfigOptions, KubeExecutor, ScopePolicy, connect, preflight};
+use eve_k8s::{
+    Grace, Graces, KubeClient, KubeConfigOptions, KubeExecutor, ScopePolicy, Trouble, connect, preflight,
+};
 use eve_testbed::{ControlPlane, DELAY, STAGE};
 use serde_json::{Value, json};
 
@@ -47,10 +49,10 @@ async fn deploy(executor: &KubeExecutor, step: &Step) -> Result<Done, Failure> {
 fn short() -> Graces {
     let soon = Duration::from_millis(500);
     Graces::default()
-        .with_image_pull(soon)
-        .with_bad_config(soon)
-        .with_replica_failure(Duration::from_secs(2))
-        .with_unschedulable(soon)
+        .with(Trouble::ImagePull, Grace::After(soon))
+        .with(Trouble::BadConfig, Grace::After(soon))
+        .with(Trouble::ReplicaFailure, Grace::After(Duration::from_secs(2)))
+        .shown_after(Trouble::Unschedulable, soon)
 }
 
 async fn client(control_plane: &ControlPlane) -> KubeClient {

@@ -67,7 +67,7 @@ async fn on_cluster(
     let reading = Box::pin(deadline.hold(preflight(args, &checked)));
     let connected = drive::unless_stopped(&mut signals, reading).await?;
     let graph = Arc::new(checked.graph);
-    let executor = connected.executor();
+    let executor = connected.executor(&args.graces);
     let namespace = graph.namespace();
     if !args.create_namespace && !inputs::defines_namespace(&graph, namespace) {
         let asking = Box::pin(deadline.hold(connected.has_namespace(&executor, &graph)));

@@ -17,6 +17,7 @@ mod completion;
 mod delete;
 mod diff;
 mod drive;
+mod explain;
 mod get;
 mod graph;
 mod resume;
@@ -34,6 +35,7 @@ pub fn execute(cli: Cli, arguments: Vec<String>) -> Exit {
         Command::Apply(args) => apply::run(&args, arguments, &printer),
         Command::Diff(args) => diff::run(&args, &printer),
         Command::Delete(args) => delete::run(&args, arguments, &printer),
+        Command::Explain(args) => explain::run(&args, &printer),
         Command::Get(args) => get::run(&args, &printer),
         Command::Runs(args) => runs::run(&args, &printer),
         Command::Status(args) => status::run(&args, &printer),

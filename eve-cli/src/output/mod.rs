@@ -2,6 +2,7 @@
 //! run, `human` and `json` are the two reporters, everything else makes text.
 
 mod board;
+mod explanation;
 mod human;
 mod json;
 mod lines;
@@ -18,6 +19,7 @@ mod text;
 mod timeline;
 mod times;
 
+pub(crate) use explanation::{Explained, Findings, object};
 pub(crate) use human::HumanReporter;
 pub(crate) use json::{JsonReporter, summary as summary_json};
 pub(crate) use printer::Printer;

@@ -22,8 +22,10 @@ use crate::survey::Surveys;
 
 mod apply;
 mod blocked;
+mod claims;
 mod compare;
 mod delete;
+mod explain;
 mod failure;
 mod intent;
 mod namespace;
@@ -35,6 +37,7 @@ mod wait;
 
 pub use compare::Difference;
 pub use delete::KEPT;
+pub use explain::Explanation;
 
 /// Makes Kubernetes objects so: server-side apply, then a wait until they are ready.
 ///

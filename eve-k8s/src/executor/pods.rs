@@ -10,7 +10,7 @@ use super::KubeExecutor;
 use crate::client::{Collection, Instance, Location};
 use crate::discovery::Resource;
 use crate::error::ApiError;
-use crate::live::{Subscription, Topic};
+use crate::live::{Phase, Subscription, Topic};
 use crate::path::PathSegment;
 use crate::readiness::text;
 use crate::reasons::{self, Finding, Trouble};
@@ -70,6 +70,23 @@ impl Pods {
             .collect())
     }
 
+    /// [`Pods::current`], once lists have told what there is or may not. For whoever does not stay.
+    pub(super) async fn known(
+        &mut self,
+        executor: &KubeExecutor,
+        workload: &Value,
+    ) -> Result<Vec<Arc<Value>>, ApiError> {
+        self.current(executor, workload)?;
+        if let Some(sets) = &self.sets {
+            sets.started().await;
+        }
+        self.current(executor, workload)?;
+        if let Some((_, pods)) = &self.of_owner {
+            pods.started().await;
+        }
+        self.current(executor, workload)
+    }
+
     fn replica_sets(&mut self, executor: &KubeExecutor, uid: &str) -> Result<Vec<Arc<Value>>, ApiError> {
         if self.sets.is_none() {
             let collection = self.collection(Arc::new(Resource::replica_sets()?));
@@ -113,14 +130,14 @@ impl Pods {
         tokio::select! { () = sets => {}, () = pods => {} }
     }
 
-    /// Whether pods could be watched, and there are none.
-    pub(super) fn is_empty_for_sure(&self, pods: &[Arc<Value>]) -> bool {
-        let live = self.of_owner.as_ref().is_some_and(|(_, feed)| feed.phase() == crate::live::Phase::Live);
-        live && pods.is_empty()
+    /// Whether pods can be watched, so that one which is not seen is not there.
+    pub(super) fn are_known(&self) -> bool {
+        self.of_owner.as_ref().is_some_and(|(_, feed)| feed.phase() == Phase::Live)
     }
 }
 
 /// Where evidence is looked for.
+#[derive(Default)]
 struct Witness<'a> {
     /// The name of the pod; empty where no pod could be made.
     pod: &'a str,
@@ -140,11 +157,12 @@ impl KubeExecutor {
             container: &finding.container,
             log: match finding.trouble {
                 Trouble::CrashLoop => Some(Instance::Previous),
-                Trouble::NotReady => Some(Instance::Current),
+                Trouble::NotReady if finding.is_running() => Some(Instance::Current),
                 Trouble::BadConfig
                 | Trouble::ImagePull
                 | Trouble::ReplicaFailure
-                | Trouble::Unschedulable => None,
+                | Trouble::Unschedulable
+                | Trouble::NotReady => None,
             },
         };
         let notes = self.evidence(place, workload, &witness).await;
@@ -160,15 +178,19 @@ impl KubeExecutor {
         failure: Failure,
     ) -> Failure {
         let text = format!("{place}: {}", failure.message);
-        let findings = reasons::findings(pods.iter().map(AsRef::as_ref));
+        let findings = self.findings(place, workload, pods).await;
         let ends = reasons::ends(pods.iter().map(AsRef::as_ref));
         // What has ended badly tells more than what is merely not ready.
         let worst = findings.first().filter(|worst| worst.trouble != Trouble::NotReady || ends.is_empty());
         if let Some(finding) = worst {
-            let notes = self.doomed(place, workload, finding).await.notes;
-            return Failure { notes, ..failure.with_message(format!("{text}; {}", finding.text())) };
+            let Failure { notes, hint, .. } = self.doomed(place, workload, finding).await;
+            let hint = failure.hint.clone().or(hint);
+            return Failure { notes, hint, ..failure.with_message(format!("{text}; {}", finding.text())) };
         }
-        let Some((pod, container, end)) = ends.last() else { return failure.with_message(text) };
+        let Some((pod, container, end)) = ends.last() else {
+            let notes = self.evidence(place, workload, &Witness::default()).await;
+            return notes.into_iter().fold(failure.with_message(text), Failure::with_note);
+        };
         let text = format!("{text}; container `{container}` of pod {pod} ended with {end}");
         let failure = failure.with_message(text);
         let witness = Witness { pod, container, log: Some(Instance::Current) };
@@ -176,12 +198,26 @@ impl KubeExecutor {
         notes.into_iter().fold(failure, Failure::with_note)
     }
 
+    /// What is wrong with the pods, the worst first, those included that are refused.
+    async fn findings(&self, place: &Location, workload: &Value, pods: &[Arc<Value>]) -> Vec<Finding> {
+        let mut findings = reasons::findings(pods.iter().map(AsRef::as_ref));
+        findings.extend(reasons::replica_failure(workload));
+        if pods.len() < reasons::wanted(&place.resource.kind, workload) {
+            let events = self.raw_events(place, text(workload, "/metadata/uid"));
+            let events = tokio::time::timeout(EVIDENCE_TIMEOUT, events).await.unwrap_or_default();
+            findings.extend(reasons::refusal(&events));
+        }
+        findings.sort_by_key(|finding| finding.trouble);
+        findings
+    }
+
     /// Lines that show what happened; as many as could be had in time. Best effort: no error comes out of here.
     async fn evidence(&self, place: &Location, workload: &Value, witness: &Witness<'_>) -> Vec<String> {
         let (Some(namespace), Ok(name), Ok(pods)) =
             (&place.namespace, PathSegment::name(witness.pod), Resource::core("pods", "Pod"))
         else {
-            return self.events(place, text(workload, "/metadata/uid")).await;
+            let events = self.events(place, text(workload, "/metadata/uid"));
+            return tokio::time::timeout(EVIDENCE_TIMEOUT, events).await.unwrap_or_default();
         };
         let pod = Location { resource: Arc::new(pods), namespace: Some(namespace.clone()), name };
         let gather = async {
@@ -200,16 +236,11 @@ impl KubeExecutor {
         tokio::time::timeout(EVIDENCE_TIMEOUT, gather).await.unwrap_or_default()
     }
 
-    /// The last events about the object of this uid, oldest first.
+    /// The last events about the object of this uid, oldest first; those that say the same are one.
     pub(super) async fn events(&self, place: &Location, uid: &str) -> Vec<String> {
-        let raw = self.raw_events(place, uid).await;
-        let skip = raw.len().saturating_sub(EVENTS_MAX);
-        let line = |event: &Value| {
-            let times = crate::readiness::integer(event, "/count").unwrap_or(1);
-            let times = if times > 1 { format!(" ({times} times)") } else { String::new() };
-            format!("event {}{times}: {}", text(event, "/reason"), text(event, "/message").trim())
-        };
-        raw.iter().skip(skip).map(|event| cut(&line(event))).collect()
+        let events = reasons::grouped(&self.raw_events(place, uid).await);
+        let skip = events.len().saturating_sub(EVENTS_MAX);
+        events.iter().skip(skip).map(|event| cut(&format!("event {event}"))).collect()
     }
 
     /// All events about the object of this uid, oldest first; none where they cannot be read.
