@@ -13,7 +13,7 @@ use eve_store::{
     RunSummary,
 };
 
-use crate::cli::{Cli, Cluster, Command};
+use crate::cli::{Apply, Cli, Cluster, Command, Delete};
 use crate::exit::Exit;
 use crate::halt::Halt;
 use crate::output::clean;
@@ -62,15 +62,12 @@ pub(crate) fn folder() -> Result<RunFolder, Halt> {
 
 /// What is wrong with a journal, and what to do.
 pub(crate) fn halt(error: &FileError) -> Halt {
-    let exit = match error {
-        FileError::Held { .. } | FileError::BadRunId(_) => Exit::Refused,
-        _ => Exit::Internal,
-    };
-    let hint = match error {
-        FileError::Held { holder: Some(holder), .. } => {
-            format!("wait for it, or stop it: `eve cancel {}`", holder.run)
-        }
-        other => other.hint().to_owned(),
+    let is_refusal = matches!(error, FileError::Held { .. } | FileError::BadRunId(_));
+    let exit = if is_refusal { Exit::Refused } else { Exit::Internal };
+    let hint = if let FileError::Held { holder: Some(holder), .. } = error {
+        format!("wait for it, or stop it: `eve cancel {}`", holder.run)
+    } else {
+        error.hint().to_owned()
     };
     Halt::error(exit, wiring::chain(error)).with_hint(hint)
 }
@@ -209,12 +206,19 @@ fn line(run: &RunSummary) -> String {
     format!("{id}  {verb} of plan {plan} in namespace {namespace}")
 }
 
+/// A command that drives runs, called once more.
+#[derive(Debug)]
+pub(crate) enum Repeated {
+    Apply(Box<Apply>),
+    Delete(Box<Delete>),
+}
+
 /// The command of a run that is to go on, as it was called, with what it meant then: the same files, the same cluster,
 /// the same namespace, from whatever folder and with whatever current context.
 ///
 /// # Errors
 /// What keeps it from being called again. `instead` are files to take in place of those that were recorded.
-pub(crate) fn command(header: &RunHeader, instead: &[PathBuf]) -> Result<Command, Halt> {
+pub(crate) fn command(header: &RunHeader, instead: &[PathBuf]) -> Result<Repeated, Halt> {
     let arguments = std::iter::once("eve").chain(header.arguments.iter().map(String::as_str));
     let parsed = Cli::try_parse_from(arguments).map_err(|error| {
         let message = format!("this eve does not understand how run {} was started", header.run);
@@ -223,23 +227,23 @@ pub(crate) fn command(header: &RunHeader, instead: &[PathBuf]) -> Result<Command
         Halt::error(Exit::Refused, message).with_notes(notes).with_hint(hint)
     })?;
     let files = if instead.is_empty() { files(header)? } else { instead.to_vec() };
-    let mut command = parsed.command;
-    match &mut command {
-        Command::Apply(apply) => {
+    match parsed.command {
+        Command::Apply(mut apply) => {
             apply.input.filenames = files;
             as_recorded(&mut apply.cluster, header);
+            Ok(Repeated::Apply(apply))
         }
-        Command::Delete(delete) => {
+        Command::Delete(mut delete) => {
             delete.filenames = files;
             as_recorded(&mut delete.cluster, header);
+            Ok(Repeated::Delete(delete))
         }
+        #[expect(clippy::wildcard_enum_match_arm, reason = "no other command has a journal")]
         _ => {
-            let message =
-                format!("run {} is of `eve {}`, which cannot go on", header.run, clean(&header.verb));
-            return Err(Halt::error(Exit::Refused, message));
+            let message = format!("run {} is of `eve {}`, which cannot go on", header.run, clean(&header.verb));
+            Err(Halt::error(Exit::Refused, message))
         }
     }
-    Ok(command)
 }
 
 fn as_recorded(cluster: &mut Cluster, header: &RunHeader) {

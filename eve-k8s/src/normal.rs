@@ -1,8 +1,8 @@
 //! The normal form of an object: what is sent, and the digest by which it is known again. Pure.
 //!
 //! Two inputs that mean the same to the API server get one form: nulls say nothing, `stringData` of a Secret is another
-//! way to write `data`, and the rules of an aggregated ClusterRole are its controller's to say. Quantities and defaults are left alone: what is compared later is input with input, never
-//! input with what a server made of it.
+//! way to write `data`, and the rules of an aggregated `ClusterRole` are its controller's to say. Quantities and defaults
+//! are left alone: what is compared later is input with input, never input with what a server made of it.
 
 use base64::Engine as _;
 use base64::alphabet;
@@ -21,7 +21,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::RequireCanonical),
 );
 
-/// The object without nulls in maps, a Secret with `data` only, and an aggregated ClusterRole without rules.
+/// The object without nulls in maps, a Secret with `data` only, and an aggregated `ClusterRole` without rules.
 pub(crate) fn normalised(object: &Value) -> Value {
     let mut object = without_nulls(object);
     if is_secret(&object) {
@@ -35,8 +35,8 @@ pub(crate) fn normalised(object: &Value) -> Value {
     object
 }
 
-/// Whether a controller fills in the rules: "If AggregationRule is set, then the Rules are controller managed and direct
-/// changes to Rules will be stomped by the controller" (API reference of ClusterRole).
+/// Whether a controller fills in the rules: "If `AggregationRule` is set, then the Rules are controller managed and direct
+/// changes to Rules will be stomped by the controller" (API reference of `ClusterRole`).
 fn is_aggregated(object: &Value) -> bool {
     let text = |field: &str| object.get(field).and_then(Value::as_str).unwrap_or_default();
     text("kind") == "ClusterRole"

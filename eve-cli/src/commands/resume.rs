@@ -5,10 +5,10 @@ use std::sync::Arc;
 use eve_store::RunState;
 
 use super::{apply, delete};
-use crate::cli::{ApplyOutput, Command, Resume};
+use crate::cli::{ApplyOutput, Resume};
 use crate::exit::Exit;
 use crate::halt::Halt;
-use crate::journal::{self, Wanted};
+use crate::journal::{self, Repeated, Wanted};
 use crate::output::{Printer, state_word};
 
 pub(super) fn run(args: &Resume, printer: &Arc<Printer>) -> Result<Exit, Halt> {
@@ -30,15 +30,14 @@ fn go_on(args: &Resume, printer: &Arc<Printer>) -> Result<Exit, Halt> {
     // Held from here on: of two that resume a run, one goes on.
     let file = Box::new(folder.resume(&run.header.run).map_err(|error| journal::halt(&error))?);
     match journal::command(file.header(), &args.filenames)? {
-        Command::Apply(mut apply) => {
+        Repeated::Apply(mut apply) => {
             apply.output = args.output;
             apply::resume(&apply, file, printer)
         }
-        Command::Delete(mut delete) => {
+        Repeated::Delete(mut delete) => {
             delete.output = args.output;
             delete::resume(&delete, file, printer)
         }
-        _ => Err(Halt::error(Exit::Internal, "only apply and delete are recorded")),
     }
 }
 

@@ -43,7 +43,9 @@ impl HumanReporter {
     /// Takes over what happened before, and says nothing of it.
     pub(crate) fn recall(&self, records: &[Record]) {
         let mut board = self.board();
-        records.iter().for_each(|record| board.record(record));
+        for record in records {
+            board.record(record);
+        }
     }
 
     /// Draws the frame anew. To be called a few times a second.

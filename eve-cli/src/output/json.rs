@@ -29,7 +29,9 @@ impl JsonReporter {
     /// Takes over what happened before, and says nothing of it.
     pub(crate) fn recall(&self, records: &[Record]) {
         let mut board = self.board.lock().unwrap_or_else(PoisonError::into_inner);
-        records.iter().for_each(|record| board.record(record));
+        for record in records {
+            board.record(record);
+        }
     }
 
     fn take(&self, record: &Record) {

@@ -12,9 +12,12 @@ const DEPLOYMENTS: usize = 10;
 /// All of them.
 pub(crate) const OBJECTS: usize = CONFIG_MAPS + SECRETS + SERVICES + ACCOUNTS + DEPLOYMENTS;
 
+/// From an index to an object.
+type Make = fn(usize) -> String;
+
 /// Writes the files, one a kind.
 pub(crate) fn write(folder: &Path) {
-    let kinds: [(&str, usize, fn(usize) -> String); 5] = [
+    let kinds: [(&str, usize, Make); 5] = [
         ("config-maps", CONFIG_MAPS, |i| {
             format!("{}data: {{ number: \"{i}\", key-{i}: value }}\n", head("v1", "ConfigMap", "settings", i))
         }),

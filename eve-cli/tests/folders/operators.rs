@@ -75,8 +75,8 @@ async fn hold(cluster: &Cluster, operator: &Operator, path: &str, object: &Value
         _ => return,
     };
     let version = &object["metadata"]["resourceVersion"];
-    let patch = json!({ "metadata": { "finalizers": wanted, "resourceVersion": version } });
-    merge(cluster, path, &patch).await;
+    let change = json!({ "metadata": { "finalizers": wanted, "resourceVersion": version } });
+    merge(cluster, path, &change).await;
 }
 
 async fn report(cluster: &Cluster, operator: &Operator, path: &str, object: &Value) {
@@ -99,14 +99,14 @@ async fn report(cluster: &Cluster, operator: &Operator, path: &str, object: &Val
             json!({ "parents": parents.map(of).collect::<Vec<_>>() })
         }
     };
-    let mut patch = json!({ "status": status });
-    patch["status"]["observedGeneration"] = generation.clone();
-    merge(cluster, &format!("{path}/status"), &patch).await;
+    let mut change = json!({ "status": status });
+    change["status"]["observedGeneration"] = generation.clone();
+    merge(cluster, &format!("{path}/status"), &change).await;
 }
 
-async fn merge(cluster: &Cluster, path: &str, patch: &Value) {
+async fn merge(cluster: &Cluster, path: &str, change: &Value) {
     let path = format!("{path}?fieldManager=operator");
-    let answer = cluster.ask(Method::PATCH, &path, "application/merge-patch+json", &patch.to_string()).await;
+    let answer = cluster.ask(Method::PATCH, &path, "application/merge-patch+json", &change.to_string()).await;
     if let Err((status, message)) = answer {
         assert!([404, 409].contains(&status.as_u16()), "{path}: {message}");
     }

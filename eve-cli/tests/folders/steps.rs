@@ -159,6 +159,7 @@ pub(crate) async fn apply(folder: &mut Folder) {
     );
     assert!(ended.requests.dry_runs().is_empty(), "{:?}", ended.requests.dry_runs());
     folder.edges = folder.edges().await;
+    assert!(!folder.edges.is_empty(), "every folder has an order");
     assert_order(&folder.paths, folder.edges.iter().map(|(before, after)| (before, after)));
 }
 
