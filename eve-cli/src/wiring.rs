@@ -91,9 +91,14 @@ impl Connected {
         eve_k8s::preflight(graph, &self.kinds, &self.policy)
     }
 
-    /// Whether the namespace is there; where that may not be asked, it is taken to be.
-    pub(crate) async fn has_namespace(&self, name: &str) -> Result<bool, Halt> {
-        let found = self.client.has_namespace(name).await;
+    /// Whether the plan's namespace is there; where that may not be asked, it is taken to be. What was read for it serves
+    /// the run of the same graph by the same executor.
+    pub(crate) async fn has_namespace(
+        &self,
+        executor: &KubeExecutor,
+        graph: &Arc<Graph>,
+    ) -> Result<bool, Halt> {
+        let found = executor.has_namespace(graph).await;
         Ok(found.map_err(|error| unreachable(&self.client, &error))?.unwrap_or(true))
     }
 
@@ -134,15 +139,16 @@ impl Connected {
         Executors::new().with(OBJECT_KIND, Arc::new(executor.with_adopted(adopted).build()))
     }
 
-    /// Who carries out which kind.
-    pub(crate) fn executors(self) -> Executors {
-        Executors::new().with(OBJECT_KIND, Arc::new(self.executor()))
-    }
-
     /// Who carries out components that are objects.
-    pub(crate) fn executor(self) -> KubeExecutor {
-        KubeExecutor::builder(self.client).with_kinds(self.kinds).with_policy(self.policy).build()
+    pub(crate) fn executor(&self) -> KubeExecutor {
+        let executor = KubeExecutor::builder(self.client.clone()).with_kinds(self.kinds.clone());
+        executor.with_policy(self.policy.clone()).build()
     }
+}
+
+/// Who carries out which kind.
+pub(crate) fn executors(objects: KubeExecutor) -> Executors {
+    Executors::new().with(OBJECT_KIND, Arc::new(objects))
 }
 
 fn unusable(error: &ConnectError) -> Halt {

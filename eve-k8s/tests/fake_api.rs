@@ -582,6 +582,39 @@ async fn objects_of_a_kind_share_one_list_of_which_only_theirs_is_kept() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_namespace_is_read_only_where_nothing_of_the_plan_is_found_in_it() {
+    let namespace = json!({ "metadata": { "name": "shop", "uid": "n" } });
+    for (items, there, found, reads) in [
+        (vec![theirs("one")], true, Some(true), 0),
+        (vec![theirs("stranger")], true, Some(true), 1),
+        (vec![], true, Some(true), 1),
+        (vec![], false, Some(false), 1),
+    ] {
+        let namespace = namespace.clone();
+        let api = FakeApi::new(move |asked, _, _| match asked.split_once(' ').unwrap() {
+            ("get", SETTINGS) => list(1, &items),
+            ("get", "/api/v1/namespaces/shop") if there => Answer::Json(200, namespace.clone()),
+            ("patch", _) => Answer::Json(200, theirs("one")),
+            _ => not_found(),
+        });
+        let executor = api.executor();
+        let graph = graph("shop", [named("one"), named("two"), secret()]);
+        let (cx, _) = Told::context();
+        // From here on the kinds are known.
+        executor.prepare(&step(&graph, 2), &cx).await.unwrap();
+        assert_eq!(executor.has_namespace(&graph).await.unwrap(), found);
+        executor.prepare(&step(&graph, 0), &cx).await.unwrap();
+        let asked = api.log.lock().unwrap().clone();
+        let count = |path: &str| asked.iter().filter(|(asked, _)| asked == &format!("get {path}")).count();
+        assert_eq!(
+            (count("/api/v1/namespaces/shop"), count(SETTINGS)),
+            (reads, 1),
+            "the run uses the same list"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_list_that_failed_is_made_anew_for_who_asks_then() {
     let api = FakeApi::new(|asked, before, _| match (asked.split_once(' ').unwrap(), before) {
         (("get", SETTINGS), 0) => status(503, "ServiceUnavailable", "try again later"),

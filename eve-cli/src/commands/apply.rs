@@ -51,8 +51,18 @@ async fn on_cluster(args: &Apply, printer: &Arc<Printer>, checked: Checked) -> R
         let creating = deadline.hold(connected.create_namespace(namespace));
         make_namespace(printer, namespace, creating, &mut signals).await?;
     }
+    let graph = Arc::new(checked.graph);
+    let executor = connected.executor();
+    if !args.create_namespace && !inputs::defines_namespace(&graph, graph.namespace()) {
+        let asking = Box::pin(deadline.hold(connected.has_namespace(&executor, &graph)));
+        if !drive::unless_stopped(&mut signals, asking).await? {
+            let message = format!("the namespace `{}` does not exist", graph.namespace());
+            let hint = "create it with `--create-namespace`, or choose another with `-n`".to_owned();
+            return Err(Halt::error(Exit::Refused, message).with_hint(hint));
+        }
+    }
     let limits = Limits { deadline, concurrency: args.concurrency, output: args.output };
-    drive::run(&limits, printer, checked.graph, connected.executors(), &mut signals).await
+    drive::run(&limits, printer, graph, wiring::executors(executor), &mut signals).await
 }
 
 /// Waits until the namespace is there. The first signal lets the call come to its end and starts nothing after it, the
@@ -87,7 +97,7 @@ async fn make_namespace(
     Ok(())
 }
 
-/// Everything that can be found wrong with a cluster at hand and without a write.
+/// Everything in the plan that this cluster does not serve or that may not be touched.
 async fn preflight(args: &Apply, checked: &Checked) -> Result<Connected, Halt> {
     let connected =
         wiring::connect(&args.cluster, &args.allow_namespaces, &args.allow_cluster_scoped).await?;
@@ -95,13 +105,6 @@ async fn preflight(args: &Apply, checked: &Checked) -> Result<Connected, Halt> {
     if !problems.is_empty() {
         let list = problems.iter().map(|problem| diagnose_spec(checked, problem)).collect();
         return Err(Halt::problems(checked.plan.diagnostics(list)));
-    }
-    let namespace = checked.graph.namespace();
-    let makes_it = args.create_namespace || inputs::defines_namespace(&checked.graph, namespace);
-    if !makes_it && !connected.has_namespace(namespace).await? {
-        let message = format!("the namespace `{namespace}` does not exist");
-        let hint = "create it with `--create-namespace`, or choose another with `-n`".to_owned();
-        return Err(Halt::error(Exit::Refused, message).with_hint(hint));
     }
     Ok(connected)
 }

@@ -47,7 +47,7 @@ fn by_files(args: &Delete, printer: &Arc<Printer>) -> Result<Exit, Halt> {
         let limits = limits(args);
         let reading = Box::pin(limits.deadline.hold(preflight(args, &checked, &graph)));
         let connected = drive::unless_stopped(&mut signals, reading).await?;
-        drive::run(&limits, printer, graph, connected.deleters(adopted(args)), &mut signals).await
+        drive::run(&limits, printer, Arc::new(graph), connected.deleters(adopted(args)), &mut signals).await
     })
 }
 
@@ -61,7 +61,7 @@ fn by_labels(args: &Delete, plan: &str, printer: &Arc<Printer>) -> Result<Exit, 
         let limits = limits(args);
         let reading = Box::pin(limits.deadline.hold(found(args, (plan, &namespace), printer)));
         let (connected, graph) = drive::unless_stopped(&mut signals, reading).await?;
-        drive::run(&limits, printer, graph, connected.deleters(adopted(args)), &mut signals).await
+        drive::run(&limits, printer, Arc::new(graph), connected.deleters(adopted(args)), &mut signals).await
     })
 }
 

@@ -86,11 +86,10 @@ pub(super) async fn unless_stopped<T>(
 pub(super) async fn run(
     limits: &Limits,
     printer: &Arc<Printer>,
-    graph: Graph,
+    graph: Arc<Graph>,
     executors: Executors,
     signals: &mut Signals,
 ) -> Result<Exit, Halt> {
-    let graph = Arc::new(graph);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let display = Display::new(limits.output, printer, &graph, &clock);
     let ports = Ports {

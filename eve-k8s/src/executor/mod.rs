@@ -26,6 +26,7 @@ mod compare;
 mod delete;
 mod failure;
 mod intent;
+mod namespace;
 mod pods;
 mod prepare;
 mod read;
@@ -269,7 +270,15 @@ impl Executor for KubeExecutor {
                 self.wait_until_there(step, cx).await?;
                 self.watch(step, applied, until, cx).await
             }
-            Action::Apply | Action::None => self.watch(step, applied, until, cx).await,
+            Action::Apply | Action::None => {
+                let outputs = self.watch(step, applied, until, cx).await?;
+                if until == Until::Ready
+                    && step.spec().get(object::OBJECT).is_some_and(prepare::is_definition)
+                {
+                    self.surveys.settle(step.graph(), step.component());
+                }
+                Ok(outputs)
+            }
         }
     }
 }
