@@ -12,6 +12,7 @@
 
 mod delete;
 mod diff;
+mod drift;
 mod failures;
 mod get;
 mod refusals;
