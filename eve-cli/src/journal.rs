@@ -218,6 +218,7 @@ pub(crate) enum Repeated {
 ///
 /// # Errors
 /// What keeps it from being called again. `instead` are files to take in place of those that were recorded.
+#[expect(clippy::wildcard_enum_match_arm, reason = "no other command has a journal")]
 pub(crate) fn command(header: &RunHeader, instead: &[PathBuf]) -> Result<Repeated, Halt> {
     let arguments = std::iter::once("eve").chain(header.arguments.iter().map(String::as_str));
     let parsed = Cli::try_parse_from(arguments).map_err(|error| {
@@ -238,9 +239,9 @@ pub(crate) fn command(header: &RunHeader, instead: &[PathBuf]) -> Result<Repeate
             as_recorded(&mut delete.cluster, header);
             Ok(Repeated::Delete(delete))
         }
-        #[expect(clippy::wildcard_enum_match_arm, reason = "no other command has a journal")]
         _ => {
-            let message = format!("run {} is of `eve {}`, which cannot go on", header.run, clean(&header.verb));
+            let message =
+                format!("run {} is of `eve {}`, which cannot go on", header.run, clean(&header.verb));
             Err(Halt::error(Exit::Refused, message))
         }
     }

@@ -634,14 +634,14 @@ contexts:
         std::fs::write(&first, "apiVersion: v1\nkind: Config\ncurrent-context: production\n").unwrap();
         std::fs::write(&second, TWO).unwrap();
         let options = KubeConfigOptions::default().with_kubeconfigs(vec![first, second]);
-        let chosen = super::chosen(&options).unwrap();
-        assert_eq!(chosen.context.as_deref(), Some("production"), "the first file that says so");
+        let first = chosen(&options).unwrap();
+        assert_eq!(first.context.as_deref(), Some("production"), "the first file that says so");
         let again = KubeConfigOptions::default()
-            .with_kubeconfigs(chosen.kubeconfigs.clone())
-            .with_context(chosen.context.clone());
-        assert_eq!(super::chosen(&again).unwrap(), chosen);
+            .with_kubeconfigs(first.kubeconfigs.clone())
+            .with_context(first.context.clone());
+        assert_eq!(chosen(&again).unwrap(), first);
         assert_eq!(context_namespace(&again).unwrap(), context_namespace(&options).unwrap());
-        let named = super::chosen(&options.with_context("staging".to_owned())).unwrap();
+        let named = chosen(&options.with_context("staging".to_owned())).unwrap();
         assert_eq!(named.context.as_deref(), Some("staging"));
     }
 
