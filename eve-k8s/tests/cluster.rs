@@ -663,7 +663,7 @@ async fn a_fan_out_costs_one_request_an_object_and_one_list_and_watch_a_kind() {
 #[tokio::test]
 async fn the_workloads_own_deadline_is_told_with_the_cause_of_its_pods() {
     let mut object = deployment("web", "image-pull", 1);
-    object["spec"]["progressDeadlineSeconds"] = json!(1);
+    object["spec"]["progressDeadlineSeconds"] = json!(3);
     let control_plane = ControlPlane::shared().await;
     let namespace = control_plane.namespace("deadline").await;
     // The grace of the cause is longer than the deadline of the Deployment.
