@@ -3,8 +3,9 @@
 //! ```text
 //!   runs     number, id, seq, link      the head of each run's chain
 //!            header, sum                what a run file says about its one run, and a checksum
-//!   records  run, seq, link, bytes      the log, in the form of `eve_core::journal`
-//!   control  number, run, bytes, sum    what other processes ask of the run
+//!   records  place, link, bytes         the log, in the form of `eve_core::journal`; place = number << 40 | seq, so that a
+//!                                      log grows at its end (SQLite appends to tables by row number alone)
+//!   control  number, bytes, sum         what other processes ask of the run of a run file
 //! ```
 
 use std::fs::{File, OpenOptions};
@@ -23,6 +24,9 @@ const APPLICATION: i32 = 0x6576_6501;
 /// The newest format that this eve reads and writes (SQLite's `user_version`).
 pub(crate) const FORMAT: u32 = 1;
 
+/// How many bits of a record's place are its `seq`: a million million records for each of eight million runs.
+pub(crate) const SEQ_BITS: u32 = 40;
+
 /// How long a process waits for another one that writes: far longer than any transaction of eve takes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -36,15 +40,12 @@ CREATE TABLE runs (
     sum BLOB
 ) STRICT;
 CREATE TABLE records (
-    run INTEGER NOT NULL REFERENCES runs (number),
-    seq INTEGER NOT NULL,
+    place INTEGER PRIMARY KEY,
     link BLOB NOT NULL,
-    bytes BLOB NOT NULL,
-    PRIMARY KEY (run, seq)
-) STRICT, WITHOUT ROWID;
+    bytes BLOB NOT NULL
+) STRICT;
 CREATE TABLE control (
     number INTEGER PRIMARY KEY,
-    run INTEGER NOT NULL REFERENCES runs (number),
     bytes BLOB NOT NULL,
     sum BLOB NOT NULL
 ) STRICT;

@@ -7,6 +7,7 @@ use eve_core::journal::{self, Chain, Entry, Head, Link};
 use eve_core::run::Record;
 use rusqlite::{Connection, OptionalExtension as _, Params, Row};
 
+use crate::database::SEQ_BITS;
 use crate::error::FileError;
 use crate::header::{RunHeader, StopRequest, sum};
 
@@ -35,16 +36,38 @@ impl Reading<'_> {
 
     /// Goes through the structure of the whole file, and what is left over in it. Linear in its size.
     pub(crate) fn check(&self) -> Result<(), FileError> {
-        let said = self.connection.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
+        let said = self.connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get::<_, String>(0));
         match said.map_err(|error| self.failed(&error))?.as_str() {
             "ok" => Ok(()),
             fault => Err(self.damaged(fault)),
         }
     }
 
+    /// Whether each run has the name that its log was begun under. Linear in the number of runs.
+    pub(crate) fn check_names(&self) -> Result<(), FileError> {
+        let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, seq(row, 2)?, link(row, 3)?));
+        let runs: Vec<(i64, String, u64, Link)> =
+            self.all("SELECT number, id, seq, link FROM runs", [], read)?;
+        for (number, id, records, head) in runs {
+            let run = RunId::new(id);
+            let mut chain = Chain::new(&run);
+            let first =
+                self.entries("SELECT place, link, bytes FROM records WHERE place = ?1 + 1 AND ?2", number)?;
+            let holds = match first.first() {
+                Some(first) => chain.push(&first.bytes) == first.link && records > 0,
+                None => records == 0 && head == chain.head().link,
+            };
+            if !holds {
+                return Err(self.damaged(format!("the log of run {run} does not begin where it should")));
+            }
+        }
+        Ok(())
+    }
+
     /// The row of a run; `None` for one that is not in this file.
     pub(crate) fn row(&self, run: &RunId) -> Result<Option<RunRow>, FileError> {
-        let query = "SELECT number, seq, link FROM runs WHERE id = ?1";
+        // Not by the index: it is a second copy of the names, which nothing here binds to the first.
+        let query = "SELECT number, seq, link FROM runs NOT INDEXED WHERE id = ?1";
         let read = |row: &Row<'_>| {
             Ok(RunRow { number: row.get(0)?, head: Head { seq: seq(row, 1)?, link: link(row, 2)? } })
         };
@@ -54,14 +77,14 @@ impl Reading<'_> {
 
     /// All records of a run, verified.
     pub(crate) fn records(&self, run: &RunId, row: RunRow) -> Result<Vec<Record>, FileError> {
-        let query = "SELECT seq, link, bytes FROM records WHERE run = ?1 ORDER BY seq";
+        let query = "SELECT place, link, bytes FROM records WHERE place BETWEEN ?1 AND ?2 ORDER BY place";
         let entries = self.entries(query, row.number)?;
         journal::verify(run, entries, row.head).map_err(|error| FileError::journal(self.path, &error))
     }
 
     /// The last record of a run, verified against the one before and the head; `None` for an empty log.
     pub(crate) fn last(&self, run: &RunId, row: RunRow) -> Result<Option<Record>, FileError> {
-        let query = "SELECT seq, link, bytes FROM records WHERE run = ?1 ORDER BY seq DESC LIMIT 2";
+        let query = "SELECT place, link, bytes FROM records WHERE place BETWEEN ?1 AND ?2 ORDER BY place DESC LIMIT 2";
         let entries = self.entries(query, row.number)?;
         let begun = Chain::new(run).head();
         let (last, before) = match entries.as_slice() {
@@ -81,7 +104,13 @@ impl Reading<'_> {
     }
 
     fn entries(&self, query: &str, run: i64) -> Result<Vec<Entry<Vec<u8>>>, FileError> {
-        self.all(query, [run], |row| Ok(Entry { seq: seq(row, 0)?, link: link(row, 1)?, bytes: row.get(2)? }))
+        let first = place(run, 0);
+        let last = place(run, SEQ_MAX);
+        self.all(query, [first, last], |row| {
+            // A place below the first, which would be another run's, cannot come out of the query.
+            let seq = seq(row, 0)? & SEQ_MAX;
+            Ok(Entry { seq, link: link(row, 1)?, bytes: row.get(2)? })
+        })
     }
 
     fn all<T>(
@@ -114,13 +143,12 @@ impl Reading<'_> {
         Ok(header)
     }
 
-    /// What was asked of a run after the request of this number, in order.
+    /// What was asked of the one run of a run file after the request of this number, in order.
     pub(crate) fn requests(&self, run: &RunId, after: u64) -> Result<Vec<StopRequest>, FileError> {
-        let Some(row) = self.row(run)? else { return Ok(Vec::new()) };
-        let query = "SELECT number, bytes, sum FROM control WHERE run = ?1 AND number > ?2 ORDER BY number";
-        let after = i64::try_from(after).unwrap_or(i64::MAX);
+        let query = "SELECT number, bytes, sum FROM control WHERE number > ?1 ORDER BY number";
         let read = |row: &Row<'_>| Ok((seq(row, 0)?, row.get(1)?, row.get(2)?));
-        let rows: Vec<(u64, Vec<u8>, Vec<u8>)> = self.all(query, [row.number, after], read)?;
+        let after = i64::try_from(after).unwrap_or(i64::MAX);
+        let rows: Vec<(u64, Vec<u8>, Vec<u8>)> = self.all(query, [after], read)?;
         let request = |(number, bytes, stored): (u64, Vec<u8>, Vec<u8>)| {
             if stored != sum("request", run.as_str(), number, &bytes) {
                 return Err(self.damaged(format!("request {number} is not what was written")));
@@ -129,6 +157,14 @@ impl Reading<'_> {
         };
         rows.into_iter().map(request).collect()
     }
+}
+
+/// The greatest place in a log of this file.
+pub(crate) const SEQ_MAX: u64 = (1 << SEQ_BITS) - 1;
+
+/// Where a record of the run with this number stands in the table of all records.
+pub(crate) fn place(run: i64, seq: u64) -> i64 {
+    (run << SEQ_BITS) | i64::try_from(seq & SEQ_MAX).unwrap_or(i64::MAX)
 }
 
 fn seq(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {

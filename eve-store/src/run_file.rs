@@ -13,8 +13,8 @@ use crate::database;
 use crate::error::FileError;
 use crate::header::{RunHeader, StopRequest, sum};
 use crate::lock::{Lock, now};
-use crate::read::Reading;
-use crate::sqlite::{SqliteStore, place};
+use crate::read::{Reading, RunRow};
+use crate::sqlite::{SqliteStore, column};
 
 /// A run that this process holds: the store of its records. Nobody else can hold it, or another run of its plan on that
 /// cluster, until this is dropped or the process ends, in whatever way.
@@ -150,8 +150,8 @@ impl RunReader {
     /// [`FileError`]; [`FileError::Damaged`] names the first record that is not as it was written.
     pub fn records(&self) -> Result<Vec<Record>, FileError> {
         self.at_once(|reading| {
-            let row = reading.row(&self.run)?;
-            row.map_or(Ok(Vec::new()), |row| reading.records(&self.run, row))
+            let row = self.row(reading)?;
+            reading.records(&self.run, row)
         })
     }
 
@@ -161,14 +161,13 @@ impl RunReader {
     /// [`FileError`].
     pub fn progress(&self) -> Result<Progress, FileError> {
         self.at_once(|reading| {
-            let row = reading.row(&self.run)?;
-            let last = row.map_or(Ok(None), |row| reading.last(&self.run, row))?;
+            let row = self.row(reading)?;
+            let last = reading.last(&self.run, row)?;
             let outcome = last.as_ref().and_then(|record| match record.event {
                 Event::Finished { outcome } => Some(outcome),
                 _ => None,
             });
-            let records = row.map_or(0, |row| row.head.seq);
-            Ok(Progress { records, last_at: last.map(|record| record.at), outcome })
+            Ok(Progress { records: row.head.seq, last_at: last.map(|record| record.at), outcome })
         })
     }
 
@@ -190,6 +189,15 @@ impl RunReader {
         self.requests().map(|_| ())
     }
 
+    /// The row of the run that the header names.
+    fn row(&self, reading: Reading<'_>) -> Result<RunRow, FileError> {
+        let missing = || FileError::Damaged {
+            path: self.path.clone(),
+            reason: format!("run {} is not in it", self.run),
+        };
+        reading.row(&self.run)?.ok_or_else(missing)
+    }
+
     /// Reads several things as they were at one moment.
     fn at_once<T>(&self, read: impl FnOnce(Reading<'_>) -> Result<T, FileError>) -> Result<T, FileError> {
         let begun = self.connection.unchecked_transaction();
@@ -204,17 +212,19 @@ pub(crate) fn request(path: &Path, run: &RunId, mode: StopMode, who: &str) -> Re
     let failed = |error: rusqlite::Error| FileError::sqlite("ask through", path, &error);
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
     let reading = Reading { connection: &transaction, path };
-    let missing = || FileError::Damaged { path: path.to_owned(), reason: format!("run {run} is not in it") };
-    let row = reading.row(run)?.ok_or_else(missing)?;
+    if reading.header()?.run != *run {
+        let reason = "it is the file of another run".to_owned();
+        return Err(FileError::Foreign { path: path.to_owned(), reason });
+    }
     let number = reading.requests(run, 0)?.last().map_or(0, |last| last.number).saturating_add(1);
     let bytes = StopRequest::encode(mode, now(), who).map_err(|reason| FileError::Io {
         doing: "ask through",
         path: path.to_owned(),
         reason,
     })?;
-    let insert = "INSERT INTO control (number, run, bytes, sum) VALUES (?1, ?2, ?3, ?4)";
+    let insert = "INSERT INTO control (number, bytes, sum) VALUES (?1, ?2, ?3)";
     let sum = sum("request", run.as_str(), number, &bytes);
-    transaction.execute(insert, params![place(number), row.number, bytes, sum]).map_err(failed)?;
+    transaction.execute(insert, params![column(number), bytes, sum]).map_err(failed)?;
     transaction.commit().map_err(failed)?;
     Ok(number)
 }

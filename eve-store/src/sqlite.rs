@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use crate::database;
 use crate::error::FileError;
 use crate::header::StopRequest;
-use crate::read::Reading;
+use crate::read::{Reading, place};
 
 type Job = Box<dyn FnOnce(&mut Writer) + Send>;
 
@@ -56,6 +56,7 @@ impl SqliteStore {
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, FileError> {
         let path = path.into();
         let connection = database::open_to_write(&path)?;
+        Reading { connection: &connection, path: &path }.check_names()?;
         Self::start(path, connection)
     }
 
@@ -216,7 +217,7 @@ impl Appending<'_> {
     fn append(&self, number: i64, mut chain: Chain, batch: &RecordBatch) -> Result<Chain, FileError> {
         let before = chain.head();
         let failed = |error: rusqlite::Error| self.failed(&error);
-        let insert = "INSERT INTO records (run, seq, link, bytes) VALUES (?1, ?2, ?3, ?4)";
+        let insert = "INSERT INTO records (place, link, bytes) VALUES (?1, ?2, ?3)";
         let mut insert = self.transaction.prepare(insert).map_err(failed)?;
         for record in &batch.records {
             let (expected, found) = (chain.head().seq.saturating_add(1), record.seq.get());
@@ -225,7 +226,7 @@ impl Appending<'_> {
             }
             let bytes = encode(record);
             let link = chain.push(&bytes);
-            insert.execute(params![number, place(expected), link.as_bytes(), bytes]).map_err(failed)?;
+            insert.execute(params![place(number, expected), link.as_bytes(), bytes]).map_err(failed)?;
         }
         let head = chain.head();
         // Nobody else writes a run that is held; if somebody did, two histories must not be mixed.
@@ -233,7 +234,7 @@ impl Appending<'_> {
         let (after, before_link) = (head.link.as_bytes(), before.link.as_bytes());
         let changed = self
             .transaction
-            .execute(update, params![place(head.seq), after, number, place(before.seq), before_link])
+            .execute(update, params![column(head.seq), after, number, column(before.seq), before_link])
             .map_err(failed)?;
         if changed != 1 {
             let reason = format!("run {} was changed by another process", batch.run);
@@ -243,7 +244,110 @@ impl Appending<'_> {
     }
 }
 
-/// A place as SQLite counts: 63 bits are enough for every log.
-pub(crate) fn place(seq: u64) -> i64 {
-    i64::try_from(seq).unwrap_or(i64::MAX)
+/// A number as SQLite counts: 63 bits are enough for every log.
+pub(crate) fn column(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use eve_core::ids::Seq;
+    use eve_core::run::Event;
+    use eve_core::testing::sample_events;
+    use eve_core::time::Timestamp;
+
+    use super::*;
+
+    fn batch(run: &str, records: &[Record]) -> RecordBatch {
+        RecordBatch { run: RunId::new(run), records: records.to_vec() }
+    }
+
+    fn resumed(seq: u64) -> Record {
+        Record { seq: Seq::new(seq), at: Timestamp::EPOCH, event: Event::Resumed }
+    }
+
+    #[tokio::test]
+    async fn an_append_is_kept_for_all_runs_or_for_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("many.run");
+        let store = SqliteStore::create(&path).unwrap();
+        let (a, b) = (RunId::new("a"), RunId::new("b"));
+        let samples = sample_events();
+        store.append(vec![batch("a", &samples[..2]), batch("b", &samples[..3])]).await.unwrap();
+        store.append(vec![batch("a", &samples[2..3]), batch("b", &samples[4..])]).await.unwrap_err();
+        assert_eq!(store.load(&a).await.unwrap(), samples[..2], "the other run's records were out of order");
+        drop(store);
+        let store = SqliteStore::open(&path).unwrap();
+        store.append(vec![batch("b", &samples[3..]), batch("c", &samples)]).await.unwrap();
+        drop(store);
+        let store = SqliteStore::open(&path).unwrap();
+        assert_eq!(store.load(&a).await.unwrap(), samples[..2]);
+        assert_eq!(store.load(&b).await.unwrap(), samples);
+        assert_eq!(store.load(&RunId::new("c")).await.unwrap(), samples);
+        assert_eq!(store.load(&RunId::new("d")).await.unwrap(), []);
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_named_and_ends_the_store() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("r.run");
+        let store = SqliteStore::create(&path).unwrap();
+        let run = RunId::new("r");
+        store.append(vec![batch("r", &[resumed(1)])]).await.unwrap();
+        let limited = store.ask(|writer| {
+            let pages: i64 =
+                writer.connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+            writer.connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(())).unwrap();
+            Ok(())
+        });
+        limited.await.unwrap();
+        let many: Vec<Record> = (2..1000).map(resumed).collect();
+        let error = store.append(vec![batch("r", &many)]).await.unwrap_err().to_string();
+        assert!(error.contains("is full (make room"), "{error}");
+        assert_eq!(store.failure(), Some(&FileError::Full { path: path.clone() }));
+        // There would be room for this one.
+        let error = store.append(vec![batch("r", &[resumed(2)])]).await.unwrap_err().to_string();
+        assert!(error.contains("nothing is appended after a failure"), "{error}");
+        assert_eq!(store.load(&run).await.unwrap(), [resumed(1)]);
+        drop(store);
+        assert!(database::beside(&path, "-wal").exists(), "the database is not written after a failure");
+        let store = SqliteStore::open(&path).unwrap();
+        assert_eq!(store.load(&run).await.unwrap(), [resumed(1)]);
+        store.append(vec![batch("r", &many)]).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_log_that_another_process_has_added_to_is_not_added_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("r.run");
+        let first = SqliteStore::create(&path).unwrap();
+        first.append(vec![batch("r", &[resumed(1)])]).await.unwrap();
+        let second = SqliteStore::open(&path).unwrap();
+        second.append(vec![batch("r", &[resumed(2)])]).await.unwrap();
+        first.append(vec![batch("r", &[resumed(2)])]).await.unwrap_err();
+        assert!(matches!(first.failure(), Some(FileError::Damaged { .. })), "{:?}", first.failure());
+        assert_eq!(second.load(&RunId::new("r")).await.unwrap().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_damaged_log_is_not_added_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("r.run");
+        let store = SqliteStore::create(&path).unwrap();
+        store.append(vec![batch("r", &[resumed(1), resumed(2)])]).await.unwrap();
+        drop(store);
+        let connection = database::open_to_write(&path).unwrap();
+        let change = "UPDATE records SET bytes = CAST(replace(bytes, '\"t\":0', '\"t\":1') AS BLOB) WHERE place & 3 = 2";
+        assert_eq!(connection.execute(change, []).unwrap(), 1);
+        drop(connection);
+        let store = SqliteStore::open(&path).unwrap();
+        let error = store.load(&RunId::new("r")).await.unwrap_err();
+        assert!(matches!(&error, StoreError::Corrupt { run, .. } if run.as_str() == "r"), "{error:?}");
+        assert!(error.to_string().contains("record 2 is not what was written"), "{error}");
+        store.append(vec![batch("r", &[resumed(3)])]).await.unwrap_err();
+        drop(store);
+        let connection = database::open_to_write(&path).unwrap();
+        connection.execute("UPDATE runs SET id = 's'", []).unwrap();
+        assert!(matches!(SqliteStore::open(&path), Err(FileError::Damaged { .. })), "a run of another name");
+    }
 }
