@@ -23,10 +23,12 @@ pub(crate) fn header(folder: &RunFolder, run: &str) -> RunHeader {
         namespace: "shop".into(),
         cluster: "https://prod.example.net:6443".into(),
         context: Some("prod".into()),
+        kubeconfigs: Vec::new(),
         verb: "apply".into(),
         sources: vec![RunSource::Path("/home/kim/shop".into()), RunSource::Stdin],
         arguments: vec!["--namespace=shop".into()],
         digest: folder.key().unwrap().hash(["plan"]),
+        graph: String::new(),
         started_at: Timestamp::from_micros(1_763_596_800_000_000),
         eve_version: "0.1.0".into(),
     }
