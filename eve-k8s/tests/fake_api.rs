@@ -1,7 +1,7 @@
 //! Faults that a real API server does not produce on demand: overload, silence, broken watches, stale answers.
 //!
 //! A scripted service stands in for the server; time is paused, so that an hour of waiting takes none. What a real
-//! server does produce is tested against one, in `cluster.rs`.
+//! server does produce is tested against one, in `cluster/`.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so and ends")]
 
