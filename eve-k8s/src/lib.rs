@@ -22,6 +22,7 @@ mod discovery;
 mod error;
 mod executor;
 pub mod infer;
+mod interest;
 mod inventory;
 pub mod kinds;
 pub mod labels;
