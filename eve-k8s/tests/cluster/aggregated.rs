@@ -1,6 +1,5 @@
 //! API services, behind which another server stands.
 
-use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,50 +12,13 @@ use eve_testbed::ControlPlane;
 use serde_json::json;
 
 use crate::common::{graph, step, write};
+use crate::responder::serve;
 use crate::{client, deploy, meta, workload};
 
-/// Answers every TLS connection on loopback as an aggregated API server answers when it is asked whether it is there;
-/// gives back its port. Ends with the process.
-fn responder() -> u16 {
-    let key = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let private = rustls::pki_types::PrivatePkcs8KeyDer::from(key.signing_key.serialize_der()).into();
-    let config =
-        rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![key.cert.der().clone()], private)
-            .unwrap();
-    let config = Arc::new(config);
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    std::thread::spawn(move || {
-        for socket in listener.incoming() {
-            let config = Arc::clone(&config);
-            // What one caller does to its connection is nobody else's business.
-            std::thread::spawn(move || answer(config, socket?));
-        }
-    });
-    port
-}
-
-fn answer(config: Arc<rustls::ServerConfig>, mut socket: std::net::TcpStream) -> std::io::Result<()> {
-    let mut session = rustls::ServerConnection::new(config).map_err(std::io::Error::other)?;
-    let mut stream = rustls::Stream::new(&mut session, &mut socket);
-    let mut request = Vec::new();
-    while !request.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        stream.read_exact(&mut byte)?;
-        request.extend(byte);
-    }
-    let body =
-        json!({ "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "answered.example.com/v1",
-                       "resources": [] })
-        .to_string();
-    let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close";
-    write!(stream, "{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len())?;
-    stream.conn.send_close_notify();
-    stream.flush()
+/// What an aggregated API server answers when it is asked whether it is there.
+fn answer(_: &str) -> String {
+    json!({ "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "answered.example.com/v1", "resources": [] })
+        .to_string()
 }
 
 #[tokio::test]
@@ -69,7 +31,7 @@ async fn an_api_service_is_ready_once_its_server_answers_and_says_until_then_why
         "spec": {
             "group": "answered.example.com", "version": "v1", "insecureSkipTLSVerify": true,
             "groupPriorityMinimum": 1000, "versionPriority": 10,
-            "service": { "namespace": namespace.name(), "name": "answering", "port": responder() },
+            "service": { "namespace": namespace.name(), "name": "answering", "port": serve(answer).port },
         },
     });
     // The API server takes no loopback address for an endpoint, but a name that leads there.

@@ -12,10 +12,13 @@
 mod aggregated;
 #[path = "../common/mod.rs"]
 mod common;
+mod outages;
 mod pods;
 mod ready;
 mod refusals;
+mod responder;
 mod rights;
+mod webhooks;
 
 use std::time::Duration;
 
