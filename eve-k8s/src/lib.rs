@@ -14,6 +14,7 @@
 //! # let _ = executor; Ok(()) }
 //! ```
 
+mod account;
 mod body;
 mod client;
 mod config;
@@ -30,6 +31,7 @@ mod live;
 mod normal;
 mod object;
 mod owned;
+mod pace;
 mod path;
 mod pattern;
 mod preflight;

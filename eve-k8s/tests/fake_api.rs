@@ -52,6 +52,30 @@ async fn no_request_is_sent_twice_and_nothing_is_slept_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_overloaded_server_is_sent_less_at_once() {
+    for (code, at_once) in [(429, 1), (503, 1), (500, 8)] {
+        let api = FakeApi::new(move |asked, before, _| match asked.split_once(' ').unwrap() {
+            ("patch", path) if path.ends_with("/first") && before == 0 => {
+                status(code, "", "too many requests")
+            }
+            ("patch", _) => Answer::Silence,
+            ("get", SETTINGS) => list(1, &[]),
+            _ => not_found(),
+        });
+        let executor = api.executor();
+        let names = ["first", "a", "b", "c", "d", "e", "f", "g", "h"];
+        let graph = graph("shop", names.map(named));
+        write(&executor, &step(&graph, 0)).await.unwrap_err();
+        let steps: Vec<Step> = (1..9).map(|index| step(&graph, index)).collect();
+        let all = futures::future::join_all(steps.iter().map(|step| write(&executor, step)));
+        // Less than one request may take.
+        let all = tokio::time::timeout(Duration::from_secs(20), all).await;
+        assert!(all.is_err(), "nobody answers");
+        assert_eq!(api.asked("patch").len(), 1 + at_once, "{code}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn faults_of_the_way_are_transient() {
     type Fault = fn() -> Answer;
     let faults: [(Fault, &str); 4] = [
