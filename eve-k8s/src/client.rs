@@ -409,7 +409,8 @@ impl KubeClient {
         work: impl Future<Output = Result<T, ApiError>>,
     ) -> Result<T, ApiError> {
         let slot = self.pace.slot().await;
-        let answer = self.in_time(call, work).await;
+        // Boxed, or every future around it would hold it twice.
+        let answer = Box::pin(self.in_time(call, work)).await;
         slot.end(match &answer {
             Err(error) if error.is_code(429) || error.is_code(503) => Load::TooMuch,
             Err(error) if error.status().is_none() => Load::Unknown,

@@ -193,7 +193,9 @@ mod tests {
         for _ in 0..32 {
             burst.push(pace.slot().await);
         }
-        burst.into_iter().for_each(|slot| slot.end(Load::TooMuch));
+        for slot in burst {
+            slot.end(Load::TooMuch);
+        }
         let mut again = Vec::new();
         for _ in 0..16 {
             again.push(pace.slot().await);

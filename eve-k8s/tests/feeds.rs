@@ -1,6 +1,11 @@
 //! What the shared watches keep, and what they do where they may not watch: on a scripted server, in paused time.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so and ends")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on says so and ends"
+)]
 
 #[expect(dead_code, reason = "nothing is written here")]
 mod common;

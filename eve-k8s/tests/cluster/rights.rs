@@ -1,11 +1,15 @@
 //! What may not be done, by rights or by the scope of the plan.
 
+use std::time::Duration;
+
 use eve_core::failure::FailureClass;
+use eve_core::plan::Until;
+use eve_core::ports::Executor;
 use eve_k8s::{KubeClient, KubeConfigOptions, KubeExecutor, ScopePolicy, connect, preflight};
 use eve_testbed::ControlPlane;
 use serde_json::json;
 
-use crate::common::{graph, step, write};
+use crate::common::{Told, graph, step, write};
 use crate::{client, config_map, deploy, deployment, meta};
 
 async fn nobody(control_plane: &ControlPlane) -> KubeClient {
@@ -53,6 +57,52 @@ async fn without_the_right_to_watch_objects_are_read_by_name() {
     let kinds = client(control_plane).await.discover().await.unwrap();
     let executor = KubeExecutor::builder(nobody(control_plane).await).with_kinds(kinds).build();
     deploy(&executor, &step(&graph, 2)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_right_to_list_that_is_granted_during_a_wait_is_used() {
+    let control_plane = ControlPlane::shared().await;
+    let namespace = control_plane.namespace("granted").await;
+    let admin = KubeExecutor::builder(client(control_plane).await).build();
+    let role = |verbs: &[&str]| {
+        json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": meta("writer"),
+            "rules": [{ "apiGroups": ["apps"], "resources": ["deployments"], "verbs": verbs }],
+        })
+    };
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": meta("writer"),
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "writer" },
+        "subjects": [{ "apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "nobody" }],
+    });
+    let mut nowhere = deployment("web", "ready", 1);
+    nowhere["spec"]["template"]["spec"]["nodeSelector"] = json!({ "disk": "golden" });
+    let wide = role(&["get", "patch", "create", "list", "watch"]);
+    let graph = graph(namespace.name(), [role(&["get", "patch", "create"]), binding, nowhere, wide]);
+    for index in [0, 1] {
+        deploy(&admin, &step(&graph, index)).await.unwrap();
+    }
+    let kinds = client(control_plane).await.discover().await.unwrap();
+    let executor = KubeExecutor::builder(nobody(control_plane).await).with_kinds(kinds).build();
+    let (_, applied) = write(&executor, &step(&graph, 2)).await.unwrap();
+    let lists = async || {
+        let entries = control_plane.audit().settle().await.in_namespace(namespace.name());
+        let entries = entries.verb("list").resource("deployments");
+        entries.filter(|entry| entry.impersonated.as_deref() == Some("nobody"))
+    };
+    let is_used = async {
+        // One list for the survey, one for the feed.
+        while lists().await.refused().len() < 2 {}
+        deploy(&admin, &step(&graph, 3)).await.unwrap();
+        while lists().await.granted().is_empty() {}
+    };
+    let (cx, told) = Told::context();
+    let waiting = step(&graph, 2);
+    tokio::select! {
+        ended = executor.wait(&waiting, &applied, Until::Ready, &cx) => panic!("nothing ended the wait: {ended:?}"),
+        () = is_used => {}
+        () = tokio::time::sleep(Duration::from_mins(1)) => panic!("only told {}", told.texts()),
+    }
 }
 
 #[tokio::test]
