@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use eve_core::failure::{Failure, FailureClass};
@@ -15,6 +15,7 @@ use kube::{Client, Config};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
+use crate::account;
 use crate::client::KubeClient;
 use crate::proxy;
 
@@ -177,11 +178,10 @@ pub enum ConnectError {
         reason: String,
     },
     /// The pod's account cannot be read.
-    #[error("the service account of this pod cannot be used")]
+    #[error("the service account of this pod cannot be used: {reason}")]
     InCluster {
         /// What is wrong.
-        #[source]
-        source: kube::config::InClusterError,
+        reason: String,
     },
     /// Credentials could not be had or cannot be used.
     #[error("no credentials for {server}: {reason}")]
@@ -358,10 +358,11 @@ fn configuration(options: &KubeConfigOptions) -> Result<Config, ConnectError> {
         return from_kubeconfig(&kubeconfig, &files, options.context.as_deref(), &environment);
     }
     let looked_for = places(&options.kubeconfigs);
-    if env::var_os("KUBERNETES_SERVICE_HOST").is_none() || options.context.is_some() {
+    if env::var_os(account::HOST).is_none() || options.context.is_some() {
         return Err(ConnectError::NoKubeconfig { looked_for });
     }
-    let mut config = Config::incluster().map_err(|source| ConnectError::InCluster { source })?;
+    let mut config = account::configuration(Path::new(account::FOLDER), &environment)
+        .map_err(|reason| ConnectError::InCluster { reason })?;
     config.proxy_url = proxy::choose(None, &config.cluster_url, &environment)
         .map_err(|url| ConnectError::BadUrl { what: "proxy", url, cluster: "in-cluster".to_owned() })?;
     Ok(config)
@@ -395,8 +396,7 @@ fn read(chosen: &[PathBuf]) -> Result<Option<(Vec<PathBuf>, Kubeconfig)>, Connec
     }
     // A file without any cluster is what some tools leave behind; in a pod it must not hide the pod's own account.
     let empty = merged.clusters.is_empty() && merged.contexts.is_empty();
-    let none =
-        files.is_empty() || (empty && chosen.is_empty() && env::var_os("KUBERNETES_SERVICE_HOST").is_some());
+    let none = files.is_empty() || (empty && chosen.is_empty() && env::var_os(account::HOST).is_some());
     Ok((!none).then_some((files, merged)))
 }
 

@@ -14,6 +14,7 @@
 //! # let _ = executor; Ok(()) }
 //! ```
 
+mod account;
 mod body;
 mod client;
 mod config;
@@ -22,6 +23,7 @@ mod discovery;
 mod error;
 mod executor;
 pub mod infer;
+mod interest;
 mod inventory;
 pub mod kinds;
 pub mod labels;
@@ -29,6 +31,7 @@ mod live;
 mod normal;
 mod object;
 mod owned;
+mod pace;
 mod path;
 mod pattern;
 mod preflight;

@@ -97,7 +97,7 @@ impl KubeExecutor {
                 }
                 Readiness::Failed(failure) => (Explanation::Failed, failure),
             };
-        let pods = match Pods::of(place).map_err(Failure::from)? {
+        let pods = match Pods::of(step.graph(), place).map_err(Failure::from)? {
             Some(mut pods) => {
                 let known = tokio::time::timeout(PODS_TIMEOUT, pods.known(self, object)).await;
                 known.unwrap_or_else(|_| Ok(Vec::new())).map_err(Failure::from)?

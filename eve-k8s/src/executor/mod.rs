@@ -48,7 +48,8 @@ pub use explain::Explanation;
 /// eve, and no annotation keeps it; see [`KEPT`]. A component that is only read is never written.
 ///
 /// **Rights**: `get`, `patch` and `create` on what the plan holds. With `list` and `watch` on the same, waits share one
-/// watch a kind and namespace; without, each waiting object is read every 2 s. With `list` and `watch` on pods and
+/// watch a kind and namespace; without, each waiting object is read every 2 s, and the watch is asked for again at least
+/// every 10 s, for the plan itself may grant it. With `list` and `watch` on pods and
 /// replica sets, doomed pods end a wait early; without, only the workload's own status and the deadline do. `get` on
 /// pods and their logs and `list` on events give a failure its evidence; `get` on storage classes tells at once that a
 /// claim waits for its first consumer.

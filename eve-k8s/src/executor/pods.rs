@@ -4,17 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use eve_core::failure::Failure;
+use eve_core::plan::graph::Graph;
 use serde_json::Value;
 
 use super::KubeExecutor;
 use crate::client::{Collection, Instance, Location};
 use crate::discovery::Resource;
 use crate::error::ApiError;
-use crate::live::{Phase, Subscription, Topic};
+use crate::live::{Phase, Subscription, Topic, Wanted};
 use crate::path::PathSegment;
 use crate::readiness::text;
 use crate::reasons::{self, Finding, Trouble};
 
+const REPLICA_SET: &str = "ReplicaSet";
 /// How many events of a pod are told.
 const EVENTS_MAX: usize = 5;
 /// How many lines of a log are told.
@@ -26,6 +28,7 @@ const EVIDENCE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The pods that one workload owns, directly or over its replica sets.
 pub(super) struct Pods {
+    graph: Arc<Graph>,
     namespace: PathSegment,
     kind: Box<str>,
     sets: Option<Subscription>,
@@ -35,7 +38,7 @@ pub(super) struct Pods {
 
 impl Pods {
     /// `None` for kinds that own no pods.
-    pub(super) fn of(place: &Location) -> Result<Option<Self>, ApiError> {
+    pub(super) fn of(graph: &Arc<Graph>, place: &Location) -> Result<Option<Self>, ApiError> {
         let owns = matches!(
             (place.resource.group(), &*place.resource.kind),
             ("apps", "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet")
@@ -45,7 +48,7 @@ impl Pods {
         let Some(namespace) = place.namespace.clone().filter(|_| owns) else { return Ok(None) };
         let resource = Arc::new(Resource::core("pods", "Pod")?);
         let kind = place.resource.kind.clone();
-        Ok(Some(Self { namespace, kind, sets: None, of_owner: None, resource }))
+        Ok(Some(Self { graph: Arc::clone(graph), namespace, kind, sets: None, of_owner: None, resource }))
     }
 
     /// The pods of the revision that the workload rolls out now, as far as they are known.
@@ -54,17 +57,20 @@ impl Pods {
         executor: &KubeExecutor,
         workload: &Value,
     ) -> Result<Vec<Arc<Value>>, ApiError> {
-        let uid = text(workload, "/metadata/uid");
+        let sets;
         let owner = if *self.kind == *"Deployment" {
-            let sets = self.replica_sets(executor, uid)?;
+            sets = self.replica_sets(executor, workload)?;
             let current = reasons::current_set(workload, sets.iter().map(AsRef::as_ref));
-            current.map(|set| text(set, "/metadata/uid").to_owned())
+            current.map(|set| (REPLICA_SET, set))
         } else {
-            Some(uid.to_owned())
+            Some((&*self.kind, workload))
         };
-        let Some(owner) = owner.filter(|owner| !owner.is_empty()) else { return Ok(Vec::new()) };
+        let Some((kind, owner)) = owner.filter(|(_, owner)| !text(owner, "/metadata/uid").is_empty()) else {
+            return Ok(Vec::new());
+        };
+        let kind = Box::<str>::from(kind);
         Ok(self
-            .owned(executor, &owner)
+            .owned(executor, &kind, owner)
             .into_iter()
             .filter(|pod| reasons::is_current(&self.kind, workload, pod))
             .collect())
@@ -87,25 +93,42 @@ impl Pods {
         self.current(executor, workload)
     }
 
-    fn replica_sets(&mut self, executor: &KubeExecutor, uid: &str) -> Result<Vec<Arc<Value>>, ApiError> {
+    fn replica_sets(
+        &mut self,
+        executor: &KubeExecutor,
+        workload: &Value,
+    ) -> Result<Vec<Arc<Value>>, ApiError> {
         if self.sets.is_none() {
-            let collection = self.collection(Arc::new(Resource::replica_sets()?));
-            self.sets = Some(executor.live.subscribe(&collection, Topic::Owner(uid.to_owned())));
+            let resource = Arc::new(Resource::replica_sets()?);
+            self.sets = Some(self.subscribe(executor, resource, &self.kind, workload));
         }
+        let uid = text(workload, "/metadata/uid");
         Ok(self.sets.as_ref().map(|sets| sets.owned_by(uid)).unwrap_or_default())
     }
 
-    fn owned(&mut self, executor: &KubeExecutor, owner: &str) -> Vec<Arc<Value>> {
-        let collection = self.collection(Arc::clone(&self.resource));
+    fn owned(&mut self, executor: &KubeExecutor, kind: &str, owner: &Value) -> Vec<Arc<Value>> {
+        let uid = text(owner, "/metadata/uid");
         match &self.of_owner {
-            Some((known, pods)) if known == owner => pods.owned_by(owner),
+            Some((known, pods)) if known == uid => pods.owned_by(uid),
             _ => {
-                let pods = executor.live.subscribe(&collection, Topic::Owner(owner.to_owned()));
-                let known = pods.owned_by(owner);
-                self.of_owner = Some((owner.to_owned(), pods));
+                let pods = self.subscribe(executor, Arc::clone(&self.resource), kind, owner);
+                let known = pods.owned_by(uid);
+                self.of_owner = Some((uid.to_owned(), pods));
                 known
             }
         }
+    }
+
+    fn subscribe(
+        &self,
+        executor: &KubeExecutor,
+        resource: Arc<Resource>,
+        kind: &str,
+        owner: &Value,
+    ) -> Subscription {
+        let topic = Topic::Owner(text(owner, "/metadata/uid").to_owned());
+        let owner = Some((kind, text(owner, "/metadata/name")));
+        executor.live.subscribe(&self.collection(resource), Wanted { graph: &self.graph, topic, owner })
     }
 
     fn collection(&self, resource: Arc<Resource>) -> Collection {

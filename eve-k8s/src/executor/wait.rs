@@ -19,7 +19,7 @@ use super::prepare::Mark;
 use super::{KubeExecutor, Located, Missing, Target, failure};
 use crate::client::{Collection, Location};
 use crate::labels;
-use crate::live::{Phase, Subscription, Topic};
+use crate::live::{Phase, Subscription, Topic, Wanted};
 use crate::pattern::ObjectPattern;
 use crate::readiness::storage::CLAIM_PENDING;
 use crate::readiness::{self, Bygone, Readiness, UNSEEN, text};
@@ -108,8 +108,8 @@ impl KubeExecutor {
             cx,
             target: &target,
             mark,
-            feed: self.live.subscribe(&collection, Topic::Name(name)),
-            pods: Pods::of(&target.place).map_err(Failure::from)?,
+            feed: self.live.subscribe(&collection, by_name(step, name)),
+            pods: Pods::of(step.graph(), &target.place).map_err(Failure::from)?,
             patience: Patience::new(self.graces.clone()),
             cause: None,
             begun: Instant::now(),
@@ -154,6 +154,11 @@ pub(super) fn collection(step: &Step, place: &Location) -> Collection {
         // What is only read need not be ours.
         label: step.action().writes().then(|| (labels::PLAN, labels::value(step.plan()))),
     }
+}
+
+/// The object of this name, to a feed.
+pub(super) fn by_name(step: &Step, name: String) -> Wanted<'_> {
+    Wanted { graph: step.graph(), topic: Topic::Name(name), owner: None }
 }
 
 impl Waiter<'_> {
