@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use crate::database::{beside, sync_folder};
 use crate::error::FileError;
 use crate::header::RunHeader;
-use crate::key::HashKey;
+use crate::key::{HashKey, hex};
 use crate::lock::{Holder, Lock, now};
 use crate::run_file::{self, Progress, RunFile, RunReader, remove_if_there};
 
@@ -294,7 +294,7 @@ impl RunFolder {
             hash.update(part.len().to_le_bytes());
             hash.update(part);
         }
-        let name: String = hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        let name = hex(hash.finalize().iter().take(16));
         let what = format!("plan {plan} in namespace {namespace} of {cluster}");
         Lock::take(&self.root.join("locks").join(name + ".lock"), &what, run)
     }
