@@ -182,14 +182,16 @@ fn is_ours(connection: &Connection, path: &Path) -> Result<(), FileError> {
 
 #[cfg(test)]
 mod tests {
+    use rusqlite::types::Value;
+
     use super::*;
 
     fn pragma(connection: &Connection, name: &str) -> String {
-        let value = connection.pragma_query_value(None, name, |row| row.get::<_, rusqlite::types::Value>(0));
+        let value = connection.pragma_query_value(None, name, |row| row.get::<_, Value>(0));
         match value.unwrap() {
-            rusqlite::types::Value::Integer(number) => number.to_string(),
-            rusqlite::types::Value::Text(text) => text,
-            other => panic!("{name}: {other:?}"),
+            Value::Integer(number) => number.to_string(),
+            Value::Text(text) => text,
+            other @ (Value::Null | Value::Real(_) | Value::Blob(_)) => panic!("{name}: {other:?}"),
         }
     }
 

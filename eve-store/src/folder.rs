@@ -15,7 +15,7 @@ use crate::database::{beside, sync_folder};
 use crate::error::FileError;
 use crate::header::RunHeader;
 use crate::key::{HashKey, hex};
-use crate::lock::{Holder, Lock, now};
+use crate::lock::{HeldBy, Holder, Lock, now};
 use crate::run_file::{self, Progress, RunFile, RunReader, remove_if_there};
 
 /// What the name of a run's file ends with.
@@ -179,8 +179,8 @@ impl RunFolder {
         let outcome = self.read(run)?.progress()?.outcome;
         Ok(match (outcome, holder) {
             (Some(outcome), _) => RunState::Finished(outcome),
-            (None, Some(holder)) => RunState::Live(holder),
-            (None, None) => RunState::Interrupted,
+            (None, HeldBy::Somebody(holder)) => RunState::Live(holder),
+            (None, HeldBy::Nobody) => RunState::Interrupted,
         })
     }
 
