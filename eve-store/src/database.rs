@@ -54,9 +54,11 @@ CREATE TABLE control (
 /// Makes an empty file of runs that only its owner may use; opens it.
 pub(crate) fn create(path: &Path) -> Result<Connection, FileError> {
     let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    made.map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => FileError::Exists { path: path.to_owned() },
-        _ => FileError::io("create", path, &error),
+    made.map_err(|error| {
+        if error.kind() == io::ErrorKind::AlreadyExists {
+            return FileError::Exists { path: path.to_owned() };
+        }
+        FileError::io("create", path, &error)
     })?;
     let failed = |error: rusqlite::Error| FileError::sqlite("create", path, &error);
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
@@ -105,9 +107,12 @@ pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
 /// Makes the entries of a folder durable.
 pub(crate) fn sync_folder(path: &Path) -> Result<(), FileError> {
     let synced = File::open(path).and_then(|folder| folder.sync_all());
-    synced.map_err(|error| match FileError::io("sync", path, &error) {
-        FileError::Io { path, .. } => FileError::SyncFailed { path },
-        other => other,
+    synced.map_err(|error| {
+        let error = FileError::io("sync", path, &error);
+        if matches!(error, FileError::Io { .. }) {
+            return FileError::SyncFailed { path: path.to_owned() };
+        }
+        error
     })
 }
 
@@ -177,14 +182,16 @@ fn is_ours(connection: &Connection, path: &Path) -> Result<(), FileError> {
 
 #[cfg(test)]
 mod tests {
+    use rusqlite::types::Value;
+
     use super::*;
 
     fn pragma(connection: &Connection, name: &str) -> String {
-        let value = connection.pragma_query_value(None, name, |row| row.get::<_, rusqlite::types::Value>(0));
+        let value = connection.pragma_query_value(None, name, |row| row.get::<_, Value>(0));
         match value.unwrap() {
-            rusqlite::types::Value::Integer(number) => number.to_string(),
-            rusqlite::types::Value::Text(text) => text,
-            other => panic!("{name}: {other:?}"),
+            Value::Integer(number) => number.to_string(),
+            Value::Text(text) => text,
+            other @ (Value::Null | Value::Real(_) | Value::Blob(_)) => panic!("{name}: {other:?}"),
         }
     }
 

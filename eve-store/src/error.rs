@@ -168,6 +168,7 @@ impl FileError {
     /// What the operating system says, about this file.
     pub(crate) fn io(doing: &'static str, path: &Path, error: &io::Error) -> Self {
         let path = path.to_owned();
+        #[expect(clippy::wildcard_enum_match_arm, reason = "what is left is told in the system's own words")]
         match error.kind() {
             io::ErrorKind::NotFound => Self::Missing { path },
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { path },
@@ -210,7 +211,9 @@ impl FileError {
             JournalError::Newer { found } => {
                 Self::Newer { path, found: *found, known: eve_core::journal::VERSION }
             }
-            other => Self::Damaged { path, reason: other.to_string() },
+            JournalError::Malformed { .. } | JournalError::Damaged { .. } | _ => {
+                Self::Damaged { path, reason: error.to_string() }
+            }
         }
     }
 

@@ -14,8 +14,8 @@ use sha2::{Digest as _, Sha256};
 use crate::database::{beside, sync_folder};
 use crate::error::FileError;
 use crate::header::RunHeader;
-use crate::key::HashKey;
-use crate::lock::{Holder, Lock, now};
+use crate::key::{HashKey, hex};
+use crate::lock::{HeldBy, Holder, Lock, now};
 use crate::run_file::{self, Progress, RunFile, RunReader, remove_if_there};
 
 /// What the name of a run's file ends with.
@@ -179,8 +179,8 @@ impl RunFolder {
         let outcome = self.read(run)?.progress()?.outcome;
         Ok(match (outcome, holder) {
             (Some(outcome), _) => RunState::Finished(outcome),
-            (None, Some(holder)) => RunState::Live(holder),
-            (None, None) => RunState::Interrupted,
+            (None, HeldBy::Somebody(holder)) => RunState::Live(holder),
+            (None, HeldBy::Nobody) => RunState::Interrupted,
         })
     }
 
@@ -294,7 +294,7 @@ impl RunFolder {
             hash.update(part.len().to_le_bytes());
             hash.update(part);
         }
-        let name: String = hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        let name = hex(hash.finalize().iter().take(16));
         let what = format!("plan {plan} in namespace {namespace} of {cluster}");
         Lock::take(&self.root.join("locks").join(name + ".lock"), &what, run)
     }

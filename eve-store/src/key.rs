@@ -26,6 +26,11 @@ pub struct HashKey(Zeroizing<[u8; KEY_BYTES]>);
 #[serde(transparent)]
 pub struct KeyedHash(String);
 
+/// Bytes in hexadecimal digits.
+pub(crate) fn hex<'a>(bytes: impl IntoIterator<Item = &'a u8>) -> String {
+    bytes.into_iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+}
+
 impl KeyedHash {
     /// The digits.
     pub fn as_str(&self) -> &str {
@@ -47,6 +52,9 @@ impl fmt::Debug for HashKey {
 
 impl HashKey {
     /// The keyed hash of these parts in this order. Where one part ends and the next begins is part of it.
+    ///
+    /// # Panics
+    /// Never: a key of this length is one.
     pub fn hash<Part: AsRef<[u8]>>(&self, parts: impl IntoIterator<Item = Part>) -> KeyedHash {
         #[expect(clippy::expect_used, reason = "an HMAC takes keys of every length")]
         let mut mac = Hmac::<Sha256>::new_from_slice(&*self.0).expect("a key");
@@ -55,7 +63,7 @@ impl HashKey {
             mac.update(&(part.len() as u64).to_le_bytes());
             mac.update(part);
         }
-        KeyedHash(mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect())
+        KeyedHash(hex(&mac.finalize().into_bytes()))
     }
 
     /// The key in this file, which is made if it is missing. Two processes that make it at once have the same.

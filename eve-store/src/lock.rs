@@ -77,18 +77,18 @@ impl Lock {
         Ok(Self { _file: file })
     }
 
-    /// Who holds the lock; `None` when nobody does. A holder that cannot be read is none that is named.
-    pub(crate) fn holder(path: &Path) -> Result<Option<Option<Holder>>, FileError> {
+    /// Who holds the lock.
+    pub(crate) fn holder(path: &Path) -> Result<HeldBy, FileError> {
         let failed = |error: std::io::Error| FileError::io("look at", path, &error);
         let mut file = match open(path, Make::Never) {
             Ok(file) => file,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(HeldBy::Nobody),
             Err(error) => return Err(failed(error)),
         };
         // Shared: two that look do not take each other for a holder.
         match file.try_lock_shared() {
-            Ok(()) => Ok(None),
-            Err(TryLockError::WouldBlock) => Ok(Some(read(&mut file))),
+            Ok(()) => Ok(HeldBy::Nobody),
+            Err(TryLockError::WouldBlock) => Ok(HeldBy::Somebody(read(&mut file))),
             Err(TryLockError::Error(error)) => Err(failed(error)),
         }
     }
@@ -112,6 +112,14 @@ fn exclusive(file: &File) -> std::io::Result<bool> {
     Ok(false)
 }
 
+/// Who holds a lock.
+pub(crate) enum HeldBy {
+    Nobody,
+    /// A process, where it can be read which.
+    Somebody(Option<Holder>),
+}
+
+#[derive(Clone, Copy)]
 enum Make {
     IfMissing,
     Never,

@@ -163,9 +163,8 @@ impl RunReader {
         self.at_once(|reading| {
             let row = self.row(reading)?;
             let last = reading.last(&self.run, row)?;
-            let outcome = last.as_ref().and_then(|record| match record.event {
-                Event::Finished { outcome } => Some(outcome),
-                _ => None,
+            let outcome = last.as_ref().and_then(|record| {
+                if let Event::Finished { outcome } = record.event { Some(outcome) } else { None }
             });
             Ok(Progress { records: row.head.seq, last_at: last.map(|record| record.at), outcome })
         })

@@ -1,5 +1,5 @@
 //! Every byte of a run's files flipped, every truncation: loud, or identical, or a clean beginning that ends with an append.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod support;
 
