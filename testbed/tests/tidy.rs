@@ -17,7 +17,7 @@ const EDGES: [(&str, &[&str]); 6] = [
     ("eve-k8s", &["eve-core"]),
     ("eve-cli", &["eve-core", "eve-k8s"]),
     ("testbed", &[]),
-    ("benches", &["eve-core", "eve-k8s"]),
+    ("benches", &["eve-core", "eve-k8s", "eve-cli", "eve-testbed"]),
     ("examples", &[]),
 ];
 
