@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use eve_core::kind::{Kind, Scope as KindScope};
 use eve_core::plan::Dependency;
@@ -24,6 +25,11 @@ use crate::{labels, owned};
 
 /// How many lists are under way at once.
 const LISTS_MAX: usize = 16;
+
+/// How long is waited before a list is asked for again. The server's own advice for a kind that is new is one second
+/// (`storage is (re)initializing`, apiserver `pkg/storage/cacher`).
+const LIST_AGAIN_AFTER: [Duration; 4] =
+    [Duration::from_millis(250), Duration::from_secs(1), Duration::from_secs(1), Duration::from_secs(2)];
 
 /// Where is looked.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +58,8 @@ pub struct Installed {
     pub namespace: Option<String>,
     /// The plan, as the label has it: cut and hashed where its name is no label value.
     pub plan: String,
+    /// The namespace of the plan; `None` where an object of the cluster does not say.
+    pub plan_namespace: Option<String>,
     /// The component, as the label has it.
     pub component: String,
     /// `Deployment`.
@@ -88,7 +96,7 @@ pub async fn inventory(
     };
     let collections = collections(kinds, scope)?;
     let lists = futures::stream::iter(collections).map(|collection| async move {
-        let listed = all(client, &collection, label, Detail::Metadata).await;
+        let listed = patiently(|| all(client, &collection, label, Detail::Metadata)).await;
         (collection, listed)
     });
     let lists: Vec<_> = lists.buffer_unordered(LISTS_MAX).collect().await;
@@ -146,7 +154,7 @@ pub async fn plan_of(
             if is_secret {
                 return Ok(wanted.values().map(|object| identity(object)).collect::<Vec<Value>>());
             }
-            let mut items = all(client, &collection, label, Detail::Whole).await?;
+            let mut items = patiently(|| all(client, &collection, label, Detail::Whole)).await?;
             items.retain_mut(|item| {
                 let found = wanted.get(text(item, "/metadata/uid"));
                 found.inspect(|found| name_kind(item, found)).is_some()
@@ -235,12 +243,33 @@ fn collections(kinds: &Kinds, scope: InventoryScope<'_>) -> Result<Vec<Collectio
     Ok(found)
 }
 
-/// A policy may allow single objects of a kind.
+/// A policy may allow single objects of a kind; and a plan of the same name may have another namespace.
 fn allows(scope: InventoryScope<'_>, resource: &Resource, found: &Installed) -> bool {
     let InventoryScope::Reach(own, policy) = scope else { return true };
+    if found.plan_namespace.as_deref() != Some(own) {
+        return false;
+    }
     let (api_version, kind, name) = (found.api_version.as_str(), found.kind.as_str(), found.name.as_str());
     let identity = Identity { api_version, kind, name, namespace: found.namespace.as_deref() };
     policy.allows(own, resource, &identity).is_ok()
+}
+
+/// Lists again where the server is only not ready to: it says so for a kind whose definition is new, and for a list
+/// whose place it forgot between two pages.
+async fn patiently<F>(list: impl Fn() -> F) -> Result<Vec<Value>, ApiError>
+where
+    F: Future<Output = Result<Vec<Value>, ApiError>>,
+{
+    let mut waits = LIST_AGAIN_AFTER.into_iter();
+    loop {
+        match (list().await, waits.next()) {
+            (Err(error), Some(wait)) if error.is_code(429) || error.is_code(410) => {
+                tracing::debug!(%error, "listed again");
+                tokio::time::sleep(wait).await;
+            }
+            (listed, _) => return listed,
+        }
+    }
 }
 
 /// All pages of a list.
@@ -274,6 +303,7 @@ fn installed(resource: &Resource, item: &Value) -> Option<Installed> {
     Some(Installed {
         namespace: own("/metadata/namespace"),
         plan: label(labels::PLAN)?,
+        plan_namespace: labels::plan_namespace(item).map(str::to_owned),
         component: label(labels::COMPONENT).unwrap_or_default(),
         kind: resource.kind.to_string(),
         name: own("/metadata/name")?,
@@ -293,6 +323,7 @@ mod tests {
 
     use super::*;
     use crate::discovery::tests::kinds;
+    use crate::error::ApiStatus;
 
     fn paths(scope: InventoryScope<'_>) -> Vec<String> {
         let show = |one: &Collection| {
@@ -313,6 +344,23 @@ mod tests {
         assert_eq!(reach.last().map(String::as_str), Some("*/clusterroles"));
         assert!(!reach.contains(&"*/namespaces".to_owned()));
         assert!(paths(InventoryScope::Everywhere).contains(&"*/namespaces".to_owned()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_that_is_not_ready_is_asked_for_again_a_few_times() {
+        for (code, faults, asked, succeeds) in
+            [(429, 4, 5, true), (410, 1, 2, true), (429, 9, 5, false), (403, 1, 1, false)]
+        {
+            let count = std::cell::Cell::new(0);
+            let list = || {
+                count.set(count.get() + 1);
+                let status = ApiStatus { code, ..ApiStatus::default() };
+                let refused = ApiError::Refused { call: "list".to_owned(), status: Box::new(status) };
+                let answer = if count.get() > faults { Ok(Vec::new()) } else { Err(refused) };
+                std::future::ready(answer)
+            };
+            assert_eq!((patiently(list).await.is_ok(), count.get()), (succeeds, asked), "{code}, {faults}");
+        }
     }
 
     #[test]

@@ -1,11 +1,15 @@
 //! Every label, annotation and field-manager name that eve writes or reads. No other file spells one out.
 
+use eve_core::ports::Step;
 use serde_json::{Map, Value};
 
 /// Who manages an object; written as `eve` unless the input says otherwise.
 pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// The plan that an object belongs to.
 pub const PLAN: &str = "eve.dev/plan";
+/// The namespace of the plan that an object belongs to, where the object does not lie in it: two plans of one name in
+/// two namespaces must not take each other's cluster roles for their own.
+pub const PLAN_NAMESPACE: &str = "eve.dev/plan-namespace";
 /// The component that an object belongs to.
 pub const COMPONENT: &str = "eve.dev/component";
 /// Annotation: the digest of the input that was applied last; never on Secrets.
@@ -74,23 +78,67 @@ pub(crate) fn claim(object: &mut Value) {
 
 /// Who manages an object, where it says so.
 pub(crate) fn managed_by(object: &Value) -> Option<&str> {
-    object.get("metadata")?.get("labels")?.get(MANAGED_BY)?.as_str()
+    label(object, MANAGED_BY)
+}
+
+/// What tells a plan from all others of a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PlanName<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) namespace: &'a str,
+}
+
+impl<'a> PlanName<'a> {
+    /// The plan of a step.
+    pub(crate) fn of(step: &'a Step) -> Self {
+        Self { name: step.plan(), namespace: step.namespace() }
+    }
+
+    /// Why an object is none of this plan's, for people; `None` if it is.
+    pub(crate) fn disowns(self, live: &Value) -> Option<String> {
+        let Some(plan) = label(live, PLAN) else {
+            return Some("it does not belong to the plan: eve did not make it".to_owned());
+        };
+        let namespace = plan_namespace(live);
+        if plan == value(self.name) && namespace == Some(self.namespace) {
+            return None;
+        }
+        let of = namespace.map(|namespace| format!(" of namespace `{namespace}`")).unwrap_or_default();
+        Some(format!("it belongs to the plan `{plan}`{of}"))
+    }
+}
+
+/// The namespace of the plan that an object of a plan belongs to.
+pub(crate) fn plan_namespace(object: &Value) -> Option<&str> {
+    label(object, PLAN_NAMESPACE).or_else(|| namespace(object))
 }
 
 /// Writes eve's labels and the component's own on an object (never on a pod template). The component's own are added
 /// where the object says nothing; plan and component are always eve's to say.
 pub(crate) fn stamp<'a>(
     object: &mut Value,
-    plan: &str,
+    plan: PlanName<'_>,
     component: &str,
     own: impl Iterator<Item = (&'a str, &'a str)>,
 ) {
+    let elsewhere = namespace(object) != Some(plan.namespace);
     let Some(labels) = texts_of(object, "labels") else { return };
     for (key, text) in own {
         labels.entry(key).or_insert_with(|| text.into());
     }
-    labels.insert(PLAN.to_owned(), value(plan).into());
+    labels.insert(PLAN.to_owned(), value(plan.name).into());
     labels.insert(COMPONENT.to_owned(), value(component).into());
+    if elsewhere {
+        labels.insert(PLAN_NAMESPACE.to_owned(), value(plan.namespace).into());
+    }
+}
+
+fn namespace(object: &Value) -> Option<&str> {
+    object.get("metadata")?.get("namespace")?.as_str()
+}
+
+fn label<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
+    object.get("metadata")?.get("labels")?.get(key)?.as_str()
 }
 
 /// Writes an annotation on an object.
@@ -111,11 +159,6 @@ pub(crate) fn keep(object: &Value) -> Option<&'static str> {
         return Some(RESOURCE_POLICY);
     }
     annotation(object, KEEP).filter(|keep| *keep != "false").map(|_| KEEP)
-}
-
-/// The plan that an object says it belongs to, as the label has it.
-pub(crate) fn plan(object: &Value) -> Option<&str> {
-    object.get("metadata")?.get("labels")?.get(PLAN)?.as_str()
 }
 
 /// Whether the object says that it belongs to a plan.
@@ -168,15 +211,33 @@ mod tests {
         });
         let template = object.pointer("/spec/template").cloned();
         claim(&mut object);
-        stamp(&mut object, "shop", "web/deployment", [("tier", "x"), ("team", "a")].into_iter());
+        let plan = PlanName { name: "shop", namespace: "blue" };
+        stamp(&mut object, plan, "web/deployment", [("tier", "x"), ("team", "a")].into_iter());
         let labels = object.pointer("/metadata/labels").unwrap();
         assert_eq!(
             labels,
             &json!({
                 "app.kubernetes.io/managed-by": "Helm", "tier": "front", "team": "a",
                 "eve.dev/plan": "shop", "eve.dev/component": value("web/deployment"),
+                "eve.dev/plan-namespace": "blue",
             })
         );
         assert_eq!(object.pointer("/spec/template").cloned(), template);
+    }
+
+    #[test]
+    fn plans_of_one_name_in_two_namespaces_own_different_objects() {
+        let plan = |namespace| PlanName { name: "shop", namespace };
+        for (namespace, is_marked) in [(None, true), (Some("green"), true), (Some("blue"), false)] {
+            let mut object = json!({ "metadata": { "name": "x" } });
+            if let Some(namespace) = namespace {
+                object["metadata"]["namespace"] = namespace.into();
+            }
+            stamp(&mut object, plan("blue"), "x", std::iter::empty());
+            assert_eq!(label(&object, PLAN_NAMESPACE).is_some(), is_marked, "{namespace:?}");
+            assert_eq!(plan("blue").disowns(&object), None);
+            let other = plan("green").disowns(&object).unwrap();
+            assert_eq!(other, "it belongs to the plan `shop` of namespace `blue`");
+        }
     }
 }

@@ -57,7 +57,7 @@ fn look(args: &cli::Installed, plan: Option<&str>) -> Result<Inventory, Halt> {
     })
 }
 
-/// One plan in one namespace, or its objects of the cluster.
+/// One plan, wherever its objects lie.
 #[derive(Default)]
 struct Row<'a> {
     components: BTreeSet<&'a str>,
@@ -71,7 +71,7 @@ struct Row<'a> {
 fn plans(inventory: &Inventory) -> BTreeMap<(Option<&str>, &str), Row<'_>> {
     let mut rows: BTreeMap<_, Row<'_>> = BTreeMap::new();
     for object in &inventory.objects {
-        let row = rows.entry((object.namespace.as_deref(), object.plan.as_str())).or_default();
+        let row = rows.entry((object.plan_namespace.as_deref(), object.plan.as_str())).or_default();
         row.components.insert(&object.component);
         row.objects += 1;
         row.adopted += usize::from(object.is_adopted);
@@ -92,7 +92,7 @@ fn plans_table(inventory: &Inventory, args: &cli::Installed) -> String {
         let notes = notes.iter().filter(|(number, _)| *number > 0);
         let notes: Vec<String> = notes.map(|(number, what)| format!("{number} {what}")).collect();
         table.push(vec![
-            namespace.unwrap_or("<cluster>").to_owned(),
+            namespace.unwrap_or("?").to_owned(),
             plan.to_owned(),
             row.objects.to_string(),
             age(row.created),
@@ -131,7 +131,7 @@ fn components_table(inventory: &Inventory, args: &cli::Installed) -> String {
 fn components_json(inventory: &Inventory) -> Value {
     let objects = inventory.objects.iter().map(|object| {
         json!({
-            "namespace": object.namespace, "plan": object.plan, "component": object.component,
+            "namespace": object.namespace, "plan": object.plan, "planNamespace": object.plan_namespace, "component": object.component,
             "apiVersion": object.api_version, "kind": object.kind, "name": object.name,
             "created": object.created, "adopted": object.is_adopted, "keep": object.keep,
             "deleting": object.deleting,

@@ -259,6 +259,30 @@ async fn a_plan_is_removed_by_its_labels_alone_and_others_are_left() {
 }
 
 #[tokio::test]
+async fn plans_of_one_name_leave_each_others_objects_of_the_cluster() {
+    let control_plane = ControlPlane::shared().await;
+    let (blue, green) = (control_plane.namespace("blue").await, control_plane.namespace("green").await);
+    let allow = ["--allow-cluster-scoped", "ClusterRole", "--name", "twin"];
+    for namespace in [&blue, &green].map(|namespace| namespace.name()) {
+        let role = format!(
+            "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {{ name: twin-{namespace} }}\nrules: []\n"
+        );
+        let args = [&["apply", "-n", namespace, "-f", "-"][..], &allow].concat();
+        let applied = eve(control_plane, &args, &role).await;
+        assert_eq!(applied.code, Some(0), "{}", applied.err);
+    }
+    let args = ["delete", "--plan", "twin", "-n", blue.name(), "--allow-cluster-scoped", "ClusterRole"];
+    let deleted = eve(control_plane, &args, "").await;
+    assert_eq!(deleted.code, Some(0), "{}", deleted.err);
+    let role = |namespace: &str| format!("/apis/rbac.authorization.k8s.io/v1/clusterroles/twin-{namespace}");
+    assert!(!exists(control_plane, &role(blue.name())).await);
+    assert!(exists(control_plane, &role(green.name())).await);
+    let plans = eve(control_plane, &["get", "plans", "-A"], "").await;
+    let row = plans.out.lines().find(|line| line.contains(green.name())).unwrap_or_default().to_owned();
+    assert!(row.split_whitespace().take(3).eq([green.name(), "twin", "1"]), "{}", plans.out);
+}
+
+#[tokio::test]
 async fn components_may_delete_and_read_beside_others_that_apply() {
     let control_plane = ControlPlane::shared().await;
     let namespace = control_plane.namespace("actions").await;

@@ -17,7 +17,7 @@ use super::blocked::{self, Blocked};
 use super::sight::{Seen, Sight};
 use super::{Adopted, KubeExecutor, Located, Missing, failure};
 use crate::client::Location;
-use crate::labels;
+use crate::labels::{self, PlanName};
 use crate::readiness::text;
 
 /// The output of a component that was to be deleted and stays: why, for people. Absent where it is gone.
@@ -37,14 +37,10 @@ enum Fate {
 }
 
 impl Fate {
-    /// Of a live object, as a plan's label names it; `input` is what the plan says of it. Pure.
-    fn of(live: &Value, input: &Value, plan: &str, adopted: Adopted) -> Self {
-        match labels::plan(live) {
-            None => return Self::Stays("it does not belong to the plan: eve did not make it".to_owned()),
-            Some(other) if other != labels::value(plan) => {
-                return Self::Stays(format!("it belongs to the plan `{other}`"));
-            }
-            Some(_) => {}
+    /// Of a live object, for a plan; `input` is what the plan says of it. Pure.
+    fn of(live: &Value, input: &Value, plan: PlanName<'_>, adopted: Adopted) -> Self {
+        if let Some(why) = plan.disowns(live) {
+            return Self::Stays(why);
         }
         if let Some(annotation) = labels::keep(live).or_else(|| labels::keep(input)) {
             return Self::Stays(format!("its annotation `{annotation}` keeps it"));
@@ -63,7 +59,7 @@ impl KubeExecutor {
             return Ok(Prepared::new(Change::None));
         };
         let input = step.spec().get(crate::object::OBJECT).unwrap_or(&Value::Null);
-        Ok(match Fate::of(&live, input, step.plan(), self.adopted) {
+        Ok(match Fate::of(&live, input, PlanName::of(step), self.adopted) {
             Fate::Stays(why) => {
                 tracing::debug!(object = %place, why, "stays");
                 Prepared::new(Change::None)
@@ -182,7 +178,7 @@ impl KubeExecutor {
     async fn untouched(&self, step: &Step) -> Result<Outputs, Failure> {
         let Some((place, live)) = self.find_doomed(step).await? else { return Ok(Outputs::NONE) };
         let input = step.spec().get(crate::object::OBJECT).unwrap_or(&Value::Null);
-        match Fate::of(&live, input, step.plan(), self.adopted) {
+        match Fate::of(&live, input, PlanName::of(step), self.adopted) {
             Fate::Stays(why) => Ok(Outputs::NONE.with(KEPT, why)),
             Fate::Goes => {
                 let message = format!("{place} was made by somebody else meanwhile");
@@ -292,11 +288,13 @@ mod tests {
                 "keeps it",
             ),
         ] {
-            let mut live = json!({ "metadata": { "labels": {}, "annotations": annotations } });
+            let mut live =
+                json!({ "metadata": { "namespace": "blue", "labels": {}, "annotations": annotations } });
             if !plan.is_null() {
                 live["metadata"]["labels"][labels::PLAN] = plan;
             }
-            match Fate::of(&live, input, "shop", adopted) {
+            let shop = PlanName { name: "shop", namespace: "blue" };
+            match Fate::of(&live, input, shop, adopted) {
                 Fate::Goes => assert_eq!(why, "", "{live}"),
                 Fate::Stays(said) => assert!(!why.is_empty() && said.contains(why), "{live}: {said}"),
             }

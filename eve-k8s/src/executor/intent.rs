@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::Target;
 use super::prepare::Mark;
+use crate::labels::PlanName;
 use crate::owned::{self, Gap};
 use crate::{labels, normal};
 
@@ -57,7 +58,7 @@ impl Intent {
         if !before.is_some_and(|before| before.managed_by_other) {
             labels::claim(&mut object);
         }
-        labels::stamp(&mut object, step.plan(), step.name(), step.labels());
+        labels::stamp(&mut object, PlanName::of(step), step.name(), step.labels());
         if before.is_some_and(|before| before.adopted) {
             labels::annotate(&mut object, labels::ADOPTED, "true");
         }
