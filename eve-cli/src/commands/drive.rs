@@ -9,6 +9,7 @@ use eve_core::ports::{Clock, Reporter};
 use eve_core::run::{Run, RunOptions, StopMode};
 use eve_core::run_store::MemoryStore;
 use tokio::sync::mpsc;
+use tokio::task::JoinError;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::cli::ApplyOutput;
@@ -58,7 +59,7 @@ impl Deadline {
 
 /// Does the work in a runtime of its own.
 pub(super) fn block_on<T>(work: impl Future<Output = Result<T, Halt>>) -> Result<T, Halt> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.map_err(|error| Halt::error(Exit::Internal, format!("cannot start: {error}")))?;
     let result = runtime.block_on(work);
     // An abort does not wait for what is under way.
@@ -160,6 +161,14 @@ impl Display {
     }
 }
 
+/// What the driver ended with. A panic of it is ours.
+fn joined<T>(ended: Result<T, JoinError>) -> Result<T, Halt> {
+    ended.map_err(|error| match error.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(error) => Halt::error(Exit::Internal, format!("the run was broken off: {error}")),
+    })
+}
+
 async fn drive_run(
     mut run: Run,
     ports: &Ports,
@@ -168,13 +177,15 @@ async fn drive_run(
     signals: &mut Signals,
 ) -> Result<Exit, Halt> {
     let (stop, control) = mpsc::channel(1);
-    let mut driving = Box::pin(drive(&mut run, ports, control));
+    let ports = ports.clone();
+    // Beside the calls that it makes, so that none of them wakes another thread; signals and frames have this one.
+    let mut driving = tokio::spawn(async move { drive(&mut run, &ports, control).await });
     let mut frames = interval(FRAME_INTERVAL);
     frames.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut asked = false;
     let ended = loop {
         tokio::select! {
-            ended = &mut driving => break ended,
+            ended = &mut driving => break joined(ended)?,
             exit = signals.next() => {
                 if asked {
                     display.end(exit);
