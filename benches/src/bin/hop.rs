@@ -20,9 +20,12 @@ use eve_testbed::{Server, servers};
 struct Args {
     #[command(subcommand)]
     part: Option<Part>,
-    /// How often each contender does each workload.
+    /// How many rounds there are after the first, which does not count.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
+    /// How often eve and the client by hand take turns in a round with `ConfigMap`s.
+    #[arg(long, default_value_t = 4)]
+    turns: usize,
     /// Deployments in their chain.
     #[arg(long, default_value_t = 30)]
     deployments: usize,
@@ -78,6 +81,7 @@ async fn measure(args: &Args) -> anyhow::Result<ExitCode> {
         chain: args.chain,
         fan: args.fan,
         concurrency: args.concurrency,
+        turns: args.turns,
         delay: Duration::from_millis(args.delay_ms),
     };
     let bench = Bench::start(programs(args).await?, sizes).await?;
@@ -95,7 +99,7 @@ async fn measure(args: &Args) -> anyhow::Result<ExitCode> {
     bench.stop().await;
     let rows = rows.all();
     println!("{}", render(&rows));
-    println!("`eve, in a round`: the median of what each round says of eve and the client by hand.");
+    println!("`beside it`: the median of what each run of eve is to the run by hand next to it.");
     Ok(if rows.iter().all(Row::is_met) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

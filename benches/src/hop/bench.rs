@@ -1,4 +1,4 @@
-//! One round: each contender does each workload once, in turns, on the one control plane.
+//! One round: the contenders do a workload in turns, on the one control plane.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -22,6 +22,8 @@ pub struct Sizes {
     pub fan: usize,
     /// How many of those may be under way at once.
     pub concurrency: usize,
+    /// How often eve and the client by hand take turns in a round with `ConfigMap`s, which take a moment only.
+    pub turns: usize,
     /// How long after a Deployment was made its status says that it is available.
     pub delay: Duration,
 }
@@ -67,9 +69,15 @@ impl Bench {
         Ok(Self { control_plane, programs, sizes, inputs: tempfile::tempdir()? })
     }
 
-    /// Who takes part, in the order of a round: another one is first in each, and eve and the yardstick are neighbours.
-    pub fn order(&self, round: usize) -> Vec<Contender> {
-        let mut order = vec![Contender::Eve, Contender::Hand];
+    /// Who takes part, in the order of a round: each run of eve is next to one of the client by hand, and now one, now
+    /// the other is first.
+    pub fn order(&self, round: usize, workload: Workload) -> Vec<Contender> {
+        let turns = if workload == Workload::Deployments { 1 } else { self.sizes.turns };
+        let pair = |turn: usize| match turn % 2 {
+            0 => [Contender::Eve, Contender::Hand],
+            _ => [Contender::Hand, Contender::Eve],
+        };
+        let mut order: Vec<_> = (0..turns).flat_map(pair).collect();
         if self.programs.kubectl.is_some() {
             order.push(Contender::Kubectl);
         }
@@ -79,7 +87,7 @@ impl Bench {
         order
     }
 
-    /// Each contender does the workload once.
+    /// The contenders do the workload, in order.
     ///
     /// # Errors
     /// A contender that fails, with what it said.
@@ -88,7 +96,7 @@ impl Bench {
         let (file, files) = self.inputs(workload, count)?;
         let kubeconfig = self.control_plane.kubeconfig_path();
         let mut seen = Vec::new();
-        for contender in self.order(round) {
+        for contender in self.order(round, workload) {
             let namespace = self.control_plane.namespace("hop").await;
             let run = Run {
                 workload,

@@ -41,7 +41,7 @@ pub fn is_apply(entry: &eve_testbed::Entry) -> bool {
     entry.user == "eve" && entry.is_write() && entry.subresource.is_empty()
 }
 
-/// What a figure must be, compared with the yardstick's in the same round.
+/// What a figure must be, compared with the yardstick's in the run beside it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Goal {
     /// At most so much more than the yardstick.
@@ -55,7 +55,7 @@ pub enum Goal {
 }
 
 impl Goal {
-    /// The figure that the goal is about, from those of one round.
+    /// The figure that the goal is about, from those of two neighbours.
     pub fn compare(self, eve: f64, yardstick: f64) -> f64 {
         match self {
             Self::MoreAtMost(_) => eve - yardstick,
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn goals_compare_within_a_round() {
+    fn goals_compare_neighbours() {
         for (goal, eve, yardstick, met) in [
             (Goal::MoreAtMost(5.0), 6.0, 1.5, true),
             (Goal::MoreAtMost(5.0), 7.0, 1.5, false),

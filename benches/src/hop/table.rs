@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use super::contender::Contender;
 use super::figures::{Goal, median};
 
-/// One figure of all rounds: what it is, and what each contender had in each round.
+/// One figure of all rounds: what it is, and what each contender had in each run.
 #[derive(Clone, Debug)]
 pub struct Row {
     /// What is measured, with its unit.
@@ -15,7 +15,7 @@ pub struct Row {
     pub digits: usize,
     /// What eve must reach, if anything.
     pub goal: Option<Goal>,
-    /// One value a round, in the order of rounds.
+    /// One value a run, in order: the runs of one number were neighbours.
     pub values: BTreeMap<Contender, Vec<f64>>,
 }
 
@@ -25,7 +25,7 @@ impl Row {
         Self { what: what.into(), digits, goal, values: BTreeMap::new() }
     }
 
-    /// Adds the value of the next round.
+    /// Adds the value of the next run.
     pub fn add(&mut self, contender: Contender, value: f64) {
         self.values.entry(contender).or_default().push(value);
     }
@@ -34,11 +34,11 @@ impl Row {
         self.values.get(&contender).map_or(&[], Vec::as_slice)
     }
 
-    /// The median over the rounds of what the goal compares; `None` without a goal or a round.
+    /// The median over neighbours of what the goal compares; `None` without a goal or a run.
     pub fn figure(&self) -> Option<f64> {
         let goal = self.goal?;
-        let rounds = self.of(Contender::Eve).iter().zip(self.of(Contender::Hand));
-        median(&rounds.map(|(eve, hand)| goal.compare(*eve, *hand)).collect::<Vec<_>>())
+        let neighbours = self.of(Contender::Eve).iter().zip(self.of(Contender::Hand));
+        median(&neighbours.map(|(eve, hand)| goal.compare(*eve, *hand)).collect::<Vec<_>>())
     }
 
     /// Whether the goal is met; where there is one but no value, it is not.
@@ -82,7 +82,7 @@ impl Row {
 
 /// The rows as a table of Markdown that is aligned for the terminal as well.
 pub fn render(rows: &[Row]) -> String {
-    let head = ["medians", "eve", "by hand", "kubectl", "eve, in a round", "goal", ""].map(str::to_owned);
+    let head = ["medians", "eve", "by hand", "kubectl", "eve, beside it", "goal", ""].map(str::to_owned);
     let lines: Vec<[String; 7]> = std::iter::once(head).chain(rows.iter().map(Row::cells)).collect();
     let width = |column: usize| {
         let cells = lines.iter().filter_map(|line| line.get(column));
@@ -127,8 +127,8 @@ mod tests {
     }
 
     #[test]
-    fn a_goal_is_judged_by_the_median_of_what_rounds_say() {
-        // The machine is slow in the second round, for both.
+    fn a_goal_is_judged_by_the_median_of_what_neighbours_say() {
+        // The machine is slow in the second run, for both.
         let row = row(Goal::TimesAtMost(1.2), &[1.1, 11.0, 1.1], &[1.0, 10.0, 1.0]);
         assert!(row.is_met(), "{:?}", row.figure());
         assert!(!Row { goal: Some(Goal::TimesAtMost(1.05)), ..row }.is_met());
@@ -146,7 +146,7 @@ mod tests {
         let missed = row(Goal::Below(100.0), &[140.0], &[20.0]);
         let text = render(&[met, missed]);
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[2], "| hop [ms] |   2.0 |     1.5 |       - |            +0.5 | ≤ +5  | met     |");
-        assert_eq!(lines[3], "| hop [ms] | 140.0 |    20.0 |       - |           140.0 | < 100 | not met |");
+        assert_eq!(lines[2], "| hop [ms] |   2.0 |     1.5 |       - |           +0.5 | ≤ +5  | met     |");
+        assert_eq!(lines[3], "| hop [ms] | 140.0 |    20.0 |       - |          140.0 | < 100 | not met |");
     }
 }
