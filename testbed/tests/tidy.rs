@@ -18,7 +18,7 @@ const EDGES: [(&str, &[&str]); 7] = [
     ("eve-store", &["eve-core"]),
     ("eve-cli", &["eve-core", "eve-k8s", "eve-store"]),
     ("testbed", &[]),
-    ("benches", &["eve-core", "eve-k8s", "eve-store"]),
+    ("benches", &["eve-core", "eve-k8s", "eve-store", "eve-cli", "eve-testbed"]),
     ("examples", &[]),
 ];
 

@@ -10,6 +10,7 @@ use eve_core::ports::{Clock, Reporter, RunStore as _};
 use eve_core::run::{Record, Run, RunOptions, StopMode};
 use eve_store::{RunFile, StopRequest};
 use tokio::sync::mpsc;
+use tokio::task::JoinError;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::cli::{ApplyOutput, Cluster};
@@ -66,7 +67,7 @@ impl Deadline {
 
 /// Does the work in a runtime of its own.
 pub(super) fn block_on<T>(work: impl Future<Output = Result<T, Halt>>) -> Result<T, Halt> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.map_err(|error| Halt::error(Exit::Internal, format!("cannot start: {error}")))?;
     let result = runtime.block_on(work);
     // An abort does not wait for what is under way.
@@ -242,6 +243,14 @@ struct Watched<'a> {
     journal: Arc<RunFile>,
 }
 
+/// What the driver ended with. A panic of it is ours.
+fn joined<T>(ended: Result<T, JoinError>) -> Result<T, Halt> {
+    ended.map_err(|error| match error.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(error) => Halt::error(Exit::Internal, format!("the run was broken off: {error}")),
+    })
+}
+
 async fn drive_run(
     mut run: Run,
     ports: &Ports,
@@ -251,14 +260,16 @@ async fn drive_run(
     let id = run.id().clone();
     let (stop, control) = mpsc::channel(STOPS_MAX);
     let (asked, mut requests) = mpsc::channel(STOPS_MAX);
-    let mut driving = Box::pin(drive(&mut run, ports, control));
     let mut passing_on: Pin<Box<dyn Future<Output = ()>>> = Box::pin(pass_on(journal, asked));
+    let ports = ports.clone();
+    // Beside the calls that it makes, so that none of them wakes another thread; signals and frames have this one.
+    let mut driving = tokio::spawn(async move { drive(&mut run, &ports, control).await });
     let mut frames = interval(FRAME_INTERVAL);
     frames.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut interrupted = false;
     let ended = loop {
         tokio::select! {
-            ended = &mut driving => break ended,
+            ended = &mut driving => break joined(ended)?,
             exit = signals.next() => {
                 if interrupted {
                     display.end(exit);

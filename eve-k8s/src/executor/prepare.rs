@@ -78,8 +78,10 @@ fn content(object: &Value) -> Option<String> {
     if object.get("kind").and_then(Value::as_str) == Some("Secret") {
         return None;
     }
+    // Nobody reports on an object without one, and then the resource version tells.
+    object.get("status")?;
     let mut object = object.as_object()?.clone();
-    object.remove("status")?;
+    object.remove("status");
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.remove("managedFields");
         metadata.remove("resourceVersion");
