@@ -1,4 +1,5 @@
-//! What every bench does: a graph of a shape, driven to its end with no world behind it.
+//! What every bench of the engine does: a graph of a shape, driven to its end with no world behind it. [`hop`] is what
+//! the bench on a real control plane does.
 
 use std::sync::Arc;
 
@@ -11,6 +12,8 @@ use eve_core::run::{
 };
 use eve_core::testing::{Shape, ShapedPlan};
 use eve_core::time::Timestamp;
+
+pub mod hop;
 
 /// The graph of a plan of this shape, without a limit on its size.
 ///

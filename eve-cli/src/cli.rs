@@ -6,8 +6,9 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use eve_core::plan::FailurePolicy;
+use eve_core::run::StopMode;
 use eve_k8s::kinds::HelmHooks;
-use eve_k8s::{BadObjectPattern, KindPattern, ObjectPattern};
+use eve_k8s::{BadObjectPattern, Grace, KindPattern, ObjectPattern, Trouble, UnknownTrouble};
 
 use crate::exit;
 
@@ -65,10 +66,22 @@ pub enum Command {
     Apply(Box<Apply>),
     /// Show what `eve apply` would change, field by field; nothing is written
     Diff(Box<Diff>),
+    /// Show what is not up and why, with events and log lines; nothing is written
+    Explain(Box<Explain>),
     /// Remove what a plan or manifests made, in the reverse order, and wait until it is gone
     Delete(Box<Delete>),
     /// Show what is installed
     Get(Get),
+    /// Show the runs that were started on this machine
+    Runs(Runs),
+    /// Show how a run stands, or how it ended
+    Status(Status),
+    /// Show what each component of a run did, when, and what it waited for
+    Timeline(Timeline),
+    /// Go on with a run whose process died
+    Resume(Resume),
+    /// Ask a run to stop
+    Cancel(Cancel),
     /// Check a plan or manifests without a cluster, and show every problem
     Validate(Validate),
     /// Show the components of a plan or manifests, what waits for what, and why
@@ -102,6 +115,11 @@ pub struct Apply {
     /// a NAMESPACE/ before it (repeatable)
     #[arg(long = "until", value_name = "applied=KIND/NAME", value_parser = parse_waiver)]
     pub waived: Vec<ObjectPattern>,
+    /// What a cause that keeps pods down is borne before it ends the wait: a duration, for `crash-loop` a number of
+    /// restarts, or `never`; for example image-pull=5m. CAUSE is one of crash-loop, bad-config, image-pull,
+    /// replica-failure, unschedulable and not-ready (repeatable)
+    #[arg(long = "grace", value_name = "CAUSE=GRACE", value_parser = parse_grace)]
+    pub graces: Vec<(Trouble, Grace)>,
     /// How long the whole run may take, for example 90s or 1h30m
     #[arg(long, value_name = "DURATION", value_parser = parse_timeout, default_value = "1h")]
     pub timeout: Duration,
@@ -141,6 +159,53 @@ pub struct Diff {
     /// The form of the results on stdout
     #[arg(short, long, value_enum, value_name = "FORM", default_value_t = DiffOutput::Text)]
     pub output: DiffOutput,
+}
+
+/// `eve explain`.
+#[derive(Debug, Args)]
+#[command(after_help = exit::help())]
+pub struct Explain {
+    /// Only these: a component of the plan, or an object as KIND/NAME (repeatable)
+    #[arg(value_name = "COMPONENT")]
+    pub what: Vec<String>,
+    /// What should be up: a plan or manifests, as for `eve apply` (repeatable)
+    #[arg(short, long = "filename", value_name = "FILE", required_unless_present = "plan")]
+    pub filenames: Vec<PathBuf>,
+    /// Also read the folders within folders, each after the files beside it
+    #[arg(short = 'R', long, conflicts_with = "plan")]
+    pub recursive: bool,
+    /// What to do with objects that only Helm runs (`helm.sh/hook`)
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = Hooks::Refuse, conflicts_with = "plan")]
+    pub helm_hooks: Hooks,
+    /// Look at what is there of this plan, found by its labels; no file is needed
+    #[arg(long, value_name = "NAME", conflicts_with = "filenames")]
+    pub plan: Option<String>,
+    /// The namespace. A plan states its own, which must be the same; otherwise that of the kubeconfig's context, else
+    /// `default`
+    #[arg(short, long, value_name = "NAMESPACE")]
+    pub namespace: Option<String>,
+    /// The name of the plan that plain manifests make; by default the namespace
+    #[arg(long, value_name = "NAME", conflicts_with = "plan")]
+    pub name: Option<String>,
+    /// Where to look.
+    #[command(flatten)]
+    pub cluster: Cluster,
+    /// Look at objects in this namespace too (repeatable)
+    #[arg(long = "allow-namespace", value_name = "NAMESPACE")]
+    pub allow_namespaces: Vec<String>,
+    /// Look at cluster-scoped objects of this kind too: KIND or KIND.GROUP, either with /NAME (repeatable)
+    #[arg(long = "allow-cluster-scoped", value_name = "KIND")]
+    pub allow_cluster_scoped: Vec<KindPattern>,
+    /// Count an object as up once it is there: applied=KIND/NAME; KIND may have a .GROUP, NAME a NAMESPACE/ before it
+    /// (repeatable)
+    #[arg(long = "until", value_name = "applied=KIND/NAME", value_parser = parse_waiver, conflicts_with = "plan")]
+    pub waived: Vec<ObjectPattern>,
+    /// How many objects may be looked at at once
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub concurrency: u32,
+    /// The form of the results on stdout
+    #[arg(short, long, value_enum, value_name = "FORM", default_value_t = ExplainOutput::Text)]
+    pub output: ExplainOutput,
 }
 
 /// `eve delete`.
@@ -238,6 +303,86 @@ pub struct Components {
     pub plan: Option<String>,
 }
 
+/// `eve runs`.
+#[derive(Debug, Args)]
+pub struct Runs {
+    /// Only runs of plans in this namespace
+    #[arg(short, long, value_name = "NAMESPACE")]
+    pub namespace: Option<String>,
+    /// The form of the output
+    #[arg(short, long, value_enum, value_name = "FORM", default_value_t = GetOutput::Text)]
+    pub output: GetOutput,
+}
+
+/// `eve status`.
+#[derive(Debug, Args)]
+pub struct Status {
+    /// The run: its name or the beginning of it; by default the newest
+    #[arg(value_name = "RUN")]
+    pub run: Option<String>,
+    /// The form of the output
+    #[arg(short, long, value_enum, value_name = "FORM", default_value_t = GetOutput::Text)]
+    pub output: GetOutput,
+}
+
+/// `eve timeline`.
+#[derive(Debug, Args)]
+pub struct Timeline {
+    /// The run: its name or the beginning of it; by default the newest
+    #[arg(value_name = "RUN")]
+    pub run: Option<String>,
+    /// The form of the output
+    #[arg(short, long, value_enum, value_name = "FORM", default_value_t = GetOutput::Text)]
+    pub output: GetOutput,
+}
+
+/// `eve resume`.
+#[derive(Debug, Args)]
+#[command(after_help = exit::help())]
+pub struct Resume {
+    /// The run: its name or the beginning of it; by default the one that was interrupted, if it is the only one
+    #[arg(value_name = "RUN")]
+    pub run: Option<String>,
+    /// Read the plan here, and not where it was read before; it must be the same plan (repeatable)
+    #[arg(short, long = "filename", value_name = "FILE")]
+    pub filenames: Vec<PathBuf>,
+    /// The form of the results on stdout
+    #[arg(short, long, value_enum, value_name = "FORM", default_value_t = ApplyOutput::Text)]
+    pub output: ApplyOutput,
+}
+
+/// `eve cancel`.
+#[derive(Debug, Args)]
+pub struct Cancel {
+    /// The run: its name or the beginning of it; by default the one that is under way, if it is the only one
+    #[arg(value_name = "RUN")]
+    pub run: Option<String>,
+    /// How it is to end
+    #[arg(long, value_enum, value_name = "MODE", default_value_t = CancelMode::Now)]
+    pub mode: CancelMode,
+    /// How long to wait until it has ended; 0 does not wait
+    #[arg(long, value_name = "DURATION", value_parser = crate::duration::parse, default_value = "1m")]
+    pub timeout: Duration,
+}
+
+/// How a run is asked to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CancelMode {
+    /// Finish the calls in flight, give up waits
+    Now,
+    /// Start nothing new, let what runs come to its end, waits included
+    Drain,
+}
+
+impl From<CancelMode> for StopMode {
+    fn from(mode: CancelMode) -> Self {
+        match mode {
+            CancelMode::Now => Self::Now,
+            CancelMode::Drain => Self::Drain,
+        }
+    }
+}
+
 /// `eve validate`.
 #[derive(Debug, Args)]
 pub struct Validate {
@@ -321,9 +466,10 @@ impl From<Hooks> for HelmHooks {
 /// Which cluster, and as whom. Empty values mean: as the kubeconfig says.
 #[derive(Clone, Debug, Args)]
 pub struct Cluster {
-    /// The kubeconfig file; otherwise KUBECONFIG, else ~/.kube/config, else the service account of the pod
+    /// The kubeconfig file (repeatable: the first that says something counts); otherwise KUBECONFIG, else
+    /// ~/.kube/config, else the service account of the pod
     #[arg(help_heading = CLUSTER, long, value_name = "FILE")]
-    pub kubeconfig: Option<PathBuf>,
+    pub kubeconfig: Vec<PathBuf>,
     /// The context of the kubeconfig to use
     #[arg(help_heading = CLUSTER, long, value_name = "CONTEXT")]
     pub context: Option<String>,
@@ -369,6 +515,16 @@ pub enum ApplyOutput {
 /// The forms of `eve diff`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum DiffOutput {
+    /// For people
+    #[default]
+    Text,
+    /// One JSON object
+    Json,
+}
+
+/// The forms of `eve explain`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ExplainOutput {
     /// For people
     #[default]
     Text,
@@ -424,6 +580,22 @@ fn parse_waiver(text: &str) -> Result<ObjectPattern, String> {
     }
 }
 
+/// `image-pull=5m`, `crash-loop=10`, `crash-loop=never`.
+fn parse_grace(text: &str) -> Result<(Trouble, Grace), String> {
+    let (cause, grace) = text.split_once('=').ok_or("write CAUSE=GRACE")?;
+    let trouble: Trouble = cause.parse().map_err(|error: UnknownTrouble| error.to_string())?;
+    let grace = match grace {
+        "never" => Grace::Never,
+        // Between two crashes a container runs: there is no length of time without a break.
+        _ if trouble == Trouble::CrashLoop => {
+            let restarts = grace.parse().map_err(|_| "write a number of restarts, or never")?;
+            Grace::Restarts(restarts)
+        }
+        _ => Grace::After(crate::duration::parse(grace)?),
+    };
+    Ok((trouble, grace))
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -433,5 +605,29 @@ mod tests {
     #[test]
     fn the_flags_do_not_contradict_each_other() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_grace_is_a_length_of_time_a_number_of_restarts_or_never() {
+        let after = |s| Grace::After(Duration::from_secs(s));
+        for (text, expected) in [
+            ("image-pull=5m", Some((Trouble::ImagePull, after(300)))),
+            ("unschedulable=2m", Some((Trouble::Unschedulable, after(120)))),
+            ("bad-config=0", Some((Trouble::BadConfig, after(0)))),
+            ("not-ready=never", Some((Trouble::NotReady, Grace::Never))),
+            ("crash-loop=10", Some((Trouble::CrashLoop, Grace::Restarts(10)))),
+            ("crash-loop=never", Some((Trouble::CrashLoop, Grace::Never))),
+            ("crash-loop=5m", None),
+            ("image-pull=5", None),
+            ("image-pull", None),
+            ("k8s.pod.image-pull=5m", None),
+            ("quota=5m", None),
+        ] {
+            assert_eq!(parse_grace(text).ok(), expected, "{text}");
+        }
+        let unknown = parse_grace("quota=5m").unwrap_err();
+        assert!(Trouble::all().all(|trouble| unknown.contains(trouble.name())), "{unknown}");
+        let help = Cli::command().find_subcommand_mut("apply").unwrap().render_long_help().to_string();
+        assert!(Trouble::all().all(|trouble| help.contains(trouble.name())), "{help}");
     }
 }

@@ -36,7 +36,8 @@ pub const TABLE: &[(u8, Option<Exit>, &str, &str)] = &[
         1,
         Some(Exit::Failed),
         "failed",
-        "a component failed, or the run reached its deadline; `eve diff --exit-code`: something would change",
+        "a component failed, or the run reached its deadline; `eve diff --exit-code`: something would change; \
+         `eve explain`: something is not up",
     ),
     (2, Some(Exit::Usage), "usage", "the command line is wrong; nothing was done"),
     (3, None, "rolled back", "reserved: the run failed and what it had changed was put back"),

@@ -6,5 +6,6 @@ use clap::Parser;
 use eve_cli::cli::Cli;
 
 fn main() -> ExitCode {
-    eve_cli::commands::execute(Cli::parse()).into()
+    let arguments = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
+    eve_cli::commands::execute(Cli::parse(), arguments.collect()).into()
 }

@@ -14,8 +14,8 @@ use eve_core::plan::problem::PlanProblem;
 use eve_core::time::Timestamp;
 use eve_k8s::kinds::{HelmHooks, Manifests};
 use eve_k8s::{
-    Adopted, ApiError, ConnectError, Ensured, Inventory, InventoryScope, KindPattern, KubeClient,
-    KubeConfigOptions, KubeExecutor, OBJECT_KIND, ScopePolicy,
+    Adopted, ApiError, Chosen, ConnectError, Ensured, Grace, Graces, Inventory, InventoryScope, KindPattern,
+    KubeClient, KubeConfigOptions, KubeExecutor, OBJECT_KIND, ScopePolicy, Trouble,
 };
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
@@ -49,9 +49,14 @@ pub(crate) fn namespace(flags: &Cluster) -> Result<String, Halt> {
     eve_k8s::context_namespace(&options(flags)).map_err(|error| unusable(&error))
 }
 
+/// Which kubeconfigs and which context the flags mean now. No request is made.
+pub(crate) fn chosen(flags: &Cluster) -> Result<Chosen, Halt> {
+    eve_k8s::chosen(&options(flags)).map_err(|error| unusable(&error))
+}
+
 fn options(flags: &Cluster) -> KubeConfigOptions {
     KubeConfigOptions::default()
-        .with_kubeconfig(flags.kubeconfig.clone())
+        .with_kubeconfigs(flags.kubeconfig.clone())
         .with_context(flags.context.clone())
         .with_as_user(flags.as_user.clone())
         .with_as_groups(flags.as_groups.clone())
@@ -86,14 +91,24 @@ pub(crate) async fn connect(
 }
 
 impl Connected {
+    /// The address of its API server.
+    pub(crate) fn server(&self) -> &str {
+        self.client.server()
+    }
+
     /// Everything in the plan that this cluster does not serve or that may not be touched.
     pub(crate) fn preflight(&self, graph: &Graph) -> Vec<PlanProblem> {
         eve_k8s::preflight(graph, &self.kinds, &self.policy)
     }
 
-    /// Whether the namespace is there; where that may not be asked, it is taken to be.
-    pub(crate) async fn has_namespace(&self, name: &str) -> Result<bool, Halt> {
-        let found = self.client.has_namespace(name).await;
+    /// Whether the plan's namespace is there; where that may not be asked, it is taken to be. What was read for it serves
+    /// the run of the same graph by the same executor.
+    pub(crate) async fn has_namespace(
+        &self,
+        executor: &KubeExecutor,
+        graph: &Arc<Graph>,
+    ) -> Result<bool, Halt> {
+        let found = executor.has_namespace(graph).await;
         Ok(found.map_err(|error| unreachable(&self.client, &error))?.unwrap_or(true))
     }
 
@@ -134,15 +149,19 @@ impl Connected {
         Executors::new().with(OBJECT_KIND, Arc::new(executor.with_adopted(adopted).build()))
     }
 
-    /// Who carries out which kind.
-    pub(crate) fn executors(self) -> Executors {
-        Executors::new().with(OBJECT_KIND, Arc::new(self.executor()))
+    /// Who carries out components that are objects, where these causes are borne otherwise than by default; of one cause
+    /// the last counts.
+    pub(crate) fn executor(&self, graces: &[(Trouble, Grace)]) -> KubeExecutor {
+        let graces =
+            graces.iter().fold(Graces::default(), |all, (trouble, grace)| all.with(*trouble, *grace));
+        let executor = KubeExecutor::builder(self.client.clone()).with_kinds(self.kinds.clone());
+        executor.with_policy(self.policy.clone()).with_graces(graces).build()
     }
+}
 
-    /// Who carries out components that are objects.
-    pub(crate) fn executor(self) -> KubeExecutor {
-        KubeExecutor::builder(self.client).with_kinds(self.kinds).with_policy(self.policy).build()
-    }
+/// Who carries out which kind.
+pub(crate) fn executors(objects: KubeExecutor) -> Executors {
+    Executors::new().with(OBJECT_KIND, Arc::new(objects))
 }
 
 fn unusable(error: &ConnectError) -> Halt {

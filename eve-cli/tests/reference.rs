@@ -69,6 +69,8 @@ fn is_code(word: &str) -> bool {
     let Some((family, name)) = word.split_once('.') else { return false };
     ["input", "yaml", "plan", "graph", "object", "manifests"].contains(&family)
         && !name.is_empty()
+        // A file of sources, not a code.
+        && name != "rs"
         && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
 

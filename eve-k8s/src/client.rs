@@ -1,7 +1,8 @@
 //! The one place that builds requests, from typed parts, and the one type that sends them.
 //!
 //! Nothing else in this crate touches [`kube::Client`]. Paths are made of [`PathSegment`]s only, each call has a
-//! timeout, each answer a size limit, and nothing is ever sent twice: who retries is the core.
+//! timeout, each answer a size limit, and nothing is ever sent twice: who retries is the core. An overloaded server is
+//! sent less at once.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use crate::body::{self, BodyError, Lines};
 use crate::discovery::{Kinds, Resource};
 use crate::error::{ApiError, ApiStatus};
 use crate::labels::FIELD_MANAGER;
+use crate::pace::{Load, Pace};
 use crate::path::{PathError, PathSegment, query_value};
 
 /// The largest answer that is read, and the largest event of a watch. An object is at most 1.5 MiB in etcd; a page of
@@ -46,6 +48,7 @@ pub struct KubeClient {
     server: Arc<str>,
     request_timeout: Duration,
     answer_bytes_max: u64,
+    pace: Arc<Pace>,
 }
 
 impl fmt::Debug for KubeClient {
@@ -124,6 +127,7 @@ impl KubeClient {
             server: "the API server".into(),
             request_timeout: Duration::from_secs(30),
             answer_bytes_max: ANSWER_BYTES_MAX,
+            pace: Arc::new(Pace::new()),
         }
     }
 
@@ -354,7 +358,7 @@ impl KubeClient {
             parts.query.push(("previous", "true".to_owned()));
         }
         let call = parts.call.clone();
-        let (_, text) = self.in_time(&call, self.bytes(parts)).await?;
+        let (_, text) = self.paced(&call, self.bytes(parts)).await?;
         Ok(String::from_utf8_lossy(&text).into_owned())
     }
 
@@ -364,7 +368,7 @@ impl KubeClient {
 
     async fn coded(&self, parts: Parts) -> Result<(StatusCode, Value), ApiError> {
         let call = parts.call.clone();
-        let (code, answer) = self.in_time(&call, self.bytes(parts)).await?;
+        let (code, answer) = self.paced(&call, self.bytes(parts)).await?;
         let malformed = |error: serde_json::Error| ApiError::Malformed {
             call,
             reason: format!(
@@ -396,6 +400,23 @@ impl KubeClient {
         }
         let text = body::collect(answer.into_body(), REFUSAL_BYTES_MAX).await.unwrap_or_default();
         Err(ApiError::Refused { call, status: Box::new(status(code.as_u16(), &text)) })
+    }
+
+    /// In time once its turn has come: all requests but watches, of which there are fewer while the server is overloaded.
+    async fn paced<T>(
+        &self,
+        call: &str,
+        work: impl Future<Output = Result<T, ApiError>>,
+    ) -> Result<T, ApiError> {
+        let slot = self.pace.slot().await;
+        // Boxed, or every future around it would hold it twice.
+        let answer = Box::pin(self.in_time(call, work)).await;
+        slot.end(match &answer {
+            Err(error) if error.is_code(429) || error.is_code(503) => Load::TooMuch,
+            Err(error) if error.status().is_none() => Load::Unknown,
+            Ok(_) | Err(_) => Load::Fine,
+        });
+        answer
     }
 
     async fn in_time<T>(

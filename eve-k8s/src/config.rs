@@ -15,6 +15,7 @@ use kube::{Client, Config};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
+use crate::account;
 use crate::client::KubeClient;
 use crate::proxy;
 
@@ -37,7 +38,8 @@ const LOGIN_TIMEOUT: Duration = Duration::from_mins(5);
 /// ```
 #[derive(Clone, Debug)]
 pub struct KubeConfigOptions {
-    kubeconfig: Option<PathBuf>,
+    /// Empty: what the environment says.
+    kubeconfigs: Vec<PathBuf>,
     context: Option<String>,
     as_user: Option<String>,
     as_groups: Vec<String>,
@@ -48,7 +50,7 @@ impl Default for KubeConfigOptions {
     /// `KUBECONFIG`, else `~/.kube/config`, else the pod's own account; the current context; 30 s for a request.
     fn default() -> Self {
         Self {
-            kubeconfig: None,
+            kubeconfigs: Vec::new(),
             context: None,
             as_user: None,
             as_groups: Vec::new(),
@@ -60,8 +62,14 @@ impl Default for KubeConfigOptions {
 impl KubeConfigOptions {
     /// The one kubeconfig to read, in place of `KUBECONFIG` and `~/.kube/config`.
     #[must_use]
-    pub fn with_kubeconfig(mut self, path: impl Into<Option<PathBuf>>) -> Self {
-        self.kubeconfig = path.into();
+    pub fn with_kubeconfig(self, path: impl Into<Option<PathBuf>>) -> Self {
+        self.with_kubeconfigs(path.into().into_iter().collect())
+    }
+
+    /// The kubeconfigs to read and merge, the first before the others; all must exist. None: as the environment says.
+    #[must_use]
+    pub fn with_kubeconfigs(mut self, paths: Vec<PathBuf>) -> Self {
+        self.kubeconfigs = paths;
         self
     }
 
@@ -170,11 +178,10 @@ pub enum ConnectError {
         reason: String,
     },
     /// The pod's account cannot be read.
-    #[error("the service account of this pod cannot be used")]
+    #[error("the service account of this pod cannot be used: {reason}")]
     InCluster {
         /// What is wrong.
-        #[source]
-        source: kube::config::InClusterError,
+        reason: String,
     },
     /// Credentials could not be had or cannot be used.
     #[error("no credentials for {server}: {reason}")]
@@ -312,6 +319,25 @@ pub fn context_namespace(options: &KubeConfigOptions) -> Result<String, ConnectE
     Ok(configuration(options)?.default_namespace)
 }
 
+/// What `options` mean at this moment, so that another process can be told to take the same.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Chosen {
+    /// The files that were read, in order of precedence, as they were named. Empty in a pod.
+    pub kubeconfigs: Vec<PathBuf>,
+    /// The context. `None` in a pod.
+    pub context: Option<String>,
+}
+
+/// Which files and which context `options` choose now. Makes no request and runs no exec plugin.
+///
+/// # Errors
+/// [`ConnectError`].
+pub fn chosen(options: &KubeConfigOptions) -> Result<Chosen, ConnectError> {
+    let Some((kubeconfigs, kubeconfig)) = read(&options.kubeconfigs)? else { return Ok(Chosen::default()) };
+    let context = options.context.clone().or(kubeconfig.current_context);
+    Ok(Chosen { kubeconfigs, context })
+}
+
 /// Why a client could not be built, without the output of a plugin, which may hold a token, and without its command:
 /// arguments and environment may hold secrets.
 pub(crate) fn login_reason(error: &kube::Error) -> String {
@@ -328,23 +354,24 @@ pub(crate) fn login_reason(error: &kube::Error) -> String {
 
 fn configuration(options: &KubeConfigOptions) -> Result<Config, ConnectError> {
     let environment = |name: &str| env::var(name).ok();
-    if let Some((files, kubeconfig)) = read(options.kubeconfig.as_deref())? {
+    if let Some((files, kubeconfig)) = read(&options.kubeconfigs)? {
         return from_kubeconfig(&kubeconfig, &files, options.context.as_deref(), &environment);
     }
-    let looked_for = places(options.kubeconfig.as_deref());
-    if env::var_os("KUBERNETES_SERVICE_HOST").is_none() || options.context.is_some() {
+    let looked_for = places(&options.kubeconfigs);
+    if env::var_os(account::HOST).is_none() || options.context.is_some() {
         return Err(ConnectError::NoKubeconfig { looked_for });
     }
-    let mut config = Config::incluster().map_err(|source| ConnectError::InCluster { source })?;
+    let mut config = account::configuration(Path::new(account::FOLDER), &environment)
+        .map_err(|reason| ConnectError::InCluster { reason })?;
     config.proxy_url = proxy::choose(None, &config.cluster_url, &environment)
         .map_err(|url| ConnectError::BadUrl { what: "proxy", url, cluster: "in-cluster".to_owned() })?;
     Ok(config)
 }
 
 /// The files to read, in order of precedence.
-fn places(chosen: Option<&Path>) -> Vec<PathBuf> {
-    if let Some(path) = chosen {
-        return vec![path.to_owned()];
+fn places(chosen: &[PathBuf]) -> Vec<PathBuf> {
+    if !chosen.is_empty() {
+        return chosen.to_vec();
     }
     let listed = env::var_os("KUBECONFIG").unwrap_or_default();
     let listed: Vec<PathBuf> =
@@ -356,11 +383,11 @@ fn places(chosen: Option<&Path>) -> Vec<PathBuf> {
 }
 
 /// Reads and merges the kubeconfig files that exist, as kubectl does: one that was chosen by name must exist.
-fn read(chosen: Option<&Path>) -> Result<Option<(Vec<PathBuf>, Kubeconfig)>, ConnectError> {
+fn read(chosen: &[PathBuf]) -> Result<Option<(Vec<PathBuf>, Kubeconfig)>, ConnectError> {
     let mut merged = Kubeconfig::default();
     let mut files = Vec::new();
     for path in places(chosen) {
-        if chosen.is_none() && !path.exists() {
+        if chosen.is_empty() && !path.exists() {
             continue;
         }
         let read = Kubeconfig::read_from(&path).map_err(|error| unreadable(path.clone(), error))?;
@@ -369,8 +396,7 @@ fn read(chosen: Option<&Path>) -> Result<Option<(Vec<PathBuf>, Kubeconfig)>, Con
     }
     // A file without any cluster is what some tools leave behind; in a pod it must not hide the pod's own account.
     let empty = merged.clusters.is_empty() && merged.contexts.is_empty();
-    let none =
-        files.is_empty() || (empty && chosen.is_none() && env::var_os("KUBERNETES_SERVICE_HOST").is_some());
+    let none = files.is_empty() || (empty && chosen.is_empty() && env::var_os(account::HOST).is_some());
     Ok((!none).then_some((files, merged)))
 }
 
@@ -519,7 +545,7 @@ contexts:
     fn load(text: &str, context: Option<&str>) -> Result<Config, ConnectError> {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(text.as_bytes()).unwrap();
-        let (files, kubeconfig) = read(Some(file.path()))?.unwrap();
+        let (files, kubeconfig) = read(&[file.path().to_owned()])?.unwrap();
         let environment = |name: &str| (name == "HTTPS_PROXY").then(|| "http://proxy:3128".to_owned());
         from_kubeconfig(&kubeconfig, &files, context, &environment)
     }
@@ -602,8 +628,26 @@ contexts:
     }
 
     #[test]
+    fn what_was_chosen_chooses_the_same_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (first, second) = (folder.path().join("first"), folder.path().join("second"));
+        std::fs::write(&first, "apiVersion: v1\nkind: Config\ncurrent-context: production\n").unwrap();
+        std::fs::write(&second, TWO).unwrap();
+        let options = KubeConfigOptions::default().with_kubeconfigs(vec![first, second]);
+        let first = chosen(&options).unwrap();
+        assert_eq!(first.context.as_deref(), Some("production"), "the first file that says so");
+        let again = KubeConfigOptions::default()
+            .with_kubeconfigs(first.kubeconfigs.clone())
+            .with_context(first.context.clone());
+        assert_eq!(chosen(&again).unwrap(), first);
+        assert_eq!(context_namespace(&again).unwrap(), context_namespace(&options).unwrap());
+        let named = chosen(&options.with_context("staging".to_owned())).unwrap();
+        assert_eq!(named.context.as_deref(), Some("staging"));
+    }
+
+    #[test]
     fn a_chosen_file_must_exist() {
-        let error = read(Some(Path::new("/does/not/exist"))).unwrap_err();
+        let error = read(&[PathBuf::from("/does/not/exist")]).unwrap_err();
         assert_eq!(error.to_string(), "the kubeconfig /does/not/exist cannot be read");
     }
 

@@ -14,6 +14,7 @@
 //! # let _ = executor; Ok(()) }
 //! ```
 
+mod account;
 mod body;
 mod client;
 mod config;
@@ -22,6 +23,7 @@ mod discovery;
 mod error;
 mod executor;
 pub mod infer;
+mod interest;
 mod inventory;
 pub mod kinds;
 pub mod labels;
@@ -29,6 +31,7 @@ mod live;
 mod normal;
 mod object;
 mod owned;
+mod pace;
 mod path;
 mod pattern;
 mod preflight;
@@ -38,13 +41,13 @@ mod reasons;
 mod survey;
 
 pub use client::{Ensured, KubeClient};
-pub use config::{ConnectError, KubeConfigOptions, connect, context_namespace, init};
+pub use config::{Chosen, ConnectError, KubeConfigOptions, chosen, connect, context_namespace, init};
 pub use discovery::{Kinds, Scope, UnknownKind};
 pub use error::{ApiError, ApiStatus, StatusCause, StatusDetails};
-pub use executor::{Adopted, Difference, KEPT, KubeExecutor, KubeExecutorBuilder};
+pub use executor::{Adopted, Difference, Explanation, KEPT, KubeExecutor, KubeExecutorBuilder};
 pub use inventory::{Installed, Inventory, InventoryScope, inventory, plan_of};
 pub use object::OBJECT_KIND;
 pub use path::{PathError, PathSegment};
 pub use pattern::{BadObjectPattern, ObjectPattern};
 pub use preflight::{BadPattern, KindPattern, ScopePolicy, preflight};
-pub use reasons::Graces;
+pub use reasons::{Grace, Graces, Trouble, UnknownTrouble};

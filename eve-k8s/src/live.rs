@@ -1,9 +1,10 @@
 //! What is, as it changes: one list and one shared watch for each collection, for everybody who waits in it.
 //!
-//! A feed begins with a list, follows it with a watch, and ends some seconds after the last waiter left. It keeps
-//! every object of its collection, cut down to what readiness reads. A watch that breaks is resumed where it broke, or
-//! begun anew with a list where the server forgot that place: that is how a watch works, not a retry of a failed step,
-//! and every waiter's deadline holds meanwhile. Nothing here judges an object.
+//! A feed begins with a list, follows it with a watch, and ends some seconds after the last waiter left. Of its
+//! collection it keeps what a run could ask for ([`Interest`]), cut down to what readiness reads. A watch that breaks is
+//! resumed where it broke, or begun anew with a list where the server forgot that place: that is how a watch works, not
+//! a retry of a failed step, and every waiter's deadline holds meanwhile. Who may not watch is asked again now and then
+//! while somebody waits, for rights may be granted by the very plan that is applied. Nothing here judges an object.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -18,6 +19,7 @@ use tokio::time::Instant;
 use crate::body::BodyError;
 use crate::client::{Collection, KubeClient};
 use crate::error::ApiError;
+use crate::interest::{Grown, Interest};
 use crate::labels;
 use crate::readiness::text;
 
@@ -47,12 +49,18 @@ type Feeds = Mutex<BTreeMap<Collection, (Arc<Feed>, AbortHandle)>>;
 struct Feed {
     collection: Collection,
     state: Mutex<State>,
+    /// Rings when the interest has grown beyond what was listed.
+    grown: Notify,
 }
 
 struct State {
     phase: Phase,
     trouble: Option<String>,
     heard: Instant,
+    interest: Interest,
+    /// How often the interest has grown, and how often it had when the last list began.
+    grown: u64,
+    listed: Option<u64>,
     /// By name.
     objects: BTreeMap<Box<str>, Arc<Value>>,
     /// Names by the uid of an owner.
@@ -73,7 +81,7 @@ pub(crate) enum Phase {
     Starting,
     /// All objects, as of a moment ago.
     Live,
-    /// It may not list or watch, and will not.
+    /// It may not list or watch, as far as is known; it asks again from time to time.
     Denied,
 }
 
@@ -84,6 +92,15 @@ pub(crate) enum Topic {
     Name(String),
     /// Of objects that the object of this uid owns.
     Owner(String),
+}
+
+/// Whom a waiter waits for: what of its collection a feed must keep.
+pub(crate) struct Wanted<'a> {
+    /// The run, whose plan says what else will be asked for.
+    pub(crate) graph: &'a Arc<Graph>,
+    pub(crate) topic: Topic,
+    /// Kind and name of the owner, where the topic is one.
+    pub(crate) owner: Option<(&'a str, &'a str)>,
 }
 
 /// What a list said.
@@ -106,33 +123,50 @@ impl Live {
     }
 
     /// Joins the feed of a collection, which begins if it does not run yet.
-    pub(crate) fn subscribe(&self, collection: &Collection, topic: Topic) -> Subscription {
-        Subscription::new(self.feed(collection, None), topic)
+    pub(crate) fn subscribe(&self, collection: &Collection, wanted: Wanted<'_>) -> Subscription {
+        let Wanted { graph, topic, owner } = wanted;
+        let feed = self.feed(collection, None, |interest| {
+            let planned = interest.add_plan(graph);
+            planned.or(match (&topic, owner) {
+                (Topic::Name(name), _) => interest.add_name(name),
+                (Topic::Owner(_), Some((kind, name))) => interest.add_owner(kind, name),
+                (Topic::Owner(_), None) => Grown::No,
+            })
+        });
+        Subscription::new(feed, topic)
     }
 
     /// Follows a collection for as long as a run's graph lives, from what a list said of it: so that a wait which begins
     /// later in the run costs no further list, and does not judge what the list said when the run began.
     pub(crate) fn follow(&self, collection: &Collection, listed: Listed, graph: &Arc<Graph>) {
-        let feed = self.feed(collection, Some(listed));
+        let feed = self.feed(collection, Some(listed), |interest| interest.add_plan(graph));
         let mut state = lock(&feed.state);
         state.anchors.retain(|anchor| anchor.strong_count() > 0);
         state.anchors.push(Arc::downgrade(graph));
     }
 
-    /// The feed of a collection; where there is none, one that begins with what was listed.
-    fn feed(&self, collection: &Collection, listed: Option<Listed>) -> Arc<Feed> {
+    /// The feed of a collection; where there is none, one that begins with what was listed. `grow` says what of it is
+    /// wanted.
+    fn feed(
+        &self,
+        collection: &Collection,
+        listed: Option<Listed>,
+        grow: impl FnOnce(&mut Interest) -> Grown,
+    ) -> Arc<Feed> {
         let mut feeds = lock(&self.feeds);
-        let (feed, _) = feeds.entry(collection.clone()).or_insert_with(|| {
-            let feed = Arc::new(Feed::new(collection.clone()));
-            let since = listed.map(|listed| {
-                feed.replace(&listed.objects.into_iter().map(named).collect());
-                feed.report(Some(Phase::Live), None);
-                listed.resource_version
-            });
-            let run = run(self.client.clone(), Arc::clone(&feed), Arc::downgrade(&self.feeds), since);
-            (feed, tokio::spawn(run).abort_handle())
+        if let Some((feed, _)) = feeds.get(collection) {
+            feed.grow(grow);
+            return Arc::clone(feed);
+        }
+        let feed = Arc::new(Feed::new(collection.clone()));
+        feed.grow(grow);
+        let since = listed.map(|listed| {
+            feed.replace(&listed.objects.into_iter().map(named).collect(), feed.begin_list());
+            listed.resource_version
         });
-        Arc::clone(feed)
+        let run = run(self.client.clone(), Arc::clone(&feed), Arc::downgrade(&self.feeds), since);
+        feeds.insert(collection.clone(), (Arc::clone(&feed), tokio::spawn(run).abort_handle()));
+        feed
     }
 }
 
@@ -225,6 +259,9 @@ impl Feed {
             phase: Phase::Starting,
             trouble: None,
             heard: now,
+            interest: Interest::of(&collection),
+            grown: 0,
+            listed: None,
             objects: BTreeMap::new(),
             owned: BTreeMap::new(),
             gone: VecDeque::new(),
@@ -234,7 +271,47 @@ impl Feed {
             anchors: Vec::new(),
             idle_since: now,
         };
-        Self { collection, state: Mutex::new(state) }
+        Self { collection, state: Mutex::new(state), grown: Notify::new() }
+    }
+
+    /// Widens the interest; what that lacks of earlier lists is listed anew.
+    fn grow(&self, grow: impl FnOnce(&mut Interest) -> Grown) {
+        let mut state = lock(&self.state);
+        if grow(&mut state.interest) == Grown::No {
+            return;
+        }
+        state.grown += 1;
+        if state.listed.is_some() {
+            if state.phase == Phase::Live {
+                state.phase = Phase::Starting;
+                state.wake_all();
+            }
+            self.grown.notify_one();
+        }
+    }
+
+    /// Whether the interest has grown since the last list began.
+    fn is_behind(&self) -> bool {
+        let state = lock(&self.state);
+        state.listed.is_some_and(|listed| listed < state.grown)
+    }
+
+    /// What to give to [`Feed::replace`] when the list that begins now has ended.
+    fn begin_list(&self) -> u64 {
+        let mut state = lock(&self.state);
+        state.listed = Some(state.grown);
+        state.grown
+    }
+
+    fn covers(&self, object: &Value) -> bool {
+        lock(&self.state).interest.covers(object)
+    }
+
+    /// A watch that was denied before was granted.
+    fn granted(&self) {
+        if lock(&self.state).phase == Phase::Denied && !self.is_behind() {
+            self.report(Some(Phase::Live), None);
+        }
     }
 
     /// Whether nobody has waited for a while, and no run needs it.
@@ -250,12 +327,13 @@ impl Feed {
         state.phase = phase.unwrap_or(state.phase);
         state.trouble = trouble;
         if changed {
-            state.waiters.values().for_each(|(_, notify)| notify.notify_one());
+            state.wake_all();
         }
     }
 
-    /// Takes over what a list says: whatever it lacks is gone.
-    fn replace(&self, objects: &BTreeMap<Box<str>, Arc<Value>>) {
+    /// Takes over what a list says: whatever it lacks is gone. The feed is live then, unless its interest has grown
+    /// since the list began.
+    fn replace(&self, objects: &BTreeMap<Box<str>, Arc<Value>>, begun: u64) {
         let mut state = lock(&self.state);
         state.heard = Instant::now();
         let gone: Vec<Box<str>> =
@@ -266,10 +344,39 @@ impl Feed {
         for object in objects.values() {
             state.put(object);
         }
+        let is_live = begun == state.grown;
+        drop(state);
+        self.report(is_live.then_some(Phase::Live), None);
     }
 }
 
 impl State {
+    fn wake_all(&self) {
+        self.waiters.values().for_each(|(_, notify)| notify.notify_one());
+    }
+
+    /// Takes in what a watch says that an object is now.
+    fn update(&mut self, object: Value) {
+        if self.interest.covers(&object) {
+            return self.put(&Arc::new(trim(object)));
+        }
+        // Its owner may have let it go.
+        let name = text(&object, "/metadata/name");
+        if let Some(known) = self.objects.get(name).cloned() {
+            self.wake(&known);
+            self.unlink(name);
+            self.objects.remove(name);
+        }
+    }
+
+    /// Takes in the last state of an object that is gone.
+    fn end(&mut self, last: Value) {
+        if self.interest.covers(&last) || self.objects.contains_key(text(&last, "/metadata/name")) {
+            let name = text(&last, "/metadata/name").to_owned();
+            self.remove(&name, Some(Arc::new(trim(last))));
+        }
+    }
+
     fn put(&mut self, object: &Arc<Value>) {
         let name = text(object, "/metadata/name");
         if self.objects.get(name).is_some_and(|known| version(known) == version(object)) {
@@ -325,6 +432,8 @@ enum End {
     Closed,
     /// The server has forgotten that place.
     Expired,
+    /// More is wanted than was listed.
+    Grown,
     /// It failed, or nothing was heard for too long.
     Failed(ApiError),
     /// Nobody waits any more.
@@ -352,7 +461,6 @@ async fn run(client: KubeClient, feed: Arc<Feed>, feeds: Weak<Feeds>, mut since:
                 Ok(listed) => {
                     since = Some(listed);
                     pause = Pause(PAUSE_MIN);
-                    feed.report(Some(Phase::Live), None);
                     continue;
                 }
                 Err(error) => End::Failed(error),
@@ -362,8 +470,13 @@ async fn run(client: KubeClient, feed: Arc<Feed>, feeds: Weak<Feeds>, mut since:
         match end {
             End::Closed => feed.report(None, None),
             End::Expired => since = None,
+            End::Grown => {
+                since = None;
+                continue;
+            }
+            // Rights may come, and with them the feed: it asks again, more and more seldom.
             End::Failed(error) if error.is_code(403) || error.is_code(405) => {
-                return feed.report(Some(Phase::Denied), Some(error.to_string()));
+                feed.report(Some(Phase::Denied), Some(error.to_string()));
             }
             End::Failed(error) => feed.report(None, Some(error.to_string())),
             End::Idle => {}
@@ -393,16 +506,17 @@ fn retired(feed: &Arc<Feed>, feeds: &Weak<Feeds>) -> bool {
 
 /// Lists all pages; answers the resource version that a watch goes on from.
 async fn relist(client: &KubeClient, feed: &Feed) -> Result<String, ApiError> {
+    let begun = feed.begin_list();
     let mut objects = BTreeMap::new();
     let mut after: Option<String> = None;
     loop {
         let mut page = client.list(&feed.collection, after.as_deref()).await?;
         let items =
             page.get_mut("items").and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default();
-        objects.extend(items.into_iter().map(named));
+        objects.extend(items.into_iter().filter(|object| feed.covers(object)).map(named));
         after = Some(text(&page, "/metadata/continue").to_owned()).filter(|next| !next.is_empty());
         if after.is_none() {
-            feed.replace(&objects);
+            feed.replace(&objects, begun);
             return Ok(text(&page, "/metadata/resourceVersion").to_owned());
         }
     }
@@ -422,12 +536,16 @@ async fn follow(client: &KubeClient, feed: &Feed, since: &mut Option<String>) ->
         Err(error) if error.is_code(410) => return End::Expired,
         Err(error) => return End::Failed(error),
     };
+    feed.granted();
     let call = format!("watch {}", feed.collection.resource.plural);
     // Opening a watch is no news: a proxy that buffers answers opens it, and passes nothing on.
     let mut heard = Instant::now();
     loop {
         tokio::select! {
             biased;
+            () = feed.grown.notified() => if feed.is_behind() {
+                return End::Grown;
+            },
             line = lines.next() => match line {
                 Ok(None) | Err(BodyError::Lost(_)) => return End::Closed,
                 Err(BodyError::TooLarge) => return End::Expired,
@@ -473,12 +591,8 @@ fn take(feed: &Feed, line: &[u8], since: &mut Option<String>, call: &str) -> Opt
     let mut state = lock(&feed.state);
     state.heard = Instant::now();
     match kind {
-        "ADDED" | "MODIFIED" => state.put(&Arc::new(trim(object))),
-        "DELETED" => {
-            let last = trim(object);
-            let name = text(&last, "/metadata/name").to_owned();
-            state.remove(&name, Some(Arc::new(last)));
-        }
+        "ADDED" | "MODIFIED" => state.update(object),
+        "DELETED" => state.end(object),
         _ => {}
     }
     drop(state);

@@ -1,8 +1,8 @@
 //! The normal form of an object: what is sent, and the digest by which it is known again. Pure.
 //!
-//! Two inputs that mean the same to the API server get one form: nulls say nothing, and `stringData` of a Secret is
-//! another way to write `data`. Quantities and defaults are left alone: what is compared later is input with input, never
-//! input with what a server made of it.
+//! Two inputs that mean the same to the API server get one form: nulls say nothing, `stringData` of a Secret is another
+//! way to write `data`, and the rules of an aggregated `ClusterRole` are its controller's to say. Quantities and defaults
+//! are left alone: what is compared later is input with input, never input with what a server made of it.
 
 use base64::Engine as _;
 use base64::alphabet;
@@ -21,13 +21,27 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::RequireCanonical),
 );
 
-/// The object without nulls in maps, and a Secret with `data` only.
+/// The object without nulls in maps, a Secret with `data` only, and an aggregated `ClusterRole` without rules.
 pub(crate) fn normalised(object: &Value) -> Value {
     let mut object = without_nulls(object);
     if is_secret(&object) {
         merge_string_data(&mut object);
     }
+    if is_aggregated(&object)
+        && let Some(fields) = object.as_object_mut()
+    {
+        fields.remove("rules");
+    }
     object
+}
+
+/// Whether a controller fills in the rules: "If `AggregationRule` is set, then the Rules are controller managed and direct
+/// changes to Rules will be stomped by the controller" (API reference of `ClusterRole`).
+fn is_aggregated(object: &Value) -> bool {
+    let text = |field: &str| object.get(field).and_then(Value::as_str).unwrap_or_default();
+    text("kind") == "ClusterRole"
+        && text("apiVersion").starts_with("rbac.authorization.k8s.io/")
+        && object.get("aggregationRule").is_some()
 }
 
 /// Whether the object is a Secret of the core group.
@@ -147,6 +161,10 @@ mod tests {
                 json!({ "apiVersion": "v1", "kind": "Secret", "data": { "a": "aGVs\nbG8=\n" }, "stringData": {} }),
                 json!({ "apiVersion": "v1", "kind": "Secret", "data": { "a": "aGVsbG8=" } }),
             ),
+            (
+                json!({ "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "aggregationRule": {}, "rules": [] }),
+                json!({ "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "aggregationRule": {} }),
+            ),
         ] {
             assert_eq!(normalised(&input), form);
         }
@@ -159,6 +177,8 @@ mod tests {
             json!({ "apiVersion": "v1", "kind": "Secret", "stringData": { "a": 1 } }),
             json!({ "apiVersion": "v1", "kind": "Secret", "data": "text", "stringData": { "a": "b" } }),
             json!({ "apiVersion": "v1", "kind": "Secret", "data": { "a": "no base64!" } }),
+            json!({ "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "rules": [] }),
+            json!({ "apiVersion": "x.dev/v1", "kind": "ClusterRole", "aggregationRule": {}, "rules": [] }),
         ] {
             assert_eq!(normalised(&object), object);
         }

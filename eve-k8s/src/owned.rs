@@ -197,13 +197,20 @@ impl Walk<'_> {
         }
     }
 
-    /// The entry does not name this part of the input. An empty list or map may own nothing; nobody else may own it then.
+    /// The entry does not name this part of the input. An empty list that is merged item by item owns nothing; an empty
+    /// map owns itself, and is lost when others fill it or remove it. What others put in is nothing that either speaks of.
     fn unowned(&mut self, input: &Value) -> Result<(), Gap> {
-        let others_here = self.others.iter().any(|other| match other {
-            None => true,
-            Some(other) => follow(other, &self.path).is_some(),
-        });
-        if !is_empty(input) || others_here { Err(self.lost()) } else { Ok(()) }
+        let mut is_filled = false;
+        for other in &self.others {
+            let here = other.map(|other| follow(other, &self.path));
+            match here {
+                Some(None) => {}
+                Some(Some(inside)) if is_merged(inside) => is_filled = true,
+                // As a whole, or nobody knows.
+                Some(Some(_)) | None => return Err(self.lost()),
+            }
+        }
+        if is_empty(input) && (is_filled || input.is_array()) { Ok(()) } else { Err(self.lost()) }
     }
 
     fn within<T>(&mut self, key: String, work: impl FnOnce(&mut Self) -> T) -> T {
@@ -277,6 +284,13 @@ fn inner<'a>(fields: &'a Fields, key: &str) -> Option<&'a Fields> {
 /// The keys of what is inside, without the field itself.
 fn parts(fields: &Fields) -> impl Iterator<Item = &str> {
     fields.keys().map(String::as_str).filter(|key| *key != ".")
+}
+
+/// Whether managers share a list or map item by item.
+fn is_merged(fields: &Fields) -> bool {
+    let mut parts = parts(fields).peekable();
+    let is_item = |part: &str| ["f:", "k:", "v:"].iter().any(|kind| part.starts_with(kind));
+    parts.peek().is_some() && parts.all(is_item)
 }
 
 fn follow<'a>(fields: &'a Fields, path: &[String]) -> Option<&'a Fields> {
@@ -424,9 +438,10 @@ mod tests {
             ),
             // Owned as a whole.
             (json!({ "l": [1, 2], "m": { "a": 1 } }), json!({ "f:l": {}, "f:m": {} }), Ok(())),
-            // Empty lists and maps own something or nothing.
+            // Empty lists own something or nothing, empty maps themselves.
             (json!({ "l": [], "m": {} }), json!({ "f:m": {} }), Ok(())),
-            (json!({ "l": [], "m": {} }), json!({ "f:l": {} }), Ok(())),
+            (json!({ "l": [], "m": {} }), json!({ "f:l": {}, "f:m": {} }), Ok(())),
+            (json!({ "l": [], "m": {} }), json!({ "f:l": {} }), lost("m")),
             (json!({ "m": {} }), json!({ "f:m": { "f:a": {} } }), extra("m.a")),
             // What no manager ever owns.
             (
@@ -485,13 +500,32 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_list_that_owns_nothing_must_be_nobodys() {
+    fn an_empty_list_that_owns_nothing_must_be_nobodys_as_a_whole() {
         let rest = json!({ "l": [], "a": 1 });
         let ours = entry("eve", &json!({ "f:a": {} }));
         let of = |fields: Value| covers(&input(&rest), &live(&[ours.clone(), entry("other", &fields)]));
         assert_eq!(of(json!({ "f:a": {} })), Ok(()));
         assert_eq!(of(json!({ "f:l": {} })), Err(Gap::Lost("l".into())));
-        assert_eq!(of(json!({ "f:l": { "v:\"x\"": {} } })), Err(Gap::Lost("l".into())));
+        // Merged item by item: the items of others are nothing that the input speaks of.
+        for items in [json!({ "v:\"x\"": {} }), json!({ ".": {}, "k:{\"name\":\"x\"}": { "f:name": {} } })] {
+            assert_eq!(of(json!({ "f:l": items })), Ok(()));
+        }
+        assert_eq!(of(json!({ "f:l": { ".": {} } })), Err(Gap::Lost("l".into())));
+        assert_eq!(of(json!({ "f:l": { "i:0": {} } })), Err(Gap::Lost("l".into())));
+    }
+
+    #[test]
+    fn an_empty_map_that_is_lost_counts_unless_others_filled_it() {
+        // `emptyDir: {}`, say, which somebody replaced by another kind of volume.
+        let rest = json!({ "m": {}, "a": 1 });
+        let ours = entry("eve", &json!({ "f:a": {} }));
+        let of = |fields: Value| covers(&input(&rest), &live(&[ours.clone(), entry("other", &fields)]));
+        for fields in
+            [json!({}), json!({ "f:n": { "f:x": {} } }), json!({ "f:m": {} }), json!({ "f:m": { ".": {} } })]
+        {
+            assert_eq!(of(fields.clone()), Err(Gap::Lost("m".into())), "{fields}");
+        }
+        assert_eq!(of(json!({ "f:m": { ".": {}, "f:x": {} } })), Ok(()));
     }
 
     /// A value, and what an apply of it owns: maps by field, lists by the key `name`, as sets, or as a whole.

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use eve_core::failure::Failure;
+use eve_core::ids::ComponentId;
 use eve_core::plan::graph::Graph;
 use serde_json::Value;
 use tokio::sync::OnceCell;
@@ -25,10 +26,12 @@ pub(crate) struct Surveys {
     runs: Mutex<Vec<(Weak<Graph>, Arc<Survey>)>>,
 }
 
-/// The lists of one run.
+/// The lists of one run, and how far it is.
 #[derive(Default)]
 struct Survey {
     lists: Mutex<BTreeMap<Collection, Arc<OnceCell<List>>>>,
+    /// Definitions that are as the plan wants them, and established.
+    settled: Mutex<BTreeSet<ComponentId>>,
 }
 
 /// What became of a list.
@@ -79,15 +82,8 @@ impl Surveys {
         if !place.resource.watchable {
             return Ok(Found::Unknown);
         }
-        let survey = self.of(graph);
-        let collection = Collection {
-            resource: Arc::clone(&place.resource),
-            namespace: place.namespace.clone(),
-            label: None,
-        };
-        let cell = Arc::clone(lock(&survey.lists).entry(collection.clone()).or_default());
-        let list = cell.get_or_init(|| self.list(graph, &collection, live)).await;
-        match list {
+        let (survey, collection, cell) = self.cell(graph, place);
+        match cell.get_or_init(|| self.list(graph, &collection, live)).await {
             List::NotServed { told } => {
                 let is_first = lock(told).insert(place.name.as_str().into());
                 Ok(if is_first { Found::NotServed } else { Found::Unknown })
@@ -103,6 +99,42 @@ impl Surveys {
                 Some(Some(object)) => Found::There(Box::new(object), *detail),
             }),
         }
+    }
+
+    /// Whether the list of its kind and namespace holds any object that the graph's plan names. The list is the one that
+    /// [`Surveys::find`] goes on with, and nothing of it is handed out here. Cancel safe.
+    pub(crate) async fn shows(&self, graph: &Arc<Graph>, place: &Location, live: &Live) -> bool {
+        let (survey, collection, cell) = self.cell(graph, place);
+        match cell.get_or_init(|| self.list(graph, &collection, Some(live))).await {
+            List::Made { objects, .. } => lock(objects).values().any(Option::is_some),
+            List::NotServed { .. } | List::Denied => false,
+            List::Failed(_) => {
+                survey.forget(&collection, &cell);
+                false
+            }
+        }
+    }
+
+    /// Where the list of a kind and namespace is kept.
+    fn cell(&self, graph: &Arc<Graph>, place: &Location) -> (Arc<Survey>, Collection, Arc<OnceCell<List>>) {
+        let survey = self.of(graph);
+        let collection = Collection {
+            resource: Arc::clone(&place.resource),
+            namespace: place.namespace.clone(),
+            label: None,
+        };
+        let cell = Arc::clone(lock(&survey.lists).entry(collection.clone()).or_default());
+        (survey, collection, cell)
+    }
+
+    /// Remembers that the run is through with a component that defines a kind.
+    pub(crate) fn settle(&self, graph: &Arc<Graph>, definition: ComponentId) {
+        lock(&self.of(graph).settled).insert(definition);
+    }
+
+    /// Whether the run is through with a component that defines a kind.
+    pub(crate) fn is_settled(&self, graph: &Arc<Graph>, definition: ComponentId) -> bool {
+        lock(&self.of(graph).settled).contains(&definition)
     }
 
     /// The survey of the run with this graph; those of runs that are over go.

@@ -1,166 +1,28 @@
 //! Faults that a real API server does not produce on demand: overload, silence, broken watches, stale answers.
 //!
 //! A scripted service stands in for the server; time is paused, so that an hour of waiting takes none. What a real
-//! server does produce is tested against one, in `cluster.rs`.
+//! server does produce is tested against one, in `cluster/`.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so and ends")]
 
 mod common;
+#[path = "common/fake.rs"]
+mod fake;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::Bytes;
 use common::{Told, graph, step, step_of, write};
 use eve_core::failure::{Failure, FailureClass};
 use eve_core::plan::Until;
 use eve_core::ports::{Executor, Step};
 use eve_core::run::{Applied, Change, Outputs};
-use eve_k8s::{KubeClient, KubeExecutor};
-use futures::stream::{self, StreamExt};
-use http::{Request, Response};
-use http_body_util::StreamBody;
-use http_body_util::combinators::UnsyncBoxBody;
-use kube::client::Body;
+use eve_k8s::KubeExecutor;
+use fake::{Answer, COLLECTION, FakeApi, Line, deployment, deployments, list, not_found, status};
 use serde_json::{Value, json};
 use tokio::time::Instant;
-use tower::BoxError;
-
-/// What the server does with a request.
-enum Answer {
-    Json(u16, Value),
-    Text(u16, &'static str),
-    /// The lines of a watch, each after a pause.
-    Lines(Vec<(u64, Line)>),
-    /// Never answers.
-    Silence,
-    /// Breaks the connection.
-    Break,
-}
-
-enum Line {
-    Event(&'static str, Value),
-    Break,
-    /// Leaves the connection open and says nothing more.
-    Silence,
-}
-
-/// `verb path`, and how often it was asked before. The verb of a watch is `watch`.
-type Script = dyn Fn(&str, usize, &str) -> Answer + Send + Sync;
-type Log = Arc<Mutex<Vec<(String, String)>>>;
-
-struct FakeApi {
-    client: KubeClient,
-    log: Log,
-    open: Arc<AtomicUsize>,
-}
-
-/// Counts the watches that are open.
-struct Open(Arc<AtomicUsize>);
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-type AnswerBody = UnsyncBoxBody<Bytes, BoxError>;
-
-impl FakeApi {
-    fn new(script: impl Fn(&str, usize, &str) -> Answer + Send + Sync + 'static) -> Self {
-        let (log, open): (Log, Arc<AtomicUsize>) = Default::default();
-        let script: Arc<Script> = Arc::new(script);
-        let (service_log, service_open) = (Arc::clone(&log), Arc::clone(&open));
-        let service = tower::service_fn(move |request: Request<Body>| {
-            let path = request.uri().path().to_owned();
-            let query = request.uri().query().unwrap_or_default().to_owned();
-            let verb = if query.contains("watch=true") {
-                "watch".to_owned()
-            } else {
-                request.method().as_str().to_lowercase()
-            };
-            let asked = format!("{verb} {path}");
-            let before = {
-                let mut log = service_log.lock().unwrap();
-                log.push((asked.clone(), query.clone()));
-                log.iter().filter(|(known, _)| *known == asked).count() - 1
-            };
-            let answer = discovery(&path).unwrap_or_else(|| script(&asked, before, &query));
-            let open = Arc::clone(&service_open);
-            async move { respond(answer, open).await }
-        });
-        let client = KubeClient::new(kube::Client::new(service, "default"));
-        Self { client, log, open }
-    }
-
-    fn executor(&self) -> KubeExecutor {
-        KubeExecutor::builder(self.client.clone()).build()
-    }
-
-    fn asked(&self, verb: &str) -> Vec<String> {
-        let log = self.log.lock().unwrap();
-        log.iter().filter(|(asked, _)| asked.starts_with(verb)).map(|(_, query)| query.clone()).collect()
-    }
-}
-
-async fn respond(answer: Answer, open: Arc<AtomicUsize>) -> Result<Response<AnswerBody>, BoxError> {
-    let whole = |code: u16, text: String| {
-        let frame = Ok(http_body::Frame::data(Bytes::from(text)));
-        let body = AnswerBody::new(StreamBody::new(stream::iter([frame])));
-        Ok(Response::builder().status(code).header("retry-after", "1000000000").body(body).unwrap())
-    };
-    match answer {
-        Answer::Json(code, value) => whole(code, value.to_string()),
-        Answer::Text(code, text) => whole(code, text.to_owned()),
-        Answer::Silence => std::future::pending().await,
-        Answer::Break => Err("connection reset by peer".into()),
-        Answer::Lines(lines) => {
-            open.fetch_add(1, Ordering::SeqCst);
-            let guard = Open(open);
-            let frames = stream::iter(lines).then(move |(pause, line)| {
-                let _open = &guard;
-                let line = line_of(pause, line);
-                async move { line.await.map(|text| http_body::Frame::data(Bytes::from(text))) }
-            });
-            Ok(Response::new(AnswerBody::new(StreamBody::new(frames))))
-        }
-    }
-}
-
-async fn line_of(pause: u64, line: Line) -> Result<String, BoxError> {
-    tokio::time::sleep(Duration::from_secs(pause)).await;
-    match line {
-        Line::Event(kind, object) => Ok(format!("{}\n", json!({ "type": kind, "object": object }))),
-        Line::Break => Err("connection reset by peer".into()),
-        Line::Silence => std::future::pending().await,
-    }
-}
-
-fn discovery(path: &str) -> Option<Answer> {
-    let resource = |kind: &str, plural: &str| {
-        json!({ "resource": plural, "responseKind": { "kind": kind }, "scope": "Namespaced",
-                "verbs": ["get", "list", "watch", "patch"] })
-    };
-    let (group, resources) = match path {
-        "/api" => ("", vec![resource("ConfigMap", "configmaps"), resource("Secret", "secrets")]),
-        "/apis" => ("apps", vec![resource("Deployment", "deployments")]),
-        _ => return None,
-    };
-    let versions = json!([{ "version": "v1", "resources": resources }]);
-    Some(Answer::Json(200, json!({ "items": [{ "metadata": { "name": group }, "versions": versions }] })))
-}
-
-fn status(code: u16, reason: &str, message: &str) -> Answer {
-    let body = json!({ "kind": "Status", "code": code, "reason": reason, "message": message,
-                       "details": { "name": "x", "kind": "configmaps", "retryAfterSeconds": 1_000_000 } });
-    Answer::Json(code, body)
-}
-
-fn not_found() -> Answer {
-    status(404, "NotFound", "not found")
-}
 
 fn config_map() -> Value {
     json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "settings" }, "data": { "a": "b" } })
@@ -186,6 +48,30 @@ async fn no_request_is_sent_twice_and_nothing_is_slept_on() {
         let (failure, writes) = refused(config_map(), move || status(code, "", "try again later")).await;
         assert_eq!((failure.class, writes), (FailureClass::Transient, 1), "{code}: {failure}");
         assert_eq!(begun.elapsed(), Duration::ZERO, "{code}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_overloaded_server_is_sent_less_at_once() {
+    for (code, at_once) in [(429, 1), (503, 1), (500, 8)] {
+        let api = FakeApi::new(move |asked, before, _| match asked.split_once(' ').unwrap() {
+            ("patch", path) if path.ends_with("/first") && before == 0 => {
+                status(code, "", "too many requests")
+            }
+            ("patch", _) => Answer::Silence,
+            ("get", SETTINGS) => list(1, &[]),
+            _ => not_found(),
+        });
+        let executor = api.executor();
+        let names = ["first", "a", "b", "c", "d", "e", "f", "g", "h"];
+        let graph = graph("shop", names.map(named));
+        write(&executor, &step(&graph, 0)).await.unwrap_err();
+        let steps: Vec<Step> = (1..9).map(|index| step(&graph, index)).collect();
+        let all = futures::future::join_all(steps.iter().map(|step| write(&executor, step)));
+        // Less than one request may take.
+        let all = tokio::time::timeout(Duration::from_secs(20), all).await;
+        assert!(all.is_err(), "nobody answers");
+        assert_eq!(api.asked("patch").len(), 1 + at_once, "{code}");
     }
 }
 
@@ -320,36 +206,8 @@ async fn a_step_without_a_namespace_of_its_own_is_written_into_that_of_the_plan(
     assert_eq!(query, "fieldManager=eve&fieldValidation=Strict&force=true");
 }
 
-/// A Deployment of one replica as the server tells it.
-fn deployment(version: u64, available: u64) -> Value {
-    json!({
-        "metadata": { "name": "web", "uid": "u", "resourceVersion": version.to_string(), "generation": 2 },
-        "spec": { "replicas": 1 },
-        "status": { "observedGeneration": 2, "replicas": 1, "updatedReplicas": 1, "availableReplicas": available },
-    })
-}
-
-fn list(version: u64, items: &[Value]) -> Answer {
-    Answer::Json(200, json!({ "metadata": { "resourceVersion": version.to_string() }, "items": items }))
-}
-
 fn gone(code: u16) -> Value {
     json!({ "kind": "Status", "code": code, "reason": "Expired", "message": "too old resource version" })
-}
-
-const COLLECTION: &str = "/apis/apps/v1/namespaces/shop/deployments";
-
-/// Answers for Deployments by `script`; of pods and replica sets there are none.
-fn deployments(script: impl Fn(&str, usize, &str) -> Answer + Send + Sync + 'static) -> FakeApi {
-    FakeApi::new(move |asked, before, query| {
-        let (verb, path) = asked.split_once(' ').unwrap();
-        match (verb, path.starts_with(COLLECTION)) {
-            ("get", true) if path == COLLECTION => script("list", before, query),
-            (verb, true) => script(verb, before, query),
-            ("watch", false) => Answer::Lines(vec![(0, Line::Silence)]),
-            (_, false) => list(1, &[]),
-        }
-    })
 }
 
 fn web() -> Step {
@@ -579,6 +437,39 @@ async fn objects_of_a_kind_share_one_list_of_which_only_theirs_is_kept() {
     // Who asks again wants news.
     executor.prepare(&step(&graph, 2), &cx).await.unwrap();
     assert_eq!(api.asked(&format!("get {SETTINGS}/three")).len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_namespace_is_read_only_where_nothing_of_the_plan_is_found_in_it() {
+    let namespace = json!({ "metadata": { "name": "shop", "uid": "n" } });
+    for (items, there, found, reads) in [
+        (vec![theirs("one")], true, Some(true), 0),
+        (vec![theirs("stranger")], true, Some(true), 1),
+        (vec![], true, Some(true), 1),
+        (vec![], false, Some(false), 1),
+    ] {
+        let namespace = namespace.clone();
+        let api = FakeApi::new(move |asked, _, _| match asked.split_once(' ').unwrap() {
+            ("get", SETTINGS) => list(1, &items),
+            ("get", "/api/v1/namespaces/shop") if there => Answer::Json(200, namespace.clone()),
+            ("patch", _) => Answer::Json(200, theirs("one")),
+            _ => not_found(),
+        });
+        let executor = api.executor();
+        let graph = graph("shop", [named("one"), named("two"), secret()]);
+        let (cx, _) = Told::context();
+        // From here on the kinds are known.
+        executor.prepare(&step(&graph, 2), &cx).await.unwrap();
+        assert_eq!(executor.has_namespace(&graph).await.unwrap(), found);
+        executor.prepare(&step(&graph, 0), &cx).await.unwrap();
+        let asked = api.log.lock().unwrap().clone();
+        let count = |path: &str| asked.iter().filter(|(asked, _)| asked == &format!("get {path}")).count();
+        assert_eq!(
+            (count("/api/v1/namespaces/shop"), count(SETTINGS)),
+            (reads, 1),
+            "the run uses the same list"
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]

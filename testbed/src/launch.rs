@@ -102,6 +102,21 @@ impl Layout {
         format!("https://127.0.0.1:{}", self.api_port)
     }
 
+    /// A kubeconfig of etcd, as if it were a cluster: it speaks JSON too, and trusts whoever reaches it.
+    pub(crate) fn etcd_kubeconfig(&self) -> Value {
+        json!({
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "etcd",
+            "clusters": [{
+                "name": "etcd",
+                "cluster": { "server": format!("http://127.0.0.1:{}", self.etcd_port) },
+            }],
+            "users": [{ "name": "anybody", "user": {} }],
+            "contexts": [{ "name": "etcd", "context": { "cluster": "etcd", "user": "anybody" } }],
+        })
+    }
+
     fn kubeconfig(&self, user: &str, credentials: &Value) -> Value {
         json!({
             "apiVersion": "v1",

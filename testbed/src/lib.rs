@@ -26,6 +26,7 @@
 //! | `slow` | the same | until then (5 s) |
 //! | `complete`; pods of a Job by default | runs, then succeeds | how long it runs (not at all) |
 //! | `job-failed` | runs, then fails with exit code 1 | how long it runs (not at all) |
+//! | `failed` | fails with exit code 1 and was never ready | until then (at once) |
 //! | `crash-loop` | `CrashLoopBackOff`; three restarts within 1 s, then one every 2 s | until the first crash (at once) |
 //! | `image-pull` | `ErrImagePull`, then `ImagePullBackOff` | until then (at once) |
 //! | `bad-config` | `CreateContainerConfigError` | until then (at once) |

@@ -2,6 +2,7 @@
 //!
 //! `cargo run --release -p eve-benches --bin engine -- --shape layered --components 1000000`
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,11 +10,13 @@ use anyhow::{Context as _, anyhow};
 use clap::Parser;
 use eve_core::driver::{Executors, Ports, drive};
 use eve_core::ids::RunId;
-use eve_core::ports::{Clock, RunStore as _};
+use eve_core::plan::graph::Graph;
+use eve_core::ports::{Clock, RunStore};
 use eve_core::run::{Outcome, Run, RunOptions};
 use eve_core::run_store::MemoryStore;
 use eve_core::testing::{NoopExecutor, Shape, TokioClock};
 use eve_core::time::Timestamp;
+use eve_store::SqliteStore;
 
 /// Seconds and peak memory of the engine, from the plan to the outcome, all records kept in memory.
 #[derive(Parser)]
@@ -27,6 +30,9 @@ struct Args {
     /// Through the asynchronous driver with no-op executors, not the bare state machine.
     #[arg(long)]
     driver: bool,
+    /// Through the driver, with the records in an SQLite file in a folder of its own in this one.
+    #[arg(long, value_name = "FOLDER")]
+    journal: Option<PathBuf>,
 }
 
 #[expect(clippy::print_stdout, reason = "a program that prints a figure")]
@@ -36,16 +42,24 @@ fn main() -> anyhow::Result<()> {
     let graph =
         eve_benches::graph(args.shape, args.components).map_err(|problems| anyhow!("{problems:?}"))?;
     let graph_s = begun.elapsed().as_secs_f64();
-    let (outcome, records) = if args.driver {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-        runtime.block_on(driven(graph))?
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    let mut mode = "driver".to_owned();
+    let (outcome, records) = if let Some(folder) = &args.journal {
+        let temporary = tempfile::tempdir_in(folder)?;
+        let path = temporary.path().join("bench.run");
+        let result = runtime.block_on(driven(graph, Arc::new(SqliteStore::create(&path)?)))?;
+        // The store is closed by now: everything is in one file.
+        mode = format!("journal bytes={}", path.metadata()?.len());
+        result
+    } else if args.driver {
+        runtime.block_on(driven(graph, Arc::new(MemoryStore::new())))?
     } else {
+        "bare".clone_into(&mut mode);
         let finished = eve_benches::bare(graph);
         (finished.outcome.context("the run did not end")?, finished.records.len())
     };
     let seconds = begun.elapsed().as_secs_f64();
     anyhow::ensure!(outcome == Outcome::Succeeded, "the run ended as {outcome:?}");
-    let mode = if args.driver { "driver" } else { "bare" };
     println!(
         "{mode} {} components={} records={records} graph_s={graph_s:.4} total_s={seconds:.4} peak_mib={}",
         args.shape,
@@ -55,14 +69,14 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn driven(graph: Arc<eve_core::plan::graph::Graph>) -> anyhow::Result<(Outcome, usize)> {
-    let store = Arc::new(MemoryStore::new());
+/// The outcome, and the number of records that the store gives back.
+async fn driven(graph: Arc<Graph>, store: Arc<dyn RunStore>) -> anyhow::Result<(Outcome, usize)> {
     let clock = TokioClock::starting_at(Timestamp::EPOCH);
     let id = RunId::new("bench");
     let mut run = Run::new(graph, RunOptions::default(), id.clone(), clock.now());
     let ports = Ports {
         executors: Executors::new().with("noop", Arc::new(NoopExecutor)),
-        store: Arc::<MemoryStore>::clone(&store),
+        store: Arc::clone(&store),
         reporters: Vec::new(),
         clock: Arc::new(clock),
     };

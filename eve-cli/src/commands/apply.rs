@@ -1,7 +1,7 @@
 //! `eve apply`: everything that can refuse does so before the first write; then the run is driven and shown.
 //!
-//! Order: read and check the input, connect, ask what the cluster serves, check what may be touched, create the
-//! namespace if that is wanted, run. Each stage reports all of its problems.
+//! Order: read and check the input, connect, ask what the cluster serves, check what may be touched, begin the journal,
+//! create the namespace if that is wanted, run. Each stage reports all of its problems.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -9,50 +9,82 @@ use std::sync::Arc;
 use eve_core::plan::FailurePolicy;
 use eve_core::plan::diagnostic::Diagnostic;
 use eve_core::plan::problem::{PlanProblem, SpecProblem};
+use eve_store::RunFile;
 
-use super::drive::{self, Deadline, Limits};
+use super::drive::{self, Deadline, Limits, Work};
 use super::warn;
 use crate::cli::{Apply, ApplyOutput};
 use crate::exit::Exit;
 use crate::halt::Halt;
 use crate::inputs::{self, Checked, Overrides};
+use crate::journal::{self, Call, Origin};
 use crate::output::Printer;
 use crate::signals::Signals;
+use crate::sketch::Specs;
 use crate::wiring::{self, Connected, DEFAULT_NAMESPACE};
 
-pub(super) fn run(args: &Apply, printer: &Arc<Printer>) -> Result<Exit, Halt> {
-    let result = deploy(args, printer);
+pub(super) fn run(args: &Apply, arguments: Vec<String>, printer: &Arc<Printer>) -> Result<Exit, Halt> {
+    let result = deploy(args, arguments, printer);
     if let (Err(halt), ApplyOutput::Json) = (&result, args.output) {
         printer.out(&halt.json().to_string());
     }
     result
 }
 
-fn deploy(args: &Apply, printer: &Arc<Printer>) -> Result<Exit, Halt> {
+fn deploy(args: &Apply, arguments: Vec<String>, printer: &Arc<Printer>) -> Result<Exit, Halt> {
     let namespace = wiring::namespace(&args.cluster);
     // The input is judged first, even where the kubeconfig is of no use: both can be mended at once.
     let default = namespace.as_ref().map_or_else(|_| DEFAULT_NAMESPACE.to_owned(), Clone::clone);
-    let overrides =
-        Overrides { on_failure: args.on_failure.map(FailurePolicy::from), waived: args.waived.clone() };
-    let checked = inputs::check(&args.input, default, &overrides)?;
+    let checked = inputs::check(&args.input, default, &overrides(args))?;
     namespace?;
     warn(&checked.plan, printer);
-    drive::block_on(on_cluster(args, printer, checked))
+    let sources = journal::sources(&args.input.filenames)?;
+    let call = Call { verb: "apply", arguments, sources, specs: Specs::Left };
+    drive::block_on(on_cluster(args, printer, checked, Origin::Call(call)))
 }
 
-async fn on_cluster(args: &Apply, printer: &Arc<Printer>, checked: Checked) -> Result<Exit, Halt> {
+/// The same run of the same plan, from its journal on.
+pub(super) fn resume(args: &Apply, file: Box<RunFile>, printer: &Arc<Printer>) -> Result<Exit, Halt> {
+    let namespace = file.header().namespace.clone();
+    let checked = inputs::check(&args.input, namespace, &overrides(args))?;
+    journal::is_of(&file, &checked.graph)?;
+    drive::block_on(on_cluster(args, printer, checked, Origin::Journal(file)))
+}
+
+fn overrides(args: &Apply) -> Overrides {
+    Overrides { on_failure: args.on_failure.map(FailurePolicy::from), waived: args.waived.clone() }
+}
+
+async fn on_cluster(
+    args: &Apply,
+    printer: &Arc<Printer>,
+    checked: Checked,
+    origin: Origin,
+) -> Result<Exit, Halt> {
     let mut signals = drive::signals()?;
     // The deadline of the run holds for what comes before it as well.
     let deadline = Deadline::of(args.timeout);
     let reading = Box::pin(deadline.hold(preflight(args, &checked)));
     let connected = drive::unless_stopped(&mut signals, reading).await?;
+    let graph = Arc::new(checked.graph);
+    let executor = connected.executor(&args.graces);
+    let namespace = graph.namespace();
+    if !args.create_namespace && !inputs::defines_namespace(&graph, namespace) {
+        let asking = Box::pin(deadline.hold(connected.has_namespace(&executor, &graph)));
+        if !drive::unless_stopped(&mut signals, asking).await? {
+            let message = format!("the namespace `{namespace}` does not exist");
+            let hint = "create it with `--create-namespace`, or choose another with `-n`".to_owned();
+            return Err(Halt::error(Exit::Refused, message).with_hint(hint));
+        }
+    }
+    let journal = drive::journal(origin, &args.cluster, connected.server(), &graph)?;
     if args.create_namespace {
-        let namespace = checked.graph.namespace();
         let creating = deadline.hold(connected.create_namespace(namespace));
         make_namespace(printer, namespace, creating, &mut signals).await?;
     }
     let limits = Limits { deadline, concurrency: args.concurrency, output: args.output };
-    drive::run(&limits, printer, checked.graph, connected.executors(), &mut signals).await
+    let work = Work { graph: Arc::clone(&graph), executors: wiring::executors(executor), journal };
+    drive::run(&limits, printer, work, &mut signals).await
 }
 
 /// Waits until the namespace is there. The first signal lets the call come to its end and starts nothing after it, the
@@ -87,7 +119,7 @@ async fn make_namespace(
     Ok(())
 }
 
-/// Everything that can be found wrong with a cluster at hand and without a write.
+/// Everything in the plan that this cluster does not serve or that may not be touched.
 async fn preflight(args: &Apply, checked: &Checked) -> Result<Connected, Halt> {
     let connected =
         wiring::connect(&args.cluster, &args.allow_namespaces, &args.allow_cluster_scoped).await?;
@@ -95,13 +127,6 @@ async fn preflight(args: &Apply, checked: &Checked) -> Result<Connected, Halt> {
     if !problems.is_empty() {
         let list = problems.iter().map(|problem| diagnose_spec(checked, problem)).collect();
         return Err(Halt::problems(checked.plan.diagnostics(list)));
-    }
-    let namespace = checked.graph.namespace();
-    let makes_it = args.create_namespace || inputs::defines_namespace(&checked.graph, namespace);
-    if !makes_it && !connected.has_namespace(namespace).await? {
-        let message = format!("the namespace `{namespace}` does not exist");
-        let hint = "create it with `--create-namespace`, or choose another with `-n`".to_owned();
-        return Err(Halt::error(Exit::Refused, message).with_hint(hint));
     }
     Ok(connected)
 }

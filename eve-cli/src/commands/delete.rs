@@ -7,20 +7,23 @@ use std::sync::Arc;
 use eve_core::plan::graph::Graph;
 use eve_core::plan::{FailurePolicy, Plan, reversed};
 use eve_k8s::{Adopted, Installed, Inventory};
+use eve_store::{RunFile, RunSource};
 
-use super::drive::{self, Deadline, Limits};
+use super::drive::{self, Deadline, Limits, Work};
 use super::warn;
 use crate::cli::{ApplyOutput, Delete, Input};
 use crate::exit::Exit;
 use crate::halt::Halt;
 use crate::inputs::{self, Checked, Overrides};
+use crate::journal::{self, Call, Origin};
 use crate::output::{Printer, clean, count, style};
+use crate::sketch::Specs;
 use crate::wiring::{self, Connected, DEFAULT_NAMESPACE};
 
-pub(super) fn run(args: &Delete, printer: &Arc<Printer>) -> Result<Exit, Halt> {
+pub(super) fn run(args: &Delete, arguments: Vec<String>, printer: &Arc<Printer>) -> Result<Exit, Halt> {
     let result = match &args.plan {
-        Some(plan) => by_labels(args, plan, printer),
-        None => by_files(args, printer),
+        Some(plan) => by_labels(args, plan, arguments, printer),
+        None => by_files(args, arguments, printer),
     };
     if let (Err(halt), ApplyOutput::Json) = (&result, args.output) {
         printer.out(&halt.json().to_string());
@@ -28,30 +31,71 @@ pub(super) fn run(args: &Delete, printer: &Arc<Printer>) -> Result<Exit, Halt> {
     result
 }
 
-fn by_files(args: &Delete, printer: &Arc<Printer>) -> Result<Exit, Halt> {
-    let namespace = wiring::namespace(&args.cluster);
-    let default = namespace.as_ref().map_or_else(|_| DEFAULT_NAMESPACE.to_owned(), Clone::clone);
-    let input = Input {
+/// The same run of the same graph, from its journal on.
+pub(super) fn resume(args: &Delete, file: Box<RunFile>, printer: &Arc<Printer>) -> Result<Exit, Halt> {
+    if args.plan.is_none() {
+        let checked = inputs::check(&input(args), file.header().namespace.clone(), &Overrides::default())?;
+        let graph = turned(args, &checked.plan)?;
+        journal::is_of(&file, &graph)?;
+        return drive::block_on(on_cluster(args, printer, (&checked, graph), Origin::Journal(file)));
+    }
+    // What was installed then is in the journal; what is installed now is what is left of it.
+    let graph = journal::sketched(file.header())?;
+    journal::is_of(&file, &graph)?;
+    drive::block_on(async {
+        let mut signals = drive::signals()?;
+        let limits = limits(args);
+        let reading = Box::pin(limits.deadline.hold(connect(args)));
+        let connected = drive::unless_stopped(&mut signals, reading).await?;
+        let journal = drive::journal(Origin::Journal(file), &args.cluster, connected.server(), &graph)?;
+        let work = Work { graph, executors: connected.deleters(adopted(args)), journal };
+        drive::run(&limits, printer, work, &mut signals).await
+    })
+}
+
+fn input(args: &Delete) -> Input {
+    Input {
         filenames: args.filenames.clone(),
         recursive: args.recursive,
         helm_hooks: args.helm_hooks,
         namespace: args.namespace.clone(),
         name: args.name.clone(),
-    };
-    let checked = inputs::check(&input, default, &Overrides::default())?;
+    }
+}
+
+fn by_files(args: &Delete, arguments: Vec<String>, printer: &Arc<Printer>) -> Result<Exit, Halt> {
+    let namespace = wiring::namespace(&args.cluster);
+    let default = namespace.as_ref().map_or_else(|_| DEFAULT_NAMESPACE.to_owned(), Clone::clone);
+    let checked = inputs::check(&input(args), default, &Overrides::default())?;
     namespace?;
     warn(&checked.plan, printer);
     let graph = turned(args, &checked.plan)?;
-    drive::block_on(async {
-        let mut signals = drive::signals()?;
-        let limits = limits(args);
-        let reading = Box::pin(limits.deadline.hold(preflight(args, &checked, &graph)));
-        let connected = drive::unless_stopped(&mut signals, reading).await?;
-        drive::run(&limits, printer, graph, connected.deleters(adopted(args)), &mut signals).await
-    })
+    let sources = journal::sources(&args.filenames)?;
+    let call = Call { verb: "delete", arguments, sources, specs: Specs::Left };
+    drive::block_on(on_cluster(args, printer, (&checked, graph), Origin::Call(call)))
 }
 
-fn by_labels(args: &Delete, plan: &str, printer: &Arc<Printer>) -> Result<Exit, Halt> {
+async fn on_cluster(
+    args: &Delete,
+    printer: &Arc<Printer>,
+    (checked, graph): (&Checked, Graph),
+    origin: Origin,
+) -> Result<Exit, Halt> {
+    let mut signals = drive::signals()?;
+    let limits = limits(args);
+    let reading = Box::pin(limits.deadline.hold(preflight(args, checked, &graph)));
+    let connected = drive::unless_stopped(&mut signals, reading).await?;
+    let journal = drive::journal(origin, &args.cluster, connected.server(), &graph)?;
+    let work = Work { graph: Arc::new(graph), executors: connected.deleters(adopted(args)), journal };
+    drive::run(&limits, printer, work, &mut signals).await
+}
+
+fn by_labels(
+    args: &Delete,
+    plan: &str,
+    arguments: Vec<String>,
+    printer: &Arc<Printer>,
+) -> Result<Exit, Halt> {
     let namespace = match &args.namespace {
         Some(namespace) => namespace.clone(),
         None => wiring::namespace(&args.cluster)?,
@@ -61,7 +105,11 @@ fn by_labels(args: &Delete, plan: &str, printer: &Arc<Printer>) -> Result<Exit, 
         let limits = limits(args);
         let reading = Box::pin(limits.deadline.hold(found(args, (plan, &namespace), printer)));
         let (connected, graph) = drive::unless_stopped(&mut signals, reading).await?;
-        drive::run(&limits, printer, graph, connected.deleters(adopted(args)), &mut signals).await
+        let call =
+            Call { verb: "delete", arguments, sources: vec![RunSource::Installed], specs: Specs::Kept };
+        let journal = drive::journal(Origin::Call(call), &args.cluster, connected.server(), &graph)?;
+        let work = Work { graph: Arc::new(graph), executors: connected.deleters(adopted(args)), journal };
+        drive::run(&limits, printer, work, &mut signals).await
     })
 }
 

@@ -23,7 +23,7 @@ use crate::diagnose;
 use crate::exit::Exit;
 use crate::halt::Halt;
 use crate::inputs::{self, Checked};
-use crate::output::{Printer, clean, count, style};
+use crate::output::{Printer, clean, count, object, style};
 use crate::wiring::{self, DEFAULT_NAMESPACE};
 
 /// The most characters of a value that are shown to people.
@@ -72,7 +72,7 @@ async fn on_cluster(args: &Diff, checked: Checked) -> Result<(Arc<Graph>, Vec<Fi
         return Err(Halt::problems(checked.plan.diagnostics(list)));
     }
     let graph = Arc::new(checked.graph);
-    let findings = findings(Arc::new(connected.executor()), &graph, args.concurrency).await?;
+    let findings = findings(Arc::new(connected.executor(&[])), &graph, args.concurrency).await?;
     Ok((graph, findings))
 }
 
@@ -153,15 +153,6 @@ impl Tally {
         }
         text
     }
-}
-
-/// `Deployment shop/web`.
-fn object(graph: &Graph, id: ComponentId) -> String {
-    let object = graph.node(id).spec().get("object");
-    let part = |pointer: &str| object.and_then(|object| object.pointer(pointer)).and_then(Value::as_str);
-    let namespace = part("/metadata/namespace").map(|namespace| format!("{namespace}/")).unwrap_or_default();
-    let (kind, name) = (part("/kind").unwrap_or("?"), part("/metadata/name").unwrap_or("?"));
-    clean(&format!("{kind} {namespace}{name}")).into_owned()
 }
 
 fn text(graph: &Graph, findings: &[Finding], tally: &Tally) -> String {

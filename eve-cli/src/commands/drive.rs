@@ -1,26 +1,35 @@
-//! A run on a cluster, driven and shown: what `eve apply` and `eve delete` have in common.
+//! A run on a cluster, written down, driven and shown: what `eve apply`, `eve delete` and `eve resume` have in common.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use eve_core::driver::{Executors, Ports, SystemClock, drive};
 use eve_core::plan::graph::Graph;
-use eve_core::ports::{Clock, Reporter};
-use eve_core::run::{Run, RunOptions, StopMode};
-use eve_core::run_store::MemoryStore;
+use eve_core::ports::{Clock, Reporter, RunStore as _};
+use eve_core::run::{Record, Run, RunOptions, StopMode};
+use eve_store::{RunFile, StopRequest};
 use tokio::sync::mpsc;
+use tokio::task::JoinError;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-use crate::cli::ApplyOutput;
+use crate::cli::{ApplyOutput, Cluster};
 use crate::duration;
 use crate::exit::Exit;
 use crate::halt::Halt;
-use crate::output::{self, Ending, HumanReporter, JsonReporter, Printer};
+use crate::journal::{self, Origin};
+use crate::output::{Ending, HumanReporter, JsonReporter, Printer, clean, style};
 use crate::signals::Signals;
 use crate::wiring;
 
 /// How often the frame is drawn: often enough that seconds tick evenly.
 const FRAME_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How often is looked whether another process wants the run to stop: soon enough for whoever waits at a terminal.
+const REQUESTS_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Requests to stop that may wait; more than one say nothing new.
+const STOPS_MAX: usize = 4;
 
 /// What the command line says about the run itself.
 #[derive(Clone, Copy, Debug)]
@@ -58,7 +67,7 @@ impl Deadline {
 
 /// Does the work in a runtime of its own.
 pub(super) fn block_on<T>(work: impl Future<Output = Result<T, Halt>>) -> Result<T, Halt> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.map_err(|error| Halt::error(Exit::Internal, format!("cannot start: {error}")))?;
     let result = runtime.block_on(work);
     // An abort does not wait for what is under way.
@@ -82,20 +91,48 @@ pub(super) async fn unless_stopped<T>(
     }
 }
 
-/// Drives a run of the graph to its end, shows it, and lets signals stop it.
+/// What is driven, by whom, and where it is written down.
+#[derive(Debug)]
+pub(super) struct Work {
+    pub(super) graph: Arc<Graph>,
+    pub(super) executors: Executors,
+    pub(super) journal: RunFile,
+}
+
+/// The journal of a run that begins, or of one that goes on: then it must be on the cluster that it was begun on.
+pub(super) fn journal(
+    origin: Origin,
+    cluster: &Cluster,
+    server: &str,
+    graph: &Graph,
+) -> Result<RunFile, Halt> {
+    match origin {
+        Origin::Call(call) => journal::begin(&call, cluster, server, graph, SystemClock::new().now()),
+        Origin::Journal(file) => journal::is_on(&file, server).map(|()| *file),
+    }
+}
+
+/// Drives a run of the graph to its end, shows it, and lets signals and requests of other processes stop it. A run whose
+/// journal has records goes on from there.
 pub(super) async fn run(
     limits: &Limits,
     printer: &Arc<Printer>,
-    graph: Graph,
-    executors: Executors,
+    work: Work,
     signals: &mut Signals,
 ) -> Result<Exit, Halt> {
-    let graph = Arc::new(graph);
+    let graph = work.graph;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let id = work.journal.header().run.clone();
+    let unreadable = |error: &dyn std::error::Error| {
+        Halt::error(Exit::Internal, format!("run {id} cannot go on: {}", wiring::chain(error)))
+    };
+    let records = work.journal.load(&id).await.map_err(|error| unreadable(&error))?;
     let display = Display::new(limits.output, printer, &graph, &clock);
+    display.recall(&records);
+    let journal = Arc::new(work.journal);
     let ports = Ports {
-        executors,
-        store: Arc::new(MemoryStore::new()),
+        executors: work.executors,
+        store: Arc::<RunFile>::clone(&journal),
         reporters: display.reporters(),
         clock: clock.clone(),
     };
@@ -103,17 +140,50 @@ pub(super) async fn run(
         .with_run_timeout(limits.deadline.left())
         .with_api_limit(limits.concurrency)
         .with_seed(wiring::random());
-    let now = clock.now();
-    let id = wiring::run_id(now);
-    tracing::info!(run = %id, plan = graph.name(), namespace = graph.namespace(), "the run begins");
-    drive_run(Run::new(graph, options, id, now), &ports, &display, printer, signals).await
+    let what = if records.is_empty() { "the run begins" } else { "the run goes on" };
+    tracing::info!(run = %id, plan = graph.name(), namespace = graph.namespace(), "{what}");
+    let run = Run::resume(graph, options, id.clone(), &records, clock.now());
+    let run = run.map_err(|error| unreadable(&error))?;
+    drive_run(run, &ports, Watched { display: &display, printer, journal }, signals).await
+}
+
+/// Passes on what other processes ask of the run, until it is dropped.
+async fn pass_on(journal: Arc<RunFile>, asked: mpsc::Sender<StopRequest>) {
+    let (mut last, mut looks) = (0, interval(REQUESTS_INTERVAL));
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        looks.tick().await;
+        match journal.requests(last).await {
+            Ok(requests) => {
+                for request in requests {
+                    last = request.number;
+                    if asked.send(request).await.is_err() {
+                        return;
+                    }
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "what other processes ask of this run is not heard any more");
+                return;
+            }
+        }
+    }
 }
 
 pub(super) fn say_stopping(printer: &Printer) {
     printer.err(&format!(
         "{}: finishing the calls in flight, giving up waits; press Ctrl-C again to abort",
-        output::style::warning("stopping"),
+        style::warning("stopping"),
     ));
+}
+
+fn say_asked(printer: &Printer, request: &StopRequest) {
+    let how = match request.mode {
+        StopMode::Drain => "starting nothing new, letting what runs come to its end",
+        StopMode::Now | StopMode::Supersede => "finishing the calls in flight, giving up waits",
+    };
+    let who = clean(&request.who);
+    printer.err(&format!("{}: {how}; asked for by {who}", style::warning("stopping")));
 }
 
 /// Waits until everything that was said is written, or until a signal says that nobody wants to read it.
@@ -150,6 +220,12 @@ impl Display {
         human.chain(self.json.iter().map(|json| Arc::clone(json) as Arc<dyn Reporter>)).collect()
     }
 
+    /// What happened before this process.
+    fn recall(&self, records: &[Record]) {
+        self.human.iter().for_each(|human| human.recall(records));
+        self.json.iter().for_each(|json| json.recall(records));
+    }
+
     fn tick(&self) {
         self.human.iter().for_each(|human| human.tick());
     }
@@ -160,31 +236,56 @@ impl Display {
     }
 }
 
+/// Who looks at a run while it is driven.
+struct Watched<'a> {
+    display: &'a Display,
+    printer: &'a Arc<Printer>,
+    journal: Arc<RunFile>,
+}
+
+/// What the driver ended with. A panic of it is ours.
+fn joined<T>(ended: Result<T, JoinError>) -> Result<T, Halt> {
+    ended.map_err(|error| match error.try_into_panic() {
+        Ok(panic) => std::panic::resume_unwind(panic),
+        Err(error) => Halt::error(Exit::Internal, format!("the run was broken off: {error}")),
+    })
+}
+
 async fn drive_run(
     mut run: Run,
     ports: &Ports,
-    display: &Display,
-    printer: &Arc<Printer>,
+    Watched { display, printer, journal }: Watched<'_>,
     signals: &mut Signals,
 ) -> Result<Exit, Halt> {
-    let (stop, control) = mpsc::channel(1);
-    let mut driving = Box::pin(drive(&mut run, ports, control));
+    let id = run.id().clone();
+    let (stop, control) = mpsc::channel(STOPS_MAX);
+    let (asked, mut requests) = mpsc::channel(STOPS_MAX);
+    let mut passing_on: Pin<Box<dyn Future<Output = ()>>> = Box::pin(pass_on(journal, asked));
+    let ports = ports.clone();
+    // Beside the calls that it makes, so that none of them wakes another thread; signals and frames have this one.
+    let mut driving = tokio::spawn(async move { drive(&mut run, &ports, control).await });
     let mut frames = interval(FRAME_INTERVAL);
     frames.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut asked = false;
+    let mut interrupted = false;
     let ended = loop {
         tokio::select! {
-            ended = &mut driving => break ended,
+            ended = &mut driving => break joined(ended)?,
             exit = signals.next() => {
-                if asked {
+                if interrupted {
                     display.end(exit);
+                    printer.err(&format!("{}: {}", style::hint("hint"), journal::resume_hint(&id)));
                     return Ok(exit);
                 }
-                asked = true;
+                interrupted = true;
                 say_stopping(printer);
                 // A full channel means that this was asked for already.
                 let _ = stop.try_send(StopMode::Now);
             }
+            Some(request) = requests.recv() => {
+                say_asked(printer, &request);
+                let _ = stop.try_send(request.mode);
+            }
+            () = &mut passing_on => passing_on = Box::pin(std::future::pending()),
             _ = frames.tick() => display.tick(),
         }
     };
@@ -192,7 +293,6 @@ async fn drive_run(
     display.end(exit);
     let exit = written(printer, exit, signals).await;
     ended.map(|_| exit).map_err(|error| {
-        let hint = "what was written stays; run the same command again".to_owned();
-        Halt::error(Exit::Internal, wiring::chain(&error)).with_hint(hint)
+        Halt::error(Exit::Internal, wiring::chain(&error)).with_hint(journal::resume_hint(&id))
     })
 }

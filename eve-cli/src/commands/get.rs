@@ -10,7 +10,7 @@ use crate::cli::{self, Get, GetOutput, GetWhat};
 use crate::duration::show_whole;
 use crate::exit::Exit;
 use crate::halt::Halt;
-use crate::output::{Printer, clean, style};
+use crate::output::{Printer, clean, style, table};
 use crate::wiring;
 
 pub(super) fn run(args: &Get, printer: &Printer) -> Result<Exit, Halt> {
@@ -85,13 +85,13 @@ fn plans(inventory: &Inventory) -> BTreeMap<(Option<&str>, &str), Row<'_>> {
 }
 
 fn plans_table(inventory: &Inventory, args: &cli::Installed) -> String {
-    let mut table =
+    let mut rows =
         vec![vec!["NAMESPACE", "NAME", "OBJECTS", "AGE", "NOTE"].into_iter().map(str::to_owned).collect()];
     for ((namespace, plan), row) in plans(inventory) {
         let notes = [(row.adopted, "adopted"), (row.deleting, "being deleted")];
         let notes = notes.iter().filter(|(number, _)| *number > 0);
         let notes: Vec<String> = notes.map(|(number, what)| format!("{number} {what}")).collect();
-        table.push(vec![
+        rows.push(vec![
             namespace.unwrap_or("?").to_owned(),
             plan.to_owned(),
             row.objects.to_string(),
@@ -99,7 +99,7 @@ fn plans_table(inventory: &Inventory, args: &cli::Installed) -> String {
             notes.join(", "),
         ]);
     }
-    aligned(table, args)
+    aligned(rows, args)
 }
 
 fn plans_json(inventory: &Inventory) -> Value {
@@ -114,9 +114,9 @@ fn plans_json(inventory: &Inventory) -> Value {
 
 fn components_table(inventory: &Inventory, args: &cli::Installed) -> String {
     let head = ["NAMESPACE", "PLAN", "COMPONENT", "OBJECT", "AGE", "NOTE"];
-    let mut table = vec![head.into_iter().map(str::to_owned).collect()];
+    let mut rows = vec![head.into_iter().map(str::to_owned).collect()];
     for object in &inventory.objects {
-        table.push(vec![
+        rows.push(vec![
             object.namespace.clone().unwrap_or_else(|| "<cluster>".to_owned()),
             object.plan.clone(),
             object.component.clone(),
@@ -125,7 +125,7 @@ fn components_table(inventory: &Inventory, args: &cli::Installed) -> String {
             note(object),
         ]);
     }
-    aligned(table, args)
+    aligned(rows, args)
 }
 
 fn components_json(inventory: &Inventory) -> Value {
@@ -157,23 +157,15 @@ fn age(created: &str) -> String {
     show_whole(std::time::Duration::from_micros(u64::try_from(micros).unwrap_or_default()))
 }
 
-/// Columns as wide as they must be, the namespace only where there are several; nothing where there are no rows.
-fn aligned(mut table: Vec<Vec<String>>, args: &cli::Installed) -> String {
-    if table.len() == 1 {
+/// The namespace only where there are several; nothing where there are no rows.
+fn aligned(mut rows: Vec<Vec<String>>, args: &cli::Installed) -> String {
+    if rows.len() == 1 {
         return String::new();
     }
     if !args.all_namespaces {
-        for row in &mut table {
+        for row in &mut rows {
             row.remove(0);
         }
     }
-    let columns = table.first().map_or(0, Vec::len);
-    let cell = |row: &Vec<String>, column: usize| row.get(column).map_or(0, |text| text.chars().count());
-    let widths: Vec<usize> =
-        (0..columns).map(|column| table.iter().map(|row| cell(row, column)).max().unwrap_or(0)).collect();
-    let line = |row: &Vec<String>| {
-        let cells = row.iter().zip(&widths).map(|(text, width)| format!("{:width$}", clean(text)));
-        cells.collect::<Vec<_>>().join("   ").trim_end().to_owned()
-    };
-    table.iter().map(line).collect::<Vec<_>>().join("\n")
+    table(rows)
 }

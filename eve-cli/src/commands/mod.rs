@@ -12,23 +12,36 @@ use crate::output::{Printer, style};
 use crate::wiring;
 
 mod apply;
+mod cancel;
 mod completion;
 mod delete;
 mod diff;
 mod drive;
+mod explain;
 mod get;
 mod graph;
+mod resume;
+mod runs;
+mod status;
+mod timeline;
 mod validate;
 mod version;
 
-/// Does what the command line says, and shows what went wrong.
-pub fn execute(cli: Cli) -> Exit {
+/// Does what the command line says, and shows what went wrong. `arguments` are those that `cli` was parsed from, without
+/// the program: they are recorded with a run, so that it can be resumed.
+pub fn execute(cli: Cli, arguments: Vec<String>) -> Exit {
     let printer = Arc::new(Printer::for_process(&cli.global));
     let result = wiring::start_logging(&cli.global, &printer).and_then(|()| match cli.command {
-        Command::Apply(args) => apply::run(&args, &printer),
+        Command::Apply(args) => apply::run(&args, arguments, &printer),
         Command::Diff(args) => diff::run(&args, &printer),
-        Command::Delete(args) => delete::run(&args, &printer),
+        Command::Delete(args) => delete::run(&args, arguments, &printer),
+        Command::Explain(args) => explain::run(&args, &printer),
         Command::Get(args) => get::run(&args, &printer),
+        Command::Runs(args) => runs::run(&args, &printer),
+        Command::Status(args) => status::run(&args, &printer),
+        Command::Timeline(args) => timeline::run(&args, &printer),
+        Command::Resume(args) => resume::run(&args, &printer),
+        Command::Cancel(args) => cancel::run(&args, &printer),
         Command::Validate(args) => validate::run(&args, &printer),
         Command::Graph(args) => graph::run(&args, &printer),
         Command::Version(args) => version::run(&args, &printer),

@@ -40,6 +40,14 @@ impl HumanReporter {
         Self { printer, clock, board: Mutex::new(Board::new(graph)), drawn: AtomicU64::new(0) }
     }
 
+    /// Takes over what happened before, and says nothing of it.
+    pub(crate) fn recall(&self, records: &[Record]) {
+        let mut board = self.board();
+        for record in records {
+            board.record(record);
+        }
+    }
+
     /// Draws the frame anew. To be called a few times a second.
     pub(crate) fn tick(&self) {
         if self.printer.is_live() {

@@ -26,6 +26,14 @@ impl JsonReporter {
         Self { printer, board: Mutex::new(Board::new(graph)) }
     }
 
+    /// Takes over what happened before, and says nothing of it.
+    pub(crate) fn recall(&self, records: &[Record]) {
+        let mut board = self.board.lock().unwrap_or_else(PoisonError::into_inner);
+        for record in records {
+            board.record(record);
+        }
+    }
+
     fn take(&self, record: &Record) {
         let mut board = self.board.lock().unwrap_or_else(PoisonError::into_inner);
         board.record(record);
@@ -122,7 +130,7 @@ fn failure(failure: &Failure) -> Value {
 }
 
 /// The object at the end. Its fields are those of [`Summary`].
-pub(super) fn summary(board: &Board, exit: Exit) -> Value {
+pub(crate) fn summary(board: &Board, exit: Exit) -> Value {
     let summary = Summary::of(board);
     let names =
         |ids: &[eve_core::ids::ComponentId]| -> Vec<&str> { ids.iter().map(|id| board.name(*id)).collect() };

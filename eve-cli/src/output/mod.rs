@@ -2,22 +2,31 @@
 //! run, `human` and `json` are the two reporters, everything else makes text.
 
 mod board;
+mod explanation;
 mod human;
 mod json;
 mod lines;
 mod live;
 mod printer;
+mod recorded;
 mod report;
 pub(crate) mod style;
 mod summary;
+mod table;
 #[cfg(test)]
 mod tests;
 mod text;
+mod timeline;
+mod times;
 
+pub(crate) use explanation::{Explained, Findings, object};
 pub(crate) use human::HumanReporter;
-pub(crate) use json::JsonReporter;
+pub(crate) use json::{JsonReporter, summary as summary_json};
 pub(crate) use printer::Printer;
+pub(crate) use recorded::{header_json, state_json, state_word, status};
+pub(crate) use table::table;
 pub(crate) use text::{clean, count};
+pub(crate) use timeline::Timeline;
 
 use crate::exit::Exit;
 

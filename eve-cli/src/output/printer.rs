@@ -2,14 +2,15 @@
 //! bottom of a terminal that is drawn anew while other lines scroll above it.
 //!
 //! A thread of its own does the writing, so that a pager that does not read, or a terminal that was stopped with Ctrl-S,
-//! never holds up a run. A closed pipe is no error: who closed it has seen enough. Every other failure to write to
+//! never holds up a run. It rests between bursts of lines, so that a run of many components does not wake it for each.
+//! A closed pipe is no error: who closed it has seen enough. Every other failure to write to
 //! stdout is kept for the end.
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::thread::{self, Thread};
 use std::time::Duration;
 
 use anstream::{AutoStream, ColorChoice, adapter};
@@ -18,10 +19,14 @@ use super::lines::Weight;
 use crate::cli::{Color, Global};
 use crate::diagnose::Colour;
 
+/// How long the writing thread rests after a burst of lines: what nobody sees, and what hundreds of lines fit into.
+const REST: Duration = Duration::from_millis(10);
+
 /// The two streams of the process. Shared by everything that shows something; never blocks but in
 /// [`Printer::finish`].
 pub(crate) struct Printer {
     sender: Sender<Message>,
+    writer: Thread,
     shared: Arc<Shared>,
     live: bool,
     quiet: bool,
@@ -81,18 +86,18 @@ impl Printer {
             live: io::stderr().is_terminal() && !dumb && !flags.quiet,
             quiet: flags.quiet,
             weight_min: if flags.verbose == 0 { Weight::Landmark } else { Weight::Step },
-            ..Self::on(streams)
+            ..Self::on(streams, REST)
         }
     }
 
     /// Starts the writing thread, which ends when the printer is dropped.
-    fn on(streams: Streams) -> Self {
+    fn on(streams: Streams, rest: Duration) -> Self {
         let (sender, receiver) = channel();
         let shared = Arc::new(Shared::default());
         let colour = if streams.err.colour { Colour::Always } else { Colour::Never };
         let theirs = Arc::clone(&shared);
-        thread::spawn(move || streams.serve(&receiver, &theirs));
-        Self { sender, shared, live: false, quiet: false, weight_min: Weight::Landmark, colour }
+        let writer = thread::spawn(move || streams.serve(&receiver, &theirs, rest)).thread().clone();
+        Self { sender, writer, shared, live: false, quiet: false, weight_min: Weight::Landmark, colour }
     }
 
     /// Which lines are shown above a frame.
@@ -136,10 +141,8 @@ impl Printer {
     /// everything reached stdout as far as that is known.
     pub(crate) fn finish(&self, patience: Duration) -> io::Result<()> {
         self.frame(Vec::new());
-        let (done, written) = sync_channel(1);
-        self.send(Message::Flush(done));
         // An error says that there is nobody to wait for, or that it took too long.
-        let _ = written.recv_timeout(patience);
+        let _ = self.ask_to_flush().recv_timeout(patience);
         match lock(&self.shared.failed).take() {
             Some(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
             _ => Ok(()),
@@ -148,10 +151,16 @@ impl Printer {
 
     /// Waits until everything that was said before is written.
     pub(crate) fn flush(&self) {
+        // An error says that there is nobody to wait for.
+        let _ = self.ask_to_flush().recv();
+    }
+
+    /// Ends the rest of the writing thread, which answers when everything that was said before is written.
+    fn ask_to_flush(&self) -> Receiver<()> {
         let (done, written) = sync_channel(1);
         self.send(Message::Flush(done));
-        // An error says that there is nobody to wait for.
-        let _ = written.recv();
+        self.writer.unpark();
+        written
     }
 
     fn send(&self, message: Message) {
@@ -166,32 +175,40 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Streams {
-    fn serve(mut self, messages: &Receiver<Message>, shared: &Shared) {
-        for message in messages {
-            match message {
-                Message::Out(text) => {
-                    let frame = self.erase();
-                    self.out.line(&text);
-                    self.draw(frame);
+    fn serve(mut self, messages: &Receiver<Message>, shared: &Shared, rest: Duration) {
+        while let Ok(first) = messages.recv() {
+            for message in std::iter::once(first).chain(messages.try_iter()) {
+                self.carry_out(message, shared);
+            }
+            // Who sends meanwhile wakes nobody; who waits for an answer ends the rest.
+            thread::park_timeout(rest);
+        }
+    }
+
+    fn carry_out(&mut self, message: Message, shared: &Shared) {
+        match message {
+            Message::Out(text) => {
+                let frame = self.erase();
+                self.out.line(&text);
+                self.draw(frame);
+            }
+            Message::Err(text) => {
+                let frame = self.erase();
+                self.err.line(&text);
+                self.draw(frame);
+            }
+            Message::Frame => {
+                let frame = lock(&shared.frame).take();
+                if let Some(frame) = frame {
+                    self.redraw(frame);
                 }
-                Message::Err(text) => {
-                    let frame = self.erase();
-                    self.err.line(&text);
-                    self.draw(frame);
+            }
+            Message::Flush(done) => {
+                if let Some(error) = self.out.failed.take() {
+                    lock(&shared.failed).get_or_insert(error);
                 }
-                Message::Frame => {
-                    let frame = lock(&shared.frame).take();
-                    if let Some(frame) = frame {
-                        self.redraw(frame);
-                    }
-                }
-                Message::Flush(done) => {
-                    if let Some(error) = self.out.failed.take() {
-                        lock(&shared.failed).get_or_insert(error);
-                    }
-                    // Who asked may have lost patience.
-                    let _ = done.send(());
-                }
+                // Who asked may have lost patience.
+                let _ = done.send(());
             }
         }
     }
@@ -301,7 +318,8 @@ pub(crate) mod tests {
     fn printer(out: impl Write + Send + 'static, err: impl Write + Send + 'static) -> Printer {
         let sink = |write| Sink { write, colour: false, failed: None };
         let streams = Streams { out: sink(Box::new(out)), err: sink(Box::new(err)), frame: Vec::new() };
-        Printer { live: true, ..Printer::on(streams) }
+        // Longer than any test: nothing here may wait for the end of a rest.
+        Printer { live: true, ..Printer::on(streams, PATIENCE * 60) }
     }
 
     #[test]
@@ -360,6 +378,17 @@ pub(crate) mod tests {
         printer.finish(Duration::from_millis(1)).unwrap();
         drop(reader);
         printer.finish(PATIENCE).unwrap();
+    }
+
+    #[test]
+    fn who_asks_for_everything_does_not_wait_for_the_end_of_a_rest() {
+        let out = Written::default();
+        let printer = printer(out.clone(), io::sink());
+        for text in ["one", "two", "three"] {
+            printer.out(text);
+            printer.finish(PATIENCE).unwrap();
+            assert!(out.text().ends_with(&format!("{text}\n")), "{}", out.text());
+        }
     }
 
     #[test]

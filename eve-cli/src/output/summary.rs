@@ -4,13 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use eve_core::ids::ComponentId;
-use eve_core::plan::Until;
-use eve_core::plan::graph::Edge;
 use eve_core::run::{Change, SkipReason, StopReason};
-use eve_core::time::Timestamp;
 
 use super::board::{Board, Row, Stage};
 use super::text::{is_delete, is_join};
+use super::times::Times;
 
 /// A run in figures. Joins are not counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,7 +66,7 @@ impl Summary {
             cancelled: 0,
             skipped: 0,
             wall: board.last_at.since(board.started_at),
-            critical_path: critical_path(board),
+            critical_path: Times::of(board).critical_path(),
             failures: Vec::new(),
             skips: BTreeMap::new(),
             given_up: Vec::new(),
@@ -125,71 +123,4 @@ impl Summary {
             _ => {}
         }
     }
-}
-
-/// When each component's turn came and when its edges opened, as far as the records tell.
-struct Times<'a> {
-    board: &'a Board,
-    applied: Vec<Timestamp>,
-}
-
-impl<'a> Times<'a> {
-    fn of(board: &'a Board) -> Self {
-        let mut times = Self { board, applied: vec![Timestamp::EPOCH; board.graph.len()] };
-        for &id in board.graph.order() {
-            let row = board.row(id);
-            // An unchanged component counts as applied when its turn comes, for which there is no record.
-            let applied = row.applied_at.unwrap_or_else(|| {
-                if row.change == Some(Change::None) {
-                    times.turn(id).max(row.prepared_at.unwrap_or(board.started_at))
-                } else {
-                    row.ended_at.unwrap_or(board.last_at)
-                }
-            });
-            if let Some(slot) = times.applied.get_mut(id.index()) {
-                *slot = applied;
-            }
-        }
-        times
-    }
-
-    fn opened(&self, edge: Edge) -> Timestamp {
-        match edge.until {
-            Until::Applied => self.applied.get(edge.component.index()).copied().unwrap_or(Timestamp::EPOCH),
-            Until::Ready => self.board.row(edge.component).ended_at.unwrap_or(self.board.last_at),
-        }
-    }
-
-    /// The edge that opened last; of several, that of the latest component in plan order.
-    fn last_edge(&self, id: ComponentId) -> Option<Edge> {
-        let edges = self.board.graph.dependencies(id).iter().copied();
-        edges.max_by_key(|edge| (self.opened(*edge), edge.component))
-    }
-
-    fn turn(&self, id: ComponentId) -> Timestamp {
-        self.last_edge(id).map_or(self.board.started_at, |edge| self.opened(edge))
-    }
-}
-
-/// From the component that ended last, back over whatever each one waited for last.
-fn critical_path(board: &Board) -> Vec<(ComponentId, Duration)> {
-    let times = Times::of(board);
-    let ended = board.graph.order().iter().filter_map(|&id| {
-        let row = board.row(id);
-        row.ended_at.filter(|_| row.stage != Stage::Skipped).map(|at| (at, id))
-    });
-    // `max_by_key` takes the last of equals, which in this order comes after those it depends on.
-    let Some((mut end, mut id)) = ended.max_by_key(|(at, _)| *at) else { return Vec::new() };
-    let mut path = Vec::new();
-    loop {
-        let edge = times.last_edge(id);
-        let begin = edge.map_or(board.started_at, |edge| times.opened(edge));
-        if !is_join(&board.graph, id) {
-            path.push((id, end.since(begin)));
-        }
-        let Some(edge) = edge else { break };
-        (id, end) = (edge.component, begin);
-    }
-    path.reverse();
-    path
 }

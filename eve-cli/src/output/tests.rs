@@ -23,6 +23,7 @@ use super::live::{Size, frame};
 use super::report;
 use super::summary::Summary;
 use super::text::{Precision, rfc3339};
+use super::timeline::Timeline;
 use crate::exit::Exit;
 
 /// Records at seconds of a run.
@@ -414,4 +415,27 @@ fn what_is_removed_is_told_in_its_own_words() {
     insta::assert_snapshot!(plain(&shown));
     assert_eq!((summary.deleted, summary.absent, summary.kept.len(), summary.failed), (1, 1, 1, 1));
     assert_eq!((summary.created, summary.changed, summary.unchanged), (0, 0, 0));
+}
+
+#[test]
+fn timeline_tells_phases_waits_by_cause_the_critical_path_and_slack() {
+    let graph = graph([
+        ComponentBuilder::new("db", "x"),
+        ComponentBuilder::new("cache", "x"),
+        ComponentBuilder::new("web", "x").after("db").after("cache"),
+        ComponentBuilder::new("late", "x").after("web"),
+    ]);
+    let story = Story::begin(graph)
+        .created("db", 0.0, 0.5)
+        .created("cache", 0.0, 0.1)
+        .waiting("db", 1.0, "0 of 1 pods")
+        .ready("cache", 2.0)
+        .waiting("db", 3.0, "1 of 1 pods, not ready")
+        .ready("db", 4.0)
+        .created("web", 4.2, 4.5)
+        .at(9.5, Event::Resumed)
+        .ready("web", 10.0);
+    let timeline = Timeline::of(story.graph.clone(), &story.records);
+    insta::assert_snapshot!(plain(&timeline.text()));
+    insta::assert_snapshot!(serde_json::to_string_pretty(&timeline.json()).unwrap());
 }

@@ -10,10 +10,13 @@
     reason = "a test fails by a panic, and so do the functions that only tests call"
 )]
 
+mod configurations;
 mod delete;
 mod diff;
+mod drift;
 mod failures;
 mod get;
+mod journal;
 mod refusals;
 mod signals;
 mod success;

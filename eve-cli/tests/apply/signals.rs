@@ -9,7 +9,7 @@ use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use super::{Ended, command, get, names, plan, writes};
 
 /// `eve` while it runs.
-struct Running {
+pub(super) struct Running {
     child: Child,
     out: Lines<BufReader<ChildStdout>>,
     err: Lines<BufReader<ChildStderr>>,
@@ -18,7 +18,11 @@ struct Running {
 
 impl Running {
     async fn start(control_plane: &ControlPlane, args: &[&str], stdin: &str) -> Self {
-        let mut child = command(control_plane, args).spawn().unwrap();
+        Self::of(command(control_plane, args), stdin).await
+    }
+
+    pub(super) async fn of(mut command: Command, stdin: &str) -> Self {
+        let mut child = command.spawn().unwrap();
         child.stdin.take().unwrap().write_all(stdin.as_bytes()).await.unwrap();
         let out = BufReader::new(child.stdout.take().unwrap()).lines();
         let err = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -27,15 +31,21 @@ impl Running {
 
     /// Reads JSON lines until one of this type.
     async fn until(&mut self, kind: &str) {
-        let wanted = format!("\"type\":\"{kind}\"");
+        self.until_of(kind, "").await;
+    }
+
+    /// Reads JSON lines until one of this type about a component whose name begins so.
+    pub(super) async fn until_of(&mut self, kind: &str, component: &str) {
         while let Some(line) = self.out.next_line().await.unwrap() {
+            let record: Value = serde_json::from_str(&line).unwrap();
             self.said += &line;
             self.said.push('\n');
-            if line.contains(&wanted) {
+            let of = record["component"].as_str().unwrap_or_default();
+            if record["type"] == kind && of.starts_with(component) {
                 return;
             }
         }
-        panic!("ended before `{kind}`:\n{}", self.said);
+        panic!("ended before `{kind}` of `{component}`:\n{}", self.said);
     }
 
     /// Reads stderr until a line that contains this.
@@ -53,7 +63,13 @@ impl Running {
         assert!(Command::new("kill").args([name, &id]).status().await.unwrap().success());
     }
 
-    async fn end(mut self) -> Ended {
+    /// Ends it with SIGKILL.
+    pub(super) async fn kill(self) -> Ended {
+        self.signal("-KILL").await;
+        self.end().await
+    }
+
+    pub(super) async fn end(mut self) -> Ended {
         let (mut out, mut err) = (String::new(), String::new());
         self.out.into_inner().read_to_string(&mut out).await.unwrap();
         self.err.into_inner().read_to_string(&mut err).await.unwrap();

@@ -10,7 +10,6 @@ use super::intent::Intent;
 use super::prepare::{Mark, conflicts};
 use super::{KubeExecutor, Located, Missing, failure, wait};
 use crate::client::{Effect, Ensured};
-use crate::live::Topic;
 
 /// How long a Job waits for the feed that will tell its end; without it a Job that removes itself may be missed.
 const FEED_TIMEOUT: Duration = Duration::from_secs(5);
@@ -28,8 +27,8 @@ impl KubeExecutor {
         let intent = Intent::of(step, &target, before.as_ref());
         if *target.place.resource.kind == *"Job" {
             // A Job may be gone before anybody reads it (`ttlSecondsAfterFinished: 0`): the feed must be there first.
-            let name = Topic::Name(target.place.name.as_str().to_owned());
-            let feed = self.live.subscribe(&wait::collection(step, &target.place), name);
+            let wanted = wait::by_name(step, target.place.name.as_str().to_owned());
+            let feed = self.live.subscribe(&wait::collection(step, &target.place), wanted);
             let _ = tokio::time::timeout(FEED_TIMEOUT, feed.started()).await;
         }
         let answer = self.client.apply(&target.place, &intent.object, conflicts(step), Effect::Stored).await;

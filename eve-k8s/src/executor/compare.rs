@@ -6,9 +6,9 @@ use serde_json::Value;
 
 use super::failure::Foresight;
 use super::intent::Intent;
-use super::prepare::{Mark, conflicts, defines};
+use super::prepare::{Mark, conflicts};
 use super::{KubeExecutor, Located, Missing, failure};
-use crate::client::{Detail, Effect, Location};
+use crate::client::{Detail, Effect};
 use crate::diff::{self, FieldChange};
 use crate::survey::Found;
 
@@ -52,7 +52,7 @@ impl KubeExecutor {
         let tried = self.client.apply(place, &intent.object, conflicts(step), Effect::DryRun).await;
         let would_be = match tried.map_err(|error| failure::of_write(place, error)) {
             Ok((would_be, _)) => would_be,
-            Err(failure) if is_early(step, place, &failure) => {
+            Err(failure) if is_early(&failure) || self.may_redefine(step, place) => {
                 return Ok(Difference::Unverified(failure.message));
             }
             Err(failure) => return Err(failure),
@@ -69,9 +69,9 @@ impl KubeExecutor {
 }
 
 /// Whether the refusal may be over once the rest of the plan is there.
-fn is_early(step: &Step, place: &Location, failure: &Failure) -> bool {
+fn is_early(failure: &Failure) -> bool {
     let needs = matches!(failure.code.as_ref(), "k8s.namespace.missing" | "k8s.kind.not-served");
-    needs || failure::foresee(failure) == Foresight::Unsure || defines(step, place)
+    needs || failure::foresee(failure) == Foresight::Unsure
 }
 
 fn told(live: &Value, would_be: &Value) -> Difference {

@@ -22,10 +22,13 @@ use crate::survey::Surveys;
 
 mod apply;
 mod blocked;
+mod claims;
 mod compare;
 mod delete;
+mod explain;
 mod failure;
 mod intent;
+mod namespace;
 mod pods;
 mod prepare;
 mod read;
@@ -34,6 +37,7 @@ mod wait;
 
 pub use compare::Difference;
 pub use delete::KEPT;
+pub use explain::Explanation;
 
 /// Makes Kubernetes objects so: server-side apply, then a wait until they are ready.
 ///
@@ -44,7 +48,8 @@ pub use delete::KEPT;
 /// eve, and no annotation keeps it; see [`KEPT`]. A component that is only read is never written.
 ///
 /// **Rights**: `get`, `patch` and `create` on what the plan holds. With `list` and `watch` on the same, waits share one
-/// watch a kind and namespace; without, each waiting object is read every 2 s. With `list` and `watch` on pods and
+/// watch a kind and namespace; without, each waiting object is read every 2 s, and the watch is asked for again at least
+/// every 10 s, for the plan itself may grant it. With `list` and `watch` on pods and
 /// replica sets, doomed pods end a wait early; without, only the workload's own status and the deadline do. `get` on
 /// pods and their logs and `list` on events give a failure its evidence; `get` on storage classes tells at once that a
 /// claim waits for its first consumer.
@@ -269,7 +274,15 @@ impl Executor for KubeExecutor {
                 self.wait_until_there(step, cx).await?;
                 self.watch(step, applied, until, cx).await
             }
-            Action::Apply | Action::None => self.watch(step, applied, until, cx).await,
+            Action::Apply | Action::None => {
+                let outputs = self.watch(step, applied, until, cx).await?;
+                if until == Until::Ready
+                    && step.spec().get(object::OBJECT).is_some_and(prepare::is_definition)
+                {
+                    self.surveys.settle(step.graph(), step.component());
+                }
+                Ok(outputs)
+            }
         }
     }
 }

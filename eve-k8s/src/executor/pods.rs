@@ -4,17 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use eve_core::failure::Failure;
+use eve_core::plan::graph::Graph;
 use serde_json::Value;
 
 use super::KubeExecutor;
 use crate::client::{Collection, Instance, Location};
 use crate::discovery::Resource;
 use crate::error::ApiError;
-use crate::live::{Subscription, Topic};
+use crate::live::{Phase, Subscription, Topic, Wanted};
 use crate::path::PathSegment;
 use crate::readiness::text;
 use crate::reasons::{self, Finding, Trouble};
 
+const REPLICA_SET: &str = "ReplicaSet";
 /// How many events of a pod are told.
 const EVENTS_MAX: usize = 5;
 /// How many lines of a log are told.
@@ -26,6 +28,7 @@ const EVIDENCE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The pods that one workload owns, directly or over its replica sets.
 pub(super) struct Pods {
+    graph: Arc<Graph>,
     namespace: PathSegment,
     kind: Box<str>,
     sets: Option<Subscription>,
@@ -35,7 +38,7 @@ pub(super) struct Pods {
 
 impl Pods {
     /// `None` for kinds that own no pods.
-    pub(super) fn of(place: &Location) -> Result<Option<Self>, ApiError> {
+    pub(super) fn of(graph: &Arc<Graph>, place: &Location) -> Result<Option<Self>, ApiError> {
         let owns = matches!(
             (place.resource.group(), &*place.resource.kind),
             ("apps", "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet")
@@ -45,7 +48,7 @@ impl Pods {
         let Some(namespace) = place.namespace.clone().filter(|_| owns) else { return Ok(None) };
         let resource = Arc::new(Resource::core("pods", "Pod")?);
         let kind = place.resource.kind.clone();
-        Ok(Some(Self { namespace, kind, sets: None, of_owner: None, resource }))
+        Ok(Some(Self { graph: Arc::clone(graph), namespace, kind, sets: None, of_owner: None, resource }))
     }
 
     /// The pods of the revision that the workload rolls out now, as far as they are known.
@@ -54,41 +57,78 @@ impl Pods {
         executor: &KubeExecutor,
         workload: &Value,
     ) -> Result<Vec<Arc<Value>>, ApiError> {
-        let uid = text(workload, "/metadata/uid");
+        let sets;
         let owner = if *self.kind == *"Deployment" {
-            let sets = self.replica_sets(executor, uid)?;
+            sets = self.replica_sets(executor, workload)?;
             let current = reasons::current_set(workload, sets.iter().map(AsRef::as_ref));
-            current.map(|set| text(set, "/metadata/uid").to_owned())
+            current.map(|set| (REPLICA_SET, set))
         } else {
-            Some(uid.to_owned())
+            Some((&*self.kind, workload))
         };
-        let Some(owner) = owner.filter(|owner| !owner.is_empty()) else { return Ok(Vec::new()) };
+        let Some((kind, owner)) = owner.filter(|(_, owner)| !text(owner, "/metadata/uid").is_empty()) else {
+            return Ok(Vec::new());
+        };
+        let kind = Box::<str>::from(kind);
         Ok(self
-            .owned(executor, &owner)
+            .owned(executor, &kind, owner)
             .into_iter()
             .filter(|pod| reasons::is_current(&self.kind, workload, pod))
             .collect())
     }
 
-    fn replica_sets(&mut self, executor: &KubeExecutor, uid: &str) -> Result<Vec<Arc<Value>>, ApiError> {
-        if self.sets.is_none() {
-            let collection = self.collection(Arc::new(Resource::replica_sets()?));
-            self.sets = Some(executor.live.subscribe(&collection, Topic::Owner(uid.to_owned())));
+    /// [`Pods::current`], once lists have told what there is or may not. For whoever does not stay.
+    pub(super) async fn known(
+        &mut self,
+        executor: &KubeExecutor,
+        workload: &Value,
+    ) -> Result<Vec<Arc<Value>>, ApiError> {
+        self.current(executor, workload)?;
+        if let Some(sets) = &self.sets {
+            sets.started().await;
         }
+        self.current(executor, workload)?;
+        if let Some((_, pods)) = &self.of_owner {
+            pods.started().await;
+        }
+        self.current(executor, workload)
+    }
+
+    fn replica_sets(
+        &mut self,
+        executor: &KubeExecutor,
+        workload: &Value,
+    ) -> Result<Vec<Arc<Value>>, ApiError> {
+        if self.sets.is_none() {
+            let resource = Arc::new(Resource::replica_sets()?);
+            self.sets = Some(self.subscribe(executor, resource, &self.kind, workload));
+        }
+        let uid = text(workload, "/metadata/uid");
         Ok(self.sets.as_ref().map(|sets| sets.owned_by(uid)).unwrap_or_default())
     }
 
-    fn owned(&mut self, executor: &KubeExecutor, owner: &str) -> Vec<Arc<Value>> {
-        let collection = self.collection(Arc::clone(&self.resource));
+    fn owned(&mut self, executor: &KubeExecutor, kind: &str, owner: &Value) -> Vec<Arc<Value>> {
+        let uid = text(owner, "/metadata/uid");
         match &self.of_owner {
-            Some((known, pods)) if known == owner => pods.owned_by(owner),
+            Some((known, pods)) if known == uid => pods.owned_by(uid),
             _ => {
-                let pods = executor.live.subscribe(&collection, Topic::Owner(owner.to_owned()));
-                let known = pods.owned_by(owner);
-                self.of_owner = Some((owner.to_owned(), pods));
+                let pods = self.subscribe(executor, Arc::clone(&self.resource), kind, owner);
+                let known = pods.owned_by(uid);
+                self.of_owner = Some((uid.to_owned(), pods));
                 known
             }
         }
+    }
+
+    fn subscribe(
+        &self,
+        executor: &KubeExecutor,
+        resource: Arc<Resource>,
+        kind: &str,
+        owner: &Value,
+    ) -> Subscription {
+        let topic = Topic::Owner(text(owner, "/metadata/uid").to_owned());
+        let owner = Some((kind, text(owner, "/metadata/name")));
+        executor.live.subscribe(&self.collection(resource), Wanted { graph: &self.graph, topic, owner })
     }
 
     fn collection(&self, resource: Arc<Resource>) -> Collection {
@@ -113,14 +153,14 @@ impl Pods {
         tokio::select! { () = sets => {}, () = pods => {} }
     }
 
-    /// Whether pods could be watched, and there are none.
-    pub(super) fn is_empty_for_sure(&self, pods: &[Arc<Value>]) -> bool {
-        let live = self.of_owner.as_ref().is_some_and(|(_, feed)| feed.phase() == crate::live::Phase::Live);
-        live && pods.is_empty()
+    /// Whether pods can be watched, so that one which is not seen is not there.
+    pub(super) fn are_known(&self) -> bool {
+        self.of_owner.as_ref().is_some_and(|(_, feed)| feed.phase() == Phase::Live)
     }
 }
 
 /// Where evidence is looked for.
+#[derive(Default)]
 struct Witness<'a> {
     /// The name of the pod; empty where no pod could be made.
     pod: &'a str,
@@ -140,11 +180,12 @@ impl KubeExecutor {
             container: &finding.container,
             log: match finding.trouble {
                 Trouble::CrashLoop => Some(Instance::Previous),
-                Trouble::NotReady => Some(Instance::Current),
+                Trouble::NotReady if finding.is_running() => Some(Instance::Current),
                 Trouble::BadConfig
                 | Trouble::ImagePull
                 | Trouble::ReplicaFailure
-                | Trouble::Unschedulable => None,
+                | Trouble::Unschedulable
+                | Trouble::NotReady => None,
             },
         };
         let notes = self.evidence(place, workload, &witness).await;
@@ -160,15 +201,19 @@ impl KubeExecutor {
         failure: Failure,
     ) -> Failure {
         let text = format!("{place}: {}", failure.message);
-        let findings = reasons::findings(pods.iter().map(AsRef::as_ref));
+        let findings = self.findings(place, workload, pods).await;
         let ends = reasons::ends(pods.iter().map(AsRef::as_ref));
         // What has ended badly tells more than what is merely not ready.
         let worst = findings.first().filter(|worst| worst.trouble != Trouble::NotReady || ends.is_empty());
         if let Some(finding) = worst {
-            let notes = self.doomed(place, workload, finding).await.notes;
-            return Failure { notes, ..failure.with_message(format!("{text}; {}", finding.text())) };
+            let Failure { notes, hint, .. } = self.doomed(place, workload, finding).await;
+            let hint = failure.hint.clone().or(hint);
+            return Failure { notes, hint, ..failure.with_message(format!("{text}; {}", finding.text())) };
         }
-        let Some((pod, container, end)) = ends.last() else { return failure.with_message(text) };
+        let Some((pod, container, end)) = ends.last() else {
+            let notes = self.evidence(place, workload, &Witness::default()).await;
+            return notes.into_iter().fold(failure.with_message(text), Failure::with_note);
+        };
         let text = format!("{text}; container `{container}` of pod {pod} ended with {end}");
         let failure = failure.with_message(text);
         let witness = Witness { pod, container, log: Some(Instance::Current) };
@@ -176,12 +221,26 @@ impl KubeExecutor {
         notes.into_iter().fold(failure, Failure::with_note)
     }
 
+    /// What is wrong with the pods, the worst first, those included that are refused.
+    async fn findings(&self, place: &Location, workload: &Value, pods: &[Arc<Value>]) -> Vec<Finding> {
+        let mut findings = reasons::findings(pods.iter().map(AsRef::as_ref));
+        findings.extend(reasons::replica_failure(workload));
+        if pods.len() < reasons::wanted(&place.resource.kind, workload) {
+            let events = self.raw_events(place, text(workload, "/metadata/uid"));
+            let events = tokio::time::timeout(EVIDENCE_TIMEOUT, events).await.unwrap_or_default();
+            findings.extend(reasons::refusal(&events));
+        }
+        findings.sort_by_key(|finding| finding.trouble);
+        findings
+    }
+
     /// Lines that show what happened; as many as could be had in time. Best effort: no error comes out of here.
     async fn evidence(&self, place: &Location, workload: &Value, witness: &Witness<'_>) -> Vec<String> {
         let (Some(namespace), Ok(name), Ok(pods)) =
             (&place.namespace, PathSegment::name(witness.pod), Resource::core("pods", "Pod"))
         else {
-            return self.events(place, text(workload, "/metadata/uid")).await;
+            let events = self.events(place, text(workload, "/metadata/uid"));
+            return tokio::time::timeout(EVIDENCE_TIMEOUT, events).await.unwrap_or_default();
         };
         let pod = Location { resource: Arc::new(pods), namespace: Some(namespace.clone()), name };
         let gather = async {
@@ -200,16 +259,11 @@ impl KubeExecutor {
         tokio::time::timeout(EVIDENCE_TIMEOUT, gather).await.unwrap_or_default()
     }
 
-    /// The last events about the object of this uid, oldest first.
+    /// The last events about the object of this uid, oldest first; those that say the same are one.
     pub(super) async fn events(&self, place: &Location, uid: &str) -> Vec<String> {
-        let raw = self.raw_events(place, uid).await;
-        let skip = raw.len().saturating_sub(EVENTS_MAX);
-        let line = |event: &Value| {
-            let times = crate::readiness::integer(event, "/count").unwrap_or(1);
-            let times = if times > 1 { format!(" ({times} times)") } else { String::new() };
-            format!("event {}{times}: {}", text(event, "/reason"), text(event, "/message").trim())
-        };
-        raw.iter().skip(skip).map(|event| cut(&line(event))).collect()
+        let events = reasons::grouped(&self.raw_events(place, uid).await);
+        let skip = events.len().saturating_sub(EVENTS_MAX);
+        events.iter().skip(skip).map(|event| cut(&format!("event {event}"))).collect()
     }
 
     /// All events about the object of this uid, oldest first; none where they cannot be read.

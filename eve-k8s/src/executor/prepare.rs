@@ -78,8 +78,10 @@ fn content(object: &Value) -> Option<String> {
     if object.get("kind").and_then(Value::as_str) == Some("Secret") {
         return None;
     }
+    // Nobody reports on an object without one, and then the resource version tells.
+    object.get("status")?;
     let mut object = object.as_object()?.clone();
-    object.remove("status")?;
+    object.remove("status");
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.remove("managedFields");
         metadata.remove("resourceVersion");
@@ -157,7 +159,7 @@ impl KubeExecutor {
             Ok((_, Ensured::Created)) => return Ok(Change::Create),
             Ok((would_be, Ensured::Existed)) => would_be,
             // The definition that the dry run was judged by is one that the plan may change before.
-            Err(_) if defines(step, place) => return Ok(Change::Unknown),
+            Err(_) if self.may_redefine(step, place) => return Ok(Change::Unknown),
             Err(failure) if failure::foresee(&failure) == Foresight::Unsure => return Ok(Change::Update),
             Err(failure) => return Err(failure),
         };
@@ -173,6 +175,19 @@ impl KubeExecutor {
         };
         Ok(if same { Change::None } else { Change::Update })
     }
+
+    /// Whether the step's plan holds the definition of this kind, and the run is not through with that yet.
+    pub(super) fn may_redefine(&self, step: &Step, place: &Location) -> bool {
+        let graph = step.graph();
+        graph.ids().any(|id| {
+            let Some(object) = graph.node(id).spec().get(object::OBJECT) else { return false };
+            let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
+            is_definition(object)
+                && text("/spec/group") == Some(place.resource.group())
+                && text("/spec/names/kind") == Some(&place.resource.kind)
+                && !self.surveys.is_settled(graph, id)
+        })
+    }
 }
 
 fn absent(step: &Step, target: &Target<'_>) -> Prepared {
@@ -187,16 +202,9 @@ pub(super) fn conflicts(step: &Step) -> Conflicts {
     if force { Conflicts::Force } else { Conflicts::Refuse }
 }
 
-/// Whether the step's plan holds the definition of this kind.
-pub(super) fn defines(step: &Step, place: &Location) -> bool {
-    let graph = step.graph();
-    let specs = graph.ids().map(|id| graph.node(id).spec());
-    specs.filter_map(|spec| spec.get(object::OBJECT)).any(|object| {
-        let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
-        text("/kind") == Some("CustomResourceDefinition")
-            && text("/spec/group") == Some(place.resource.group())
-            && text("/spec/names/kind") == Some(&place.resource.kind)
-    })
+/// Whether an object defines a kind.
+pub(super) fn is_definition(object: &Value) -> bool {
+    object.get("kind").and_then(Value::as_str) == Some("CustomResourceDefinition")
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::{KubeExecutor, failure, wait};
 use crate::client::Location;
-use crate::live::{Phase, Subscription, Topic};
+use crate::live::{Phase, Subscription};
 
 /// How often an object is read where its collection may not be watched, or has said nothing for long.
 const POLL: Duration = Duration::from_secs(2);
@@ -39,8 +39,8 @@ pub(super) struct Sight<'a> {
 
 impl<'a> Sight<'a> {
     pub(super) fn of(executor: &'a KubeExecutor, step: &Step, place: &'a Location) -> Self {
-        let topic = Topic::Name(place.name.as_str().to_owned());
-        let feed = executor.live.subscribe(&wait::collection(step, place), topic);
+        let wanted = wait::by_name(step, place.name.as_str().to_owned());
+        let feed = executor.live.subscribe(&wait::collection(step, place), wanted);
         Self { executor, place, feed, read_at: Instant::now() + POLL, read: None }
     }
 

@@ -19,11 +19,10 @@ use super::prepare::Mark;
 use super::{KubeExecutor, Located, Missing, Target, failure};
 use crate::client::{Collection, Location};
 use crate::labels;
-use crate::live::{Phase, Subscription, Topic};
-use crate::path::PathSegment;
+use crate::live::{Phase, Subscription, Topic, Wanted};
 use crate::pattern::ObjectPattern;
 use crate::readiness::storage::CLAIM_PENDING;
-use crate::readiness::{self, Readiness, UNSEEN, text};
+use crate::readiness::{self, Bygone, Readiness, UNSEEN, text};
 use crate::reasons::{self, Finding, Patience, Trouble};
 
 /// How often an object is read where its collection may not be watched.
@@ -68,13 +67,15 @@ struct Waiter<'a> {
     /// What the wait waits for, and whether that was told.
     cause: Option<(Cause, Told)>,
     begun: Instant,
+    bygone: Bygone,
     /// The last state that was judged.
     last: Option<Arc<Value>>,
     /// When the object is read by name, unless the feed tells something before.
     read_at: Option<Instant>,
     /// What the last reading by name found.
     read: Option<Seen>,
-    podless_since: Option<Timestamp>,
+    /// Since when there have been fewer pods than are wanted.
+    short_since: Option<Timestamp>,
     /// Whether the class of a claim binds it only once a pod uses it, as soon as that is known.
     late_binding: Option<bool>,
 }
@@ -107,15 +108,16 @@ impl KubeExecutor {
             cx,
             target: &target,
             mark,
-            feed: self.live.subscribe(&collection, Topic::Name(name)),
-            pods: Pods::of(&target.place).map_err(Failure::from)?,
+            feed: self.live.subscribe(&collection, by_name(step, name)),
+            pods: Pods::of(step.graph(), &target.place).map_err(Failure::from)?,
             patience: Patience::new(self.graces.clone()),
             cause: None,
             begun: Instant::now(),
+            bygone: Bygone::default(),
             last: None,
             read_at: None,
             read: None,
-            podless_since: None,
+            short_since: None,
             late_binding: None,
         };
         // Whatever it is doing then: what is known is worth more than what is under way.
@@ -128,7 +130,7 @@ impl KubeExecutor {
 }
 
 /// Where a failure says that an object is missing: which component of the plan makes it, or that none does.
-fn with_upstream(step: &Step, failure: Failure) -> Failure {
+pub(super) fn with_upstream(step: &Step, failure: Failure) -> Failure {
     let mut told = std::iter::once(&failure.message).chain(&failure.notes);
     let Some((kind, name)) = told.find_map(|text| reasons::missing(text)) else { return failure };
     if failure.hint.is_some() {
@@ -154,11 +156,17 @@ pub(super) fn collection(step: &Step, place: &Location) -> Collection {
     }
 }
 
+/// The object of this name, to a feed.
+pub(super) fn by_name(step: &Step, name: String) -> Wanted<'_> {
+    Wanted { graph: step.graph(), topic: Topic::Name(name), owner: None }
+}
+
 impl Waiter<'_> {
     async fn run(&mut self) -> Result<Outputs, Failure> {
         loop {
             let next = match self.look() {
                 Seen::Current(object) => {
+                    let object = self.bygone.judged(&object);
                     self.last = Some(Arc::clone(&object));
                     match self.judge(&object).await? {
                         Judged::Ready(outputs) => return Ok(outputs),
@@ -277,8 +285,9 @@ impl Waiter<'_> {
             None => return Ok(self.tell(cause)),
             Some(pods) => {
                 let current = pods.current(self.executor, object).map_err(Failure::from)?;
-                let podless = pods.is_empty_for_sure(&current);
-                self.podless_since = if podless { self.podless_since.or(Some(self.cx.now())) } else { None };
+                let is_short =
+                    pods.are_known() && current.len() < reasons::wanted(&place.resource.kind, object);
+                self.short_since = if is_short { self.short_since.or(Some(self.cx.now())) } else { None };
                 reasons::findings(current.iter().map(AsRef::as_ref))
             }
         };
@@ -297,29 +306,26 @@ impl Waiter<'_> {
             None => self.tell(cause),
         };
         let again = verdict.check_at.map(|at| at.since(self.cx.now()));
-        let podless = self.refused(object).await?;
-        Ok([again, podless, quiet].into_iter().flatten().min())
+        let refused = self.refused(object).await?;
+        Ok([again, refused, quiet].into_iter().flatten().min())
     }
 
-    /// Stateful sets, daemon sets and jobs report refused pods by events only; those are read once no pod has come for
-    /// the whole grace.
+    /// Stateful sets, daemon sets and jobs report refused pods by events only; those are read once pods have been missing
+    /// for the whole grace.
     async fn refused(&mut self, object: &Value) -> Result<Option<Duration>, Failure> {
-        let place = &self.target.place;
-        let reports = matches!(&*place.resource.kind, "StatefulSet" | "DaemonSet" | "Job");
-        let Some(since) = self.podless_since.filter(|_| reports) else { return Ok(None) };
-        let left = self.executor.graces.replica_failure().saturating_sub(self.cx.now().since(since));
+        let Some(since) = self.short_since else { return Ok(None) };
+        let Some(grace) = self.executor.graces.length(Trouble::ReplicaFailure) else { return Ok(None) };
+        let left = grace.saturating_sub(self.cx.now().since(since));
         if left > Duration::ZERO {
             return Ok(Some(left));
         }
         // Asked again after a whole grace, should there be nothing to read now.
-        self.podless_since = Some(self.cx.now());
+        self.short_since = Some(self.cx.now());
+        let place = &self.target.place;
         let events = self.executor.raw_events(place, text(object, "/metadata/uid")).await;
-        match events.iter().rev().find(|event| text(event, "/reason") == "FailedCreate") {
-            None => Ok(Some(self.executor.graces.replica_failure())),
-            Some(event) => {
-                let finding = Finding::refused("FailedCreate", text(event, "/message"));
-                Err(self.executor.doomed(place, object, &finding).await)
-            }
+        match reasons::refusal(&events) {
+            None => Ok(Some(grace)),
+            Some(finding) => Err(self.executor.doomed(place, object, &finding).await),
         }
     }
 
@@ -328,14 +334,10 @@ impl Waiter<'_> {
         if let Some(known) = self.late_binding {
             return known;
         }
-        let class = text(claim, "/spec/storageClassName");
-        if let Ok(name) = PathSegment::name(class)
-            && let Ok(class) = self.executor.client.storage_class(name).await
-        {
-            return *self.late_binding.insert(text(&class, "/volumeBindingMode") == "WaitForFirstConsumer");
+        if let Some(known) = self.executor.binds_late(claim).await {
+            return *self.late_binding.insert(known);
         }
-        let events = self.executor.raw_events(&self.target.place, text(claim, "/metadata/uid")).await;
-        events.iter().any(|event| text(event, "/reason") == "WaitForFirstConsumer")
+        self.executor.is_said_to_wait(&self.target.place, claim).await
     }
 
     fn gone(&self, last: Option<&Value>) -> Result<Outputs, Failure> {

@@ -107,11 +107,11 @@ impl Kind for Manifests {
         for one in &found {
             object::check(one, &mut problems);
             let Some(identity) = object::identity(one, scope.namespace) else { continue };
-            let words = identity.words(scope.namespace);
             let Some(first) = seen.get(&identity) else {
                 seen.insert(identity, one);
                 continue;
             };
+            let words = identity.words(scope.namespace);
             let problem = if first.object == one.object {
                 SpecProblem::new(
                     "object.repeated",

@@ -34,13 +34,13 @@ pub(super) struct Found<'a> {
     inherited: Option<(&'a str, &'a str)>,
 }
 
-/// What makes two objects the same one.
+/// What makes two objects the same one. Compared by name first: what differs soonest is compared fastest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Identity<'a> {
+    pub(super) name: &'a str,
     pub(super) kind: &'a str,
     pub(super) group: &'a str,
     pub(super) namespace: &'a str,
-    pub(super) name: &'a str,
 }
 
 impl Identity<'_> {

@@ -3,6 +3,7 @@
 use eve_core::failure::Failure;
 use serde_json::Value;
 
+use super::bygone::DEADLINE;
 use super::{Readiness, condition, count, integer, of};
 
 pub(super) fn judge(object: &Value) -> Readiness {
@@ -16,7 +17,7 @@ pub(super) fn judge(object: &Value) -> Readiness {
     }
     // The controller writes this condition together with the generation that it speaks of.
     if let Some(progress) = condition(object, "Progressing")
-        && progress.reason == "ProgressDeadlineExceeded"
+        && progress.reason == DEADLINE
     {
         let available = of(count(object, "availableReplicas"), wanted, "replica", "available");
         let message = format!("no progress within the Deployment's own deadline: {available}");

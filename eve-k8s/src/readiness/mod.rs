@@ -8,6 +8,7 @@
 use eve_core::failure::{Cause, Failure};
 use serde_json::Value;
 
+mod bygone;
 mod daemonset;
 mod deployment;
 mod gateway;
@@ -20,6 +21,7 @@ mod statefulset;
 pub(crate) mod storage;
 mod table;
 
+pub(crate) use bygone::Bygone;
 pub use table::markdown;
 
 use table::Rule;
@@ -88,6 +90,11 @@ pub(crate) fn is_ready_at_once(group: &str, kind: &str, object: &Value) -> bool 
         Rule::Unless(is_at_once, _) => is_at_once(object),
         Rule::Observed(_) | Rule::Judged(_) => false,
     }
+}
+
+/// Whether objects of this kind are ready as soon as they are written, whatever stands in them.
+pub(crate) fn is_never_judged(group: &str, kind: &str) -> bool {
+    matches!(table::row(group, kind).rule, Rule::AtOnce)
 }
 
 fn unseen() -> Readiness {

@@ -50,7 +50,7 @@ const ROWS: &[Row] = &[
         kinds: &["Deployment"],
         rule: Rule::Observed(deployment::judge),
         ready: "all replicas are of the current template and available, and none of an old one is left",
-        failed: "`ProgressDeadlineExceeded`; paused before it is through",
+        failed: "`ProgressDeadlineExceeded`, unless it said so before the run came to it; paused before it is through",
         ..PLAIN
     },
     Row {
@@ -269,7 +269,8 @@ pub fn markdown() -> String {
     text.push_str(
         "\n## Causes\n\nWhat keeps the pods of a workload down, and how long it is borne. Only pods of the current revision \
          are judged; a grace counts from when the cause was first seen without a break. Many pods with one cause are \
-         one finding. A wait that ends tells pod, container, reason, the last events, and the last lines of the log.\n\n",
+         one finding. A wait that ends tells pod, container, reason, the last events, and the last lines of the log. \
+         `--grace CAUSE=…` on the command line says otherwise what ends a wait: CAUSE is the last word of the code.\n\n",
     );
     text.push_str(&causes::markdown());
     text.push_str(
@@ -283,7 +284,108 @@ pub fn markdown() -> String {
 mod tests {
     use std::collections::BTreeSet;
 
+    use serde_json::json;
+
     use super::*;
+    use crate::readiness::judge;
+
+    /// For each row that judges: an object that is ready, one that is not yet, and, where the row says so, one that has
+    /// failed. Each has the generation 1, and its status speaks of it.
+    fn cases() -> Vec<(&'static str, &'static str, [Value; 3])> {
+        let status = |status: Value| json!({ "status": status });
+        let condition = |kind: &str, status: &str| json!({ "status": { "conditions": [{ "type": kind, "status": status }] } });
+        let phase = |phase: &str| json!({ "status": { "phase": phase } });
+        let none = || Value::Null;
+        let accepted = |status: &str| condition("Accepted", status);
+        let programmed = json!({ "status": { "conditions": [
+            { "type": "Accepted", "status": "True" }, { "type": "Programmed", "status": "True" }] } });
+        let route = |status: &str| {
+            json!({ "spec": { "parentRefs": [{ "name": "g" }] }, "status": { "parents": [
+                { "parentRef": { "name": "g" }, "controllerName": "x", "conditions": [
+                    { "type": "Accepted", "status": status }, { "type": "ResolvedRefs", "status": "True" }] }] } })
+        };
+        let balancer = |ingress: Value| json!({ "spec": { "type": "LoadBalancer" }, "status": { "loadBalancer": { "ingress": ingress } } });
+        let up = || status(json!({ "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1 }));
+        let late = status(
+            json!({ "conditions": [{ "type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded" }] }),
+        );
+        let scheduled = |available: u32| {
+            status(
+                json!({ "desiredNumberScheduled": 1, "updatedNumberScheduled": 1, "numberAvailable": available }),
+            )
+        };
+        let running = json!({ "status": { "phase": "Running", "conditions": [{ "type": "Ready", "status": "True" }] } });
+        let names = |status: &str| condition("NamesAccepted", status);
+        let mut cases = vec![
+            ("apps", "Deployment", [up(), status(json!({})), late]),
+            ("apps", "StatefulSet", [up(), status(json!({})), none()]),
+            ("apps", "DaemonSet", [scheduled(1), scheduled(0), none()]),
+            ("apps", "ReplicaSet", [up(), status(json!({})), none()]),
+            ("", "ReplicationController", [up(), status(json!({})), none()]),
+            ("batch", "Job", [condition("Complete", "True"), none(), condition("Failed", "True")]),
+            ("", "Pod", [running, phase("Pending"), phase("Failed")]),
+            ("", "Service", [balancer(json!([{ "ip": "192.0.2.1" }])), balancer(json!([])), none()]),
+            ("gateway.networking.k8s.io", "GatewayClass", [accepted("True"), accepted("False"), none()]),
+            ("gateway.networking.k8s.io", "Gateway", [programmed, accepted("True"), none()]),
+            ("", "PersistentVolumeClaim", [phase("Bound"), phase("Pending"), phase("Lost")]),
+            ("", "PersistentVolume", [phase("Bound"), phase("Pending"), phase("Failed")]),
+            (
+                "snapshot.storage.k8s.io",
+                "VolumeSnapshot",
+                [status(json!({ "readyToUse": true })), none(), none()],
+            ),
+            ("", "Namespace", [phase("Active"), none(), none()]),
+            (
+                "apiextensions.k8s.io",
+                "CustomResourceDefinition",
+                [condition("Established", "True"), none(), names("False")],
+            ),
+            ("apiregistration.k8s.io", "APIService", [condition("Available", "True"), none(), none()]),
+            ("policy", "PodDisruptionBudget", [status(json!({})), none(), none()]),
+            (
+                "x.dev",
+                "Thing",
+                [condition("Ready", "True"), condition("Ready", "False"), condition("Stalled", "True")],
+            ),
+        ];
+        for kind in ["HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute"] {
+            cases.push(("gateway.networking.k8s.io", kind, [route("True"), route("False"), none()]));
+        }
+        cases
+    }
+
+    #[test]
+    fn every_row_judges_as_it_says() {
+        let cases = cases();
+        for (group, kind, objects) in &cases {
+            let [ready, waits, failed] = objects.each_ref().map(|object| seen(group, kind, object));
+            assert_eq!(ready, Readiness::Ready, "{kind}");
+            assert!(matches!(waits, Readiness::InProgress(_)), "{kind}: {waits:?}");
+            let may_fail = !row(group, kind).failed.is_empty();
+            assert_eq!(matches!(failed, Readiness::Failed(_)), may_fail, "{kind}: {failed:?}");
+        }
+        for row in ROWS {
+            let kinds = if row.kinds.is_empty() { &["Anything"] } else { row.kinds };
+            for kind in kinds {
+                if matches!(row.rule, Rule::AtOnce) {
+                    assert_eq!(judge(row.group, kind, &json!({})), Readiness::Ready, "{kind}");
+                } else {
+                    let is_tested = cases.iter().any(|case| (case.0, case.1) == (row.group, *kind));
+                    assert!(is_tested, "{kind} has no case");
+                }
+            }
+        }
+    }
+
+    /// Judges an object of generation 1 whose status, if there is one, speaks of that generation.
+    fn seen(group: &str, kind: &str, object: &Value) -> Readiness {
+        let mut object = object.clone();
+        object["metadata"] = json!({ "generation": 1 });
+        if object["status"].is_object() {
+            object["status"]["observedGeneration"] = json!(1);
+        }
+        judge(group, kind, &object)
+    }
 
     #[test]
     fn every_row_is_reached_and_none_names_a_kind_twice() {

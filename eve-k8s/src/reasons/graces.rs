@@ -1,103 +1,68 @@
 //! How long each cause is borne. Knows no clock: the wait counts.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::causes::Trouble;
 
-/// How long each cause is borne before the wait ends. The defaults are those of the documentation.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// How long each cause is borne before the wait ends, and before it is shown. The defaults are those of the table of
+/// causes in `docs/reference/readiness.md`.
+///
+/// ```
+/// use std::time::Duration;
+/// use eve_k8s::{Grace, Graces, Trouble};
+///
+/// let patient = Graces::default().with(Trouble::ImagePull, Grace::After(Duration::from_secs(300)));
+/// assert_eq!(patient.of(Trouble::ImagePull), Grace::After(Duration::from_secs(300)));
+/// assert_eq!(patient.of(Trouble::CrashLoop), Grace::Restarts(3));
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Graces {
-    crash_restarts: u32,
-    image_pull: Duration,
-    bad_config: Duration,
-    replica_failure: Duration,
-    unschedulable: Duration,
-    not_ready: Duration,
+    ends: BTreeMap<Trouble, Grace>,
+    shown: BTreeMap<Trouble, Duration>,
 }
 
-impl Default for Graces {
-    /// Crash loop after 3 restarts; image pull, bad configuration and refused pods 60 s; unschedulable and not ready are
-    /// shown after 15 s and never end a wait.
-    fn default() -> Self {
-        let minute = Duration::from_mins(1);
-        Self {
-            crash_restarts: 3,
-            image_pull: minute,
-            bad_config: minute,
-            replica_failure: minute,
-            unschedulable: Duration::from_secs(15),
-            not_ready: Duration::from_secs(15),
-        }
-    }
+/// When a cause ends the wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grace {
+    /// After so many restarts of one container.
+    Restarts(u32),
+    /// After so long without a break.
+    After(Duration),
+    /// Never: the deadline does.
+    Never,
 }
 
 impl Graces {
-    /// After how many restarts a container that crashes again is given up.
+    /// The same, but this cause ends a wait so.
     #[must_use]
-    pub const fn with_crash_restarts(mut self, restarts: u32) -> Self {
-        self.crash_restarts = restarts;
+    pub fn with(mut self, trouble: Trouble, grace: Grace) -> Self {
+        self.ends.insert(trouble, grace);
         self
     }
 
-    /// How long an image may fail to be pulled: registries have bad moments.
+    /// The same, but this cause is shown after so long.
     #[must_use]
-    pub const fn with_image_pull(mut self, grace: Duration) -> Self {
-        self.image_pull = grace;
+    pub fn shown_after(mut self, trouble: Trouble, after: Duration) -> Self {
+        self.shown.insert(trouble, after);
         self
     }
 
-    /// How long a container may fail to be configured: the `ConfigMap` or `Secret` may be on its way.
-    #[must_use]
-    pub const fn with_bad_config(mut self, grace: Duration) -> Self {
-        self.bad_config = grace;
-        self
+    /// When this cause ends a wait.
+    pub fn of(&self, trouble: Trouble) -> Grace {
+        self.ends.get(&trouble).copied().unwrap_or(trouble.row().ends)
     }
 
-    /// How long pods may be refused (quota, admission).
-    #[must_use]
-    pub const fn with_replica_failure(mut self, grace: Duration) -> Self {
-        self.replica_failure = grace;
-        self
+    /// After how long this cause is shown.
+    pub(super) fn shown(&self, trouble: Trouble) -> Duration {
+        self.shown.get(&trouble).copied().unwrap_or(trouble.row().shown)
     }
 
-    /// How long no node may take a pod before that is shown; it ends no wait, since nodes may come.
-    #[must_use]
-    pub const fn with_unschedulable(mut self, grace: Duration) -> Self {
-        self.unschedulable = grace;
-        self
-    }
-
-    /// How long a container may take to get ready before that is shown; it ends no wait, since many are slow.
-    #[must_use]
-    pub const fn with_not_ready(mut self, grace: Duration) -> Self {
-        self.not_ready = grace;
-        self
-    }
-
-    pub(crate) const fn replica_failure(&self) -> Duration {
-        self.replica_failure
-    }
-
-    /// What is done about a cause.
-    pub(super) const fn of(&self, trouble: Trouble) -> Grace {
-        match trouble {
-            Trouble::CrashLoop => Grace::Restarts(self.crash_restarts),
-            Trouble::ImagePull => Grace::Ends(self.image_pull),
-            Trouble::BadConfig => Grace::Ends(self.bad_config),
-            Trouble::ReplicaFailure => Grace::Ends(self.replica_failure),
-            Trouble::Unschedulable => Grace::Shown(self.unschedulable),
-            Trouble::NotReady => Grace::Shown(self.not_ready),
+    /// After how long this cause ends a wait; `None` where time alone does not.
+    pub(crate) fn length(&self, trouble: Trouble) -> Option<Duration> {
+        match self.of(trouble) {
+            Grace::After(after) => Some(after),
+            Grace::Restarts(_) | Grace::Never => None,
         }
     }
-}
-
-/// What is done about a cause, and when.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Grace {
-    /// Shown at once; ends the wait after so many restarts.
-    Restarts(u32),
-    /// Shown at once; ends the wait after so long without a break.
-    Ends(Duration),
-    /// Shown after so long; never ends the wait.
-    Shown(Duration),
 }

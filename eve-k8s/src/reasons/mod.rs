@@ -14,14 +14,14 @@ use crate::labels;
 use crate::readiness::{condition, integer, text};
 
 pub(crate) mod causes;
+mod events;
 mod graces;
 mod missing;
 
-pub(crate) use causes::Trouble;
-pub use graces::Graces;
+pub use causes::{Trouble, UnknownTrouble};
+pub(crate) use events::grouped;
+pub use graces::{Grace, Graces};
 pub(crate) use missing::missing;
-
-use graces::Grace;
 
 /// The reason of a container that runs: Kubernetes gives none.
 const RUNNING: &str = "Running";
@@ -53,6 +53,11 @@ impl Finding {
             pods: Vec::new(),
             restarts: 0,
         }
+    }
+
+    /// Whether its container runs, so that it has a log.
+    pub(crate) fn is_running(&self) -> bool {
+        self.reason == RUNNING
     }
 
     fn code(&self) -> &'static str {
@@ -104,7 +109,11 @@ impl Finding {
 
     /// What ends the wait.
     pub(crate) fn failure(&self) -> Failure {
-        Failure::permanent(self.code(), self.text())
+        let failure = Failure::permanent(self.code(), self.text());
+        if self.message.contains("exceeded quota") {
+            return failure.with_hint("raise the quota of the namespace, or ask for less");
+        }
+        failure
     }
 }
 
@@ -218,6 +227,25 @@ pub(crate) fn replica_failure(workload: &Value) -> Option<Finding> {
     Some(Finding::refused(failure.reason, failure.message))
 }
 
+/// How many pods a workload that reports refusals by events only should have now; 0 for all others.
+pub(crate) fn wanted(kind: &str, workload: &Value) -> usize {
+    let wanted = match kind {
+        "StatefulSet" => integer(workload, "/spec/replicas").unwrap_or(1),
+        "DaemonSet" => integer(workload, "/status/desiredNumberScheduled").unwrap_or(1),
+        // Pods that have ended may be gone.
+        "Job" => 1,
+        _ => 0,
+    };
+    usize::try_from(wanted).unwrap_or_default()
+}
+
+/// The refusal that the newest of a workload's events, which are ordered by time, tells of its pods.
+pub(crate) fn refusal(events: &[Value]) -> Option<Finding> {
+    let of_pods = |event: &&Value| matches!(text(event, "/reason"), "FailedCreate" | "SuccessfulCreate");
+    let newest = events.iter().rfind(of_pods).filter(|event| text(event, "/reason") == "FailedCreate")?;
+    Some(Finding::refused("FailedCreate", events::message(newest)))
+}
+
 /// Remembers since when each cause is there.
 pub(crate) struct Patience {
     graces: Graces,
@@ -266,11 +294,12 @@ impl Patience {
 
     /// After how long a finding ends the wait, if it does, and after how long it is shown.
     fn graces_of(&self, finding: &Finding) -> (Option<Duration>, Duration) {
-        match self.graces.of(finding.trouble) {
-            Grace::Restarts(limit) => ((finding.restarts >= limit).then_some(Duration::ZERO), Duration::ZERO),
-            Grace::Ends(after) => (Some(after), Duration::ZERO),
-            Grace::Shown(after) => (None, after),
-        }
+        let ends = match self.graces.of(finding.trouble) {
+            Grace::Restarts(limit) => (finding.restarts >= limit).then_some(Duration::ZERO),
+            Grace::After(after) => Some(after),
+            Grace::Never => None,
+        };
+        (ends, self.graces.shown(finding.trouble))
     }
 }
 

@@ -152,3 +152,124 @@ fn only_pods_of_the_current_revision_count() {
     assert!(!is_current("DaemonSet", &daemons, &pod("pod-template-generation", "1")));
     assert!(is_current("Job", &json!({}), &pod("x", "y")));
 }
+
+/// A finding of this cause whose container was restarted so often.
+fn finding(trouble: Trouble, restarts: u32) -> Finding {
+    Finding { trouble, restarts, ..Finding::refused("Reason", "message") }
+}
+
+#[test]
+fn each_cause_is_borne_for_the_grace_of_its_row() {
+    let cases = [
+        // trouble, restarts, shown at, ends at (seconds)
+        (Trouble::CrashLoop, 2, Some(0), None),
+        (Trouble::CrashLoop, 3, Some(0), Some(0)),
+        (Trouble::BadConfig, 0, Some(0), Some(60)),
+        (Trouble::ImagePull, 0, Some(0), Some(60)),
+        (Trouble::ReplicaFailure, 0, Some(0), Some(60)),
+        (Trouble::Unschedulable, 0, Some(15), None),
+        (Trouble::NotReady, 0, Some(15), None),
+    ];
+    for (trouble, restarts, shown, ends) in cases {
+        check_grace(Graces::default(), &finding(trouble, restarts), (shown, ends));
+    }
+    let tested: Vec<Trouble> = cases.iter().map(|(trouble, ..)| *trouble).collect();
+    assert!(Trouble::all().all(|trouble| tested.contains(&trouble)), "a row of the table has no case");
+}
+
+#[test]
+fn a_grace_that_is_said_otherwise_counts() {
+    let ten = Grace::After(Duration::from_secs(10));
+    for trouble in Trouble::all() {
+        let shown = if trouble.row().shown.is_zero() { 0 } else { 15 };
+        let found = finding(trouble, 0);
+        check_grace(Graces::default().with(trouble, ten), &found, (Some(shown), Some(10)));
+        check_grace(Graces::default().with(trouble, Grace::Never), &found, (Some(shown), None));
+        let late = Graces::default().with(trouble, Grace::Never).shown_after(trouble, Duration::from_secs(7));
+        check_grace(late, &found, (Some(7), None));
+    }
+    let patient = Graces::default().with(Trouble::CrashLoop, Grace::Restarts(5));
+    check_grace(patient.clone(), &finding(Trouble::CrashLoop, 4), (Some(0), None));
+    check_grace(patient, &finding(Trouble::CrashLoop, 5), (Some(0), Some(0)));
+}
+
+/// Judges the finding every second for two minutes; both times are the first at which it was so.
+fn check_grace(graces: Graces, finding: &Finding, expected: (Option<u64>, Option<u64>)) {
+    let mut patience = Patience::new(graces);
+    let (mut shown, mut doomed) = (None, None);
+    for second in 0..120 {
+        let verdict = patience.judge(std::slice::from_ref(finding), at(second));
+        shown = shown.or(verdict.shown.map(|_| second));
+        doomed = doomed.or(verdict.doomed.map(|_| second));
+    }
+    assert_eq!((shown, doomed), expected, "{finding:?}");
+}
+
+#[test]
+fn each_reason_of_the_table_leads_to_its_cause() {
+    for row in causes::ROWS {
+        for reason in row.reasons() {
+            let found = findings([&pod("web-1", waiting(reason, "message", 1))]);
+            assert_eq!(found.iter().map(Finding::code).collect::<Vec<_>>(), [row.code], "{reason}");
+        }
+    }
+    check(waiting("SomethingElse", "message", 0), None);
+}
+
+#[test]
+fn causes_are_named_by_the_last_word_of_their_code() {
+    for trouble in Trouble::all() {
+        assert_eq!(trouble.name().parse(), Ok(trouble));
+        assert!(trouble.row().code.ends_with(&format!(".{trouble}")));
+    }
+    assert!("quota".parse::<Trouble>().is_err());
+}
+
+#[test]
+fn refused_pods_are_read_from_the_condition_where_there_is_one() {
+    let with = |status: &str| {
+        json!({ "status": { "conditions": [
+            { "type": "ReplicaFailure", "status": status, "reason": "FailedCreate", "message": "exceeded quota: few" }] } })
+    };
+    let text = |workload: &Value| replica_failure(workload).map(|finding| finding.text());
+    assert_eq!(
+        text(&with("True")).as_deref(),
+        Some("its pods are refused: FailedCreate: exceeded quota: few")
+    );
+    assert_eq!(text(&with("False")), None);
+    assert_eq!(text(&json!({})), None);
+}
+
+#[test]
+fn refused_pods_are_read_from_the_newest_event_where_there_is_no_condition() {
+    let event = |reason: &str, message: &str| json!({ "reason": reason, "message": message });
+    let (made, refused) =
+        (event("SuccessfulCreate", "pod web-0"), event("FailedCreate", "exceeded quota: few"));
+    let other = event("Killing", "x");
+    for (events, told) in [
+        (vec![], false),
+        (vec![&refused], true),
+        (vec![&made, &refused, &other], true),
+        (vec![&refused, &made], false),
+        (vec![&other], false),
+    ] {
+        let events: Vec<Value> = events.into_iter().cloned().collect();
+        let found = refusal(&events).map(|finding| finding.message);
+        assert_eq!(found.as_deref(), told.then_some("exceeded quota: few"), "{events:?}");
+    }
+}
+
+#[test]
+fn how_many_pods_there_should_be_is_known_where_only_events_tell_of_refusals() {
+    for (kind, workload, expected) in [
+        ("StatefulSet", json!({ "spec": { "replicas": 3 } }), 3),
+        ("StatefulSet", json!({}), 1),
+        ("DaemonSet", json!({ "status": { "desiredNumberScheduled": 2 } }), 2),
+        ("DaemonSet", json!({ "status": { "desiredNumberScheduled": 0 } }), 0),
+        ("Job", json!({ "spec": { "parallelism": 4 } }), 1),
+        ("Deployment", json!({ "spec": { "replicas": 3 } }), 0),
+        ("ReplicaSet", json!({ "spec": { "replicas": 3 } }), 0),
+    ] {
+        assert_eq!(wanted(kind, &workload), expected, "{kind} {workload}");
+    }
+}

@@ -41,6 +41,8 @@ pub struct Entry {
     pub user_agent: String,
     /// When the request came in: RFC 3339 in UTC with microseconds, so that these compare as text.
     pub received: String,
+    /// When the whole answer was out, in the same form; `None` while it is not, as for an open watch.
+    pub answered: Option<String>,
 }
 
 impl Entry {

@@ -23,6 +23,8 @@ pub(super) struct Line {
     status: Option<Status>,
     #[serde(rename = "requestReceivedTimestamp")]
     received: String,
+    #[serde(rename = "stageTimestamp", default)]
+    stage_at: String,
 }
 
 #[derive(Deserialize)]
@@ -65,6 +67,7 @@ impl Line {
             code: self.status.and_then(|status| status.code),
             user_agent: self.user_agent,
             received: self.received,
+            answered: (self.stage == "ResponseComplete").then_some(self.stage_at),
         }
     }
 }

@@ -74,7 +74,7 @@ mod tests {
 
     fn line(id: &str, stage: &str, verb: &str, uri: &str) -> String {
         format!(
-            r#"{{"auditID":"{id}","stage":"{stage}","verb":"{verb}","requestURI":"{uri}","user":{{"username":"eve"}},"objectRef":{{"resource":"pods","namespace":"shop"}},"responseStatus":{{"code":200}},"requestReceivedTimestamp":"2026-01-01T00:00:00.000000Z"}}{}"#,
+            r#"{{"auditID":"{id}","stage":"{stage}","verb":"{verb}","requestURI":"{uri}","user":{{"username":"eve"}},"objectRef":{{"resource":"pods","namespace":"shop"}},"responseStatus":{{"code":200}},"requestReceivedTimestamp":"2026-01-01T00:00:00.000000Z","stageTimestamp":"2026-01-01T00:00:00.000250Z"}}{}"#,
             "\n"
         )
     }
@@ -96,6 +96,8 @@ mod tests {
         reader.read_on(&path).unwrap();
         assert_eq!((reader.entries().len(), reader.open.len()), (2, 0));
         assert_eq!(reader.entries().watches().len(), 1);
+        let answered: Vec<_> = reader.entries().iter().map(|entry| entry.answered.clone()).collect();
+        assert_eq!(answered, [None, Some("2026-01-01T00:00:00.000250Z".to_owned())], "the watch is open");
     }
 
     #[test]

@@ -1,6 +1,11 @@
-//! What tests do to single servers of a running control plane: kill, revive, pause.
+//! What tests do to single servers of a running control plane: kill, revive, pause, make forget.
+
+use http::Method;
+use kube::config::Kubeconfig;
+use serde_json::{Value, json};
 
 use super::ControlPlane;
+use crate::api;
 use crate::error::TestbedError;
 use crate::servers::Server;
 use crate::shepherd::{Process, Signal};
@@ -51,5 +56,20 @@ impl ControlPlane {
     pub async fn restart_api_server(&self) -> Result<(), TestbedError> {
         self.revive(Server::KubeApiserver)?;
         self.api_server_ready().await
+    }
+
+    /// Makes etcd forget every revision but the current one: who still needs an older one is told that it is gone.
+    ///
+    /// # Errors
+    /// [`TestbedError`] if etcd refuses, or cannot be asked.
+    pub async fn compact_etcd(&self) -> Result<(), TestbedError> {
+        let kubeconfig = Kubeconfig::from_yaml(&self.layout.etcd_kubeconfig().to_string())?;
+        let client = api::client(kubeconfig).await?;
+        // Of a range of nothing the answer still says the revision, as text. Keys are in base64.
+        let range = json!({ "key": "AA==", "count_only": true });
+        let answer = api::json(&client, Method::POST, "/v3/kv/range", Some(&range)).await?;
+        let revision = answer.pointer("/header/revision").and_then(Value::as_str).unwrap_or_default();
+        let compaction = json!({ "revision": revision, "physical": true });
+        api::text(&client, Method::POST, "/v3/kv/compaction", Some(&compaction)).await.map(drop)
     }
 }

@@ -49,6 +49,7 @@ pub struct ControlPlane {
     eve: Kubeconfig,
     audit: Audit,
     namespaces: AtomicU32,
+    has_controllers: bool,
 }
 
 impl ControlPlane {
@@ -70,7 +71,7 @@ impl ControlPlane {
     }
 
     /// Builds what is missing, starts a control plane and waits until `/readyz` says ok, every node is ready and
-    /// untainted, and the namespace `default` has its default service account.
+    /// untainted, and the namespace `default` has its default service account (where there are controllers).
     ///
     /// Cancel safe: dropping the future ends what was started.
     ///
@@ -115,6 +116,7 @@ impl ControlPlane {
             programs: programs.clone(),
             layout,
             namespaces: AtomicU32::new(0),
+            has_controllers: options.has_controllers(),
         };
         for server in [Server::Etcd, Server::KubeApiserver] {
             control_plane.spawn(server)?;
@@ -152,7 +154,10 @@ impl ControlPlane {
             })
         })
         .await?;
-        self.default_account(&client, "default").await
+        if self.has_controllers {
+            self.default_account(&client, "default").await?;
+        }
+        Ok(())
     }
 
     async fn default_account(&self, client: &Client, namespace: &str) -> Result<(), TestbedError> {
@@ -215,7 +220,7 @@ impl ControlPlane {
         Ok(())
     }
 
-    /// Makes a fresh namespace named `<prefix>-<number>` and waits until pods can be created in it.
+    /// Makes a fresh namespace named `<prefix>-<number>` and waits until pods can be created in it, where there are controllers.
     ///
     /// # Panics
     /// With the reason if the API server refuses, or the controllers do not react.
@@ -232,7 +237,10 @@ impl ControlPlane {
         let client = api::client(self.admin.clone()).await?;
         let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
         api::text(&client, Method::POST, "/api/v1/namespaces", Some(&namespace)).await?;
-        self.default_account(&client, name).await
+        if self.has_controllers {
+            self.default_account(&client, name).await?;
+        }
+        Ok(())
     }
 
     /// The kubeconfig of the user `eve`, a cluster administrator through RBAC: the identity of the program under test.

@@ -2,18 +2,22 @@
 
 use crate::servers::Server;
 
+const WITHOUT_KWOK: [Server; 4] =
+    [Server::Etcd, Server::KubeApiserver, Server::KubeControllerManager, Server::KubeScheduler];
+const API_SERVER: [Server; 2] = [Server::Etcd, Server::KubeApiserver];
+
 /// What a control plane is to consist of.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Options {
     pub(super) nodes: u16,
-    kwok: bool,
+    servers: &'static [Server],
 }
 
 impl Default for Options {
     /// Three nodes, with kwok.
     fn default() -> Self {
-        Self { nodes: 3, kwok: true }
+        Self { nodes: 3, servers: &Server::CONTROL_PLANE }
     }
 }
 
@@ -33,12 +37,25 @@ impl Options {
     /// Nobody plays the kubelets: pods are bound to nodes and stay `Pending`. After 40 s the nodes count as lost.
     #[must_use]
     pub fn without_kwok(mut self) -> Self {
-        self.kwok = false;
+        self.servers = &WITHOUT_KWOK;
+        self
+    }
+
+    /// Only etcd and the API server: nobody but clients changes anything, there are no nodes, no namespace gets a default
+    /// service account, and what is deleted in the foreground, namespaces among it, never goes.
+    #[must_use]
+    pub fn without_controllers(mut self) -> Self {
+        self.nodes = 0;
+        self.servers = &API_SERVER;
         self
     }
 
     pub(super) fn servers(&self) -> impl Iterator<Item = Server> {
-        let kwok = self.kwok;
-        Server::CONTROL_PLANE.into_iter().filter(move |server| kwok || *server != Server::Kwok)
+        self.servers.iter().copied()
+    }
+
+    /// Whether somebody makes the default service account of each namespace.
+    pub(super) fn has_controllers(&self) -> bool {
+        self.servers().any(|server| server == Server::KubeControllerManager)
     }
 }

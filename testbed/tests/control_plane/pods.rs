@@ -10,7 +10,7 @@ use crate::follow::{LIMIT, condition, create_and_follow};
 
 fn pod(annotations: &Value) -> Value {
     // The API server lets no terminated container run again where the policy is `Never`.
-    let ends = ["complete", "job-failed"].iter().any(|stage| annotations[STAGE] == *stage);
+    let ends = ["complete", "job-failed", "failed"].iter().any(|stage| annotations[STAGE] == *stage);
     json!({
         "apiVersion": "v1",
         "kind": "Pod",
@@ -128,6 +128,14 @@ async fn failing_pod_runs_and_fails_with_exit_code_1() {
     );
     let ended = &container(states.last().unwrap(), "main")["state"]["terminated"];
     assert_eq!((&ended["exitCode"], &ended["reason"]), (&json!(1), &json!("Error")));
+}
+
+#[tokio::test]
+async fn pod_that_fails_early_was_never_ready() {
+    let states = pod_states(json!({ STAGE: "failed" }), |pod| pod["status"]["phase"] == "Failed").await;
+    assert_eq!(changes(states.iter().map(|state| &state["status"]["phase"])), ["Pending", "Failed"]);
+    assert!(!states.iter().any(is_ready));
+    assert_eq!(container(states.last().unwrap(), "main")["state"]["terminated"]["exitCode"], 1);
 }
 
 #[tokio::test]

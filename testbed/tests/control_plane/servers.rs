@@ -69,3 +69,20 @@ async fn client_certificate_is_eve_too() {
     let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
     assert_eq!(who_am_i(&Client::try_from(config).unwrap()).await["username"], "eve");
 }
+
+#[tokio::test]
+async fn without_controllers_nobody_but_clients_writes() {
+    let control_plane = ControlPlane::start(Options::new().without_controllers()).await.unwrap();
+    let running: Vec<_> =
+        Server::ALL.into_iter().filter(|server| control_plane.process_id(*server).is_some()).collect();
+    assert_eq!(running, [Server::Etcd, Server::KubeApiserver]);
+    let namespace = control_plane.namespace("alone").await;
+    let client = control_plane.eve_client().await;
+    let accounts: Api<ServiceAccount> = Api::namespaced(client, &namespace);
+    assert!(accounts.get_opt("default").await.unwrap().is_none());
+    let entries = control_plane.audit().settle().await;
+    let strangers = entries.writes().filter(|entry| {
+        entry.user.starts_with("system:") && !entry.user_agent.starts_with("kube-apiserver/")
+    });
+    assert!(strangers.is_empty(), "{strangers:?}");
+}

@@ -14,6 +14,7 @@ use crate::ids::ComponentId;
 
 mod build;
 mod cycle;
+mod identity;
 mod names;
 #[cfg(test)]
 mod tests;

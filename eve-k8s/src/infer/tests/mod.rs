@@ -5,6 +5,7 @@ use eve_core::plan::Until;
 use eve_core::plan::diagnostic::{Diagnostics, Severity};
 use eve_core::plan::load::{LoadOptions, Loaded, Source, load};
 
+use super::rules;
 use crate::kinds::Manifests;
 
 mod graph;
@@ -108,4 +109,12 @@ fn problems(objects: &str) -> Vec<String> {
         format!("{severity} {}: {}", one.code, one.message)
     };
     diagnostics.list.iter().map(line).collect()
+}
+
+#[test]
+fn every_rule_has_its_cases() {
+    let tests = [include_str!("references.rs"), include_str!("serving.rs"), include_str!("written.rs")];
+    let is_named = |name: &str| tests.iter().any(|text| text.contains(&format!("\"{name}\"")));
+    let bare: Vec<&str> = rules::RULES.iter().map(|rule| rule.name).filter(|name| !is_named(name)).collect();
+    assert!(bare.is_empty(), "rules without a case: {bare:?}");
 }

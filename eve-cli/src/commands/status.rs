@@ -1,0 +1,45 @@
+//! `eve status`: how a run stands, or how it ended, from its journal alone.
+
+use eve_core::driver::SystemClock;
+use eve_core::ports::Clock as _;
+use eve_store::{RunState, RunSummary};
+use serde_json::Value;
+
+use crate::cli::{GetOutput, Status};
+use crate::exit::Exit;
+use crate::halt::Halt;
+use crate::journal::{self, Wanted};
+use crate::output::{Printer, Timeline, header_json, state_json, status, summary_json};
+
+pub(super) fn run(args: &Status, printer: &Printer) -> Result<Exit, Halt> {
+    let (run, timeline) = recorded(args.run.as_deref())?;
+    let board = timeline.board();
+    match args.output {
+        GetOutput::Text => printer.out(&status(&run, board, SystemClock::new().now())),
+        GetOutput::Json => {
+            let exit = match run.state {
+                RunState::Finished(outcome) => Some(Exit::from(outcome)),
+                RunState::Live(_) | RunState::Interrupted => None,
+            };
+            let mut json = header_json(&run.header);
+            if let Some(fields) = json.as_object_mut() {
+                fields.insert("type".to_owned(), "status".into());
+                fields.insert("state".to_owned(), state_json(&run.state));
+                fields
+                    .insert("summary".to_owned(), exit.map_or(Value::Null, |exit| summary_json(board, exit)));
+            }
+            printer.out(&json.to_string());
+        }
+    }
+    Ok(Exit::Succeeded)
+}
+
+/// A run as its journal has it at this moment.
+pub(super) fn recorded(name: Option<&str>) -> Result<(RunSummary, Timeline), Halt> {
+    let folder = journal::folder()?;
+    let run = journal::choose(&folder, name, Wanted::Newest)?;
+    let records = folder.read(&run.header.run).and_then(|reader| reader.records());
+    let records = records.map_err(|error| journal::halt(&error))?;
+    let timeline = Timeline::of(journal::sketched(&run.header)?, &records);
+    Ok((run, timeline))
+}

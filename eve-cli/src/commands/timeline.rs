@@ -1,0 +1,27 @@
+//! `eve timeline`: what each component of a run did, when, and what it waited for.
+
+use super::status::recorded;
+use crate::cli::{self, GetOutput};
+use crate::exit::Exit;
+use crate::halt::Halt;
+use crate::output::{Printer, state_word};
+
+pub(super) fn run(args: &cli::Timeline, printer: &Printer) -> Result<Exit, Halt> {
+    let (run, timeline) = recorded(args.run.as_deref())?;
+    match args.output {
+        GetOutput::Text => {
+            let header = &run.header;
+            printer.err(&format!(
+                "run {}: {} of plan {} in namespace {}, {}",
+                header.run,
+                header.verb,
+                header.plan,
+                header.namespace,
+                state_word(&run.state)
+            ));
+            printer.out(&timeline.text());
+        }
+        GetOutput::Json => printer.out(&timeline.json().to_string()),
+    }
+    Ok(Exit::Succeeded)
+}

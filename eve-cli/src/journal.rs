@@ -1,0 +1,292 @@
+//! The journals of runs on this machine: begun, found again, taken over. Knows how eve was called, and of clusters
+//! nothing but their address.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Parser as _;
+use eve_core::ids::RunId;
+use eve_core::plan::graph::Graph;
+use eve_core::time::Timestamp;
+use eve_store::{
+    FileError, HashKey, KeyedHash, Listed, Retention, RunFile, RunFolder, RunHeader, RunSource, RunState,
+    RunSummary,
+};
+
+use crate::cli::{Apply, Cli, Cluster, Command, Delete};
+use crate::exit::Exit;
+use crate::halt::Halt;
+use crate::output::clean;
+use crate::sketch::{Sketch, Specs};
+use crate::wiring;
+
+/// How a command was called, as far as another process needs to know to do the same.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    /// `apply` or `delete`.
+    pub(crate) verb: &'static str,
+    /// All arguments, without the program.
+    pub(crate) arguments: Vec<String>,
+    /// What was read.
+    pub(crate) sources: Vec<RunSource>,
+    /// What is kept of the specs.
+    pub(crate) specs: Specs,
+}
+
+/// Where a run comes from.
+#[derive(Debug)]
+pub(crate) enum Origin {
+    /// It begins now.
+    Call(Call),
+    /// It goes on.
+    Journal(Box<RunFile>),
+}
+
+/// The files that were named, so that they are found from every folder.
+pub(crate) fn sources(named: &[PathBuf]) -> Result<Vec<RunSource>, Halt> {
+    let source = |name: &PathBuf| {
+        if name.as_os_str() == "-" {
+            return Ok(RunSource::Stdin);
+        }
+        std::path::absolute(name).map(RunSource::Path).map_err(|error| {
+            Halt::error(Exit::Refused, format!("cannot tell where `{}` is: {error}", name.display()))
+        })
+    };
+    named.iter().map(source).collect()
+}
+
+/// The runs of this user.
+pub(crate) fn folder() -> Result<RunFolder, Halt> {
+    RunFolder::of_user().map_err(|error| halt(&error))
+}
+
+/// What is wrong with a journal, and what to do.
+pub(crate) fn halt(error: &FileError) -> Halt {
+    let is_refusal = matches!(error, FileError::Held { .. } | FileError::BadRunId(_));
+    let exit = if is_refusal { Exit::Refused } else { Exit::Internal };
+    let hint = if let FileError::Held { holder: Some(holder), .. } = error {
+        format!("wait for it, or stop it: `eve cancel {}`", holder.run)
+    } else {
+        error.hint().to_owned()
+    };
+    Halt::error(exit, wiring::chain(error)).with_hint(hint)
+}
+
+/// Begins the journal of a new run of this graph, and holds its plan against other runs on this cluster.
+pub(crate) fn begin(
+    call: &Call,
+    cluster: &Cluster,
+    server: &str,
+    graph: &Graph,
+    now: Timestamp,
+) -> Result<RunFile, Halt> {
+    let folder = folder()?;
+    let chosen = wiring::chosen(cluster)?;
+    let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+    let key = folder.key().map_err(|error| halt(&error))?;
+    let sketch = serde_json::to_string(&Sketch::of(graph, call.specs));
+    let header = RunHeader {
+        run: wiring::run_id(now),
+        plan: graph.name().to_owned(),
+        namespace: graph.namespace().to_owned(),
+        cluster: server.to_owned(),
+        context: chosen.context,
+        kubeconfigs: chosen.kubeconfigs.iter().map(absolute).collect(),
+        verb: call.verb.to_owned(),
+        sources: call.sources.clone(),
+        arguments: call.arguments.clone(),
+        digest: digest(&key, graph),
+        graph: sketch.map_err(|error| Halt::error(Exit::Internal, error.to_string()))?,
+        started_at: now,
+        eve_version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    let file = folder.create(&header).map_err(|error| halt(&error))?;
+    if let Err(error) = folder.prune(Retention::default()) {
+        tracing::warn!(%error, "old runs are not removed");
+    }
+    Ok(file)
+}
+
+/// Everything that decides what a run does, under a key: specs may hold passwords, and a plain digest would let them be
+/// guessed.
+fn digest(key: &HashKey, graph: &Graph) -> KeyedHash {
+    let mut pieces = Vec::new();
+    graph.identity(&mut |piece| pieces.push(piece.to_vec()));
+    key.hash(pieces)
+}
+
+/// The graph of a run from its journal, for display.
+pub(crate) fn sketched(header: &RunHeader) -> Result<Arc<Graph>, Halt> {
+    let damaged = || {
+        let message = format!("the journal of run {} does not hold the shape of its plan", header.run);
+        Halt::error(Exit::Internal, message)
+    };
+    let sketch: Sketch = serde_json::from_str(&header.graph).map_err(|_| damaged())?;
+    sketch.graph().map(Arc::new).map_err(|_| damaged())
+}
+
+/// Which runs a command is about, where none is named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// The newest.
+    Newest,
+    /// The only one that goes on.
+    Live,
+    /// The only one that was interrupted.
+    Interrupted,
+}
+
+/// The run of this name, or of the only name that begins so, or else the one that is wanted.
+pub(crate) fn choose(folder: &RunFolder, name: Option<&str>, wanted: Wanted) -> Result<RunSummary, Halt> {
+    let mut runs = Vec::new();
+    for listed in folder.list().map_err(|error| halt(&error))? {
+        match listed {
+            Listed::Run(run) => runs.push(*run),
+            Listed::Damaged { path, error } if name.is_some_and(|name| is_named(&path, name)) => {
+                return Err(halt(&error));
+            }
+            Listed::Damaged { .. } => {}
+        }
+    }
+    match name {
+        Some(name) => named(runs, name),
+        None => unnamed(runs, wanted),
+    }
+}
+
+fn is_named(path: &Path, name: &str) -> bool {
+    path.file_stem().is_some_and(|stem| stem == name)
+}
+
+fn named(runs: Vec<RunSummary>, name: &str) -> Result<RunSummary, Halt> {
+    let exact = runs.iter().position(|run| run.header.run.as_str() == name);
+    let mut begin: Vec<RunSummary> = match exact {
+        Some(at) => runs.into_iter().skip(at).take(1).collect(),
+        None => runs.into_iter().filter(|run| run.header.run.as_str().starts_with(name)).collect(),
+    };
+    match (begin.pop(), begin.len()) {
+        (Some(run), 0) => Ok(run),
+        (Some(last), _) => {
+            begin.push(last);
+            let message = format!("several runs have names that begin with `{}`", clean(name));
+            Err(Halt::error(Exit::Refused, message).with_notes(begin.iter().map(line).collect()))
+        }
+        (None, _) => {
+            let message = format!("there is no run `{}` on this machine", clean(name));
+            Err(Halt::error(Exit::Refused, message).with_hint("see which there are: `eve runs`".to_owned()))
+        }
+    }
+}
+
+fn unnamed(runs: Vec<RunSummary>, wanted: Wanted) -> Result<RunSummary, Halt> {
+    let fits = |run: &RunSummary| match (wanted, &run.state) {
+        (Wanted::Newest, _)
+        | (Wanted::Live, RunState::Live(_))
+        | (Wanted::Interrupted, RunState::Interrupted) => true,
+        (Wanted::Live | Wanted::Interrupted, _) => false,
+    };
+    let mut fitting: Vec<RunSummary> = runs.into_iter().filter(fits).collect();
+    let none = match wanted {
+        Wanted::Newest => "there is no run on this machine yet",
+        Wanted::Live => "no run is under way on this machine",
+        Wanted::Interrupted => "no run on this machine was interrupted",
+    };
+    if fitting.is_empty() {
+        return Err(Halt::error(Exit::Refused, none).with_hint("see which there are: `eve runs`".to_owned()));
+    }
+    if wanted != Wanted::Newest && fitting.len() > 1 {
+        let notes = fitting.iter().map(line).collect();
+        return Err(Halt::error(Exit::Refused, "there are several such runs: name one").with_notes(notes));
+    }
+    Ok(fitting.swap_remove(0))
+}
+
+fn line(run: &RunSummary) -> String {
+    let RunHeader { run: id, verb, plan, namespace, .. } = &run.header;
+    format!("{id}  {verb} of plan {plan} in namespace {namespace}")
+}
+
+/// A command that drives runs, called once more.
+#[derive(Debug)]
+pub(crate) enum Repeated {
+    Apply(Box<Apply>),
+    Delete(Box<Delete>),
+}
+
+/// The command of a run that is to go on, as it was called, with what it meant then: the same files, the same cluster,
+/// the same namespace, from whatever folder and with whatever current context.
+///
+/// # Errors
+/// What keeps it from being called again. `instead` are files to take in place of those that were recorded.
+#[expect(clippy::wildcard_enum_match_arm, reason = "no other command has a journal")]
+pub(crate) fn command(header: &RunHeader, instead: &[PathBuf]) -> Result<Repeated, Halt> {
+    let arguments = std::iter::once("eve").chain(header.arguments.iter().map(String::as_str));
+    let parsed = Cli::try_parse_from(arguments).map_err(|error| {
+        let message = format!("this eve does not understand how run {} was started", header.run);
+        let notes = error.to_string().lines().map(str::to_owned).collect();
+        let hint = format!("resume it with eve {}", header.eve_version);
+        Halt::error(Exit::Refused, message).with_notes(notes).with_hint(hint)
+    })?;
+    let files = if instead.is_empty() { files(header)? } else { instead.to_vec() };
+    match parsed.command {
+        Command::Apply(mut apply) => {
+            apply.input.filenames = files;
+            as_recorded(&mut apply.cluster, header);
+            Ok(Repeated::Apply(apply))
+        }
+        Command::Delete(mut delete) => {
+            delete.filenames = files;
+            as_recorded(&mut delete.cluster, header);
+            Ok(Repeated::Delete(delete))
+        }
+        _ => {
+            let message =
+                format!("run {} is of `eve {}`, which cannot go on", header.run, clean(&header.verb));
+            Err(Halt::error(Exit::Refused, message))
+        }
+    }
+}
+
+fn as_recorded(cluster: &mut Cluster, header: &RunHeader) {
+    cluster.kubeconfig.clone_from(&header.kubeconfigs);
+    cluster.context.clone_from(&header.context);
+}
+
+fn files(header: &RunHeader) -> Result<Vec<PathBuf>, Halt> {
+    let file = |source: &RunSource| match source {
+        RunSource::Path(path) => Some(Ok(path.clone())),
+        RunSource::Installed => None,
+        RunSource::Stdin => {
+            let message = format!("the plan of run {} was read from stdin, which is gone", header.run);
+            Some(Err(Halt::error(Exit::Refused, message).with_hint("give it again with `-f`".to_owned())))
+        }
+    };
+    header.sources.iter().filter_map(file).collect()
+}
+
+/// Whether this graph is the one that the run began with.
+pub(crate) fn is_of(file: &RunFile, graph: &Graph) -> Result<(), Halt> {
+    let key = folder()?.key().map_err(|error| halt(&error))?;
+    if digest(&key, graph) == file.header().digest {
+        return Ok(());
+    }
+    let message = format!("the plan is not the one that run {} began with", file.header().run);
+    let hint = "bring its files back as they were, or start a new run: `eve apply` goes on from what the cluster has";
+    Err(Halt::error(Exit::Refused, message).with_hint(hint.to_owned()))
+}
+
+/// Whether this is the cluster that the run was begun on.
+pub(crate) fn is_on(file: &RunFile, server: &str) -> Result<(), Halt> {
+    let begun_on = &file.header().cluster;
+    if begun_on == server {
+        return Ok(());
+    }
+    let message =
+        format!("run {} was begun on {begun_on}; the kubeconfig now leads to {server}", file.header().run);
+    Err(Halt::error(Exit::Refused, message).with_hint("bring the kubeconfig back as it was".to_owned()))
+}
+
+/// The name of a run for people who want to go on with it.
+pub(crate) fn resume_hint(run: &RunId) -> String {
+    format!("what was written stays; go on with `eve resume {run}`")
+}

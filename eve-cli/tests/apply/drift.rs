@@ -1,0 +1,92 @@
+//! A shop that is there already: what its author changed is written, what others took is put right or named.
+
+use eve_testbed::{ControlPlane, Entries};
+use serde_json::{Value, json};
+
+use super::{Ended, eve};
+
+const SHOP: &str = include_str!("../../../examples/plans/shop.yaml");
+
+/// The shop in a namespace.
+struct Shop {
+    control_plane: &'static ControlPlane,
+    namespace: String,
+}
+
+impl Shop {
+    /// Applies the plan; how that ended, and the requests of `eve`.
+    async fn apply(&self, plan: &str) -> (Ended, Entries) {
+        let mark = self.control_plane.audit().mark().await;
+        let ended = eve(self.control_plane, &["apply", "-f", "-"], plan).await;
+        let requests = self.control_plane.audit().settle().await.since(mark).by_user("eve");
+        (ended, requests.in_namespace(&self.namespace))
+    }
+
+    /// Nothing is written or tried, and each kind is listed once.
+    async fn nothing_to_do(&self, plan: &str, why: &str) {
+        let (ended, requests) = self.apply(plan).await;
+        assert_eq!(ended.code, Some(0), "{why}: {}", ended.err);
+        assert!(requests.writes().is_empty() && requests.dry_runs().is_empty(), "{why}: {requests:?}");
+        for (read, count) in requests.count_by(|entry| (entry.verb.clone(), entry.resource.clone())) {
+            assert!(
+                ["list", "watch"].contains(&read.0.as_str()) && count == 1,
+                "{why}: {read:?}: {requests:?}"
+            );
+        }
+    }
+
+    /// This one object is written, after at most one dry run.
+    async fn writes_only(&self, plan: &str, resource: &str, name: &str) {
+        let (ended, requests) = self.apply(plan).await;
+        assert_eq!(ended.code, Some(0), "{}", ended.err);
+        let writes = requests.writes();
+        let written: Vec<_> =
+            writes.iter().map(|entry| (entry.resource.as_str(), entry.name.as_str())).collect();
+        assert_eq!(written, [(resource, name)], "{requests:?}");
+        assert!(requests.dry_runs().len() <= 1, "{requests:?}");
+        self.nothing_to_do(plan, "after the only write").await;
+    }
+
+    /// Somebody else's merge patch.
+    async fn patch(&self, object: &str, manager: &str, body: &Value) {
+        let (group, rest) = object.rsplit_once(' ').unwrap();
+        let path = format!("/{group}/namespaces/{}/{rest}?fieldManager={manager}", self.namespace);
+        let request = http::Request::patch(path).header("content-type", "application/merge-patch+json");
+        let request = request.body(body.to_string().into_bytes()).unwrap();
+        self.control_plane.admin_client().await.request::<Value>(request).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn of_a_shop_what_changed_is_written_and_what_others_took_is_put_right_or_named() {
+    let control_plane = ControlPlane::shared().await;
+    let namespace = control_plane.namespace("drift").await.name().to_owned();
+    let selector = "selector: { matchLabels: { app.kubernetes.io/name: mail } }";
+    let image = "registry.example.com/shop/basket:1.4.2";
+    assert_eq!((SHOP.matches(selector).count(), SHOP.matches(image).count()), (1, 1));
+    let plan = SHOP
+        .replace("namespace: shop", &format!("namespace: {namespace}"))
+        .replace(selector, &format!("replicas: 2\n              {selector}"));
+    let shop = Shop { control_plane, namespace };
+    assert_eq!(shop.apply(&plan).await.0.code, Some(0));
+    shop.nothing_to_do(&plan, "applied again").await;
+
+    let plan = plan.replace(image, "registry.example.com/shop/basket:1.4.3");
+    shop.writes_only(&plan, "deployments", "basket").await;
+
+    let replicas = |count: u32| json!({ "spec": { "replicas": count } });
+    shop.patch("apis/apps/v1 deployments/cards/scale", "kubectl", &replicas(2)).await;
+    shop.nothing_to_do(&plan, "nobody asked for a number of cards").await;
+    shop.patch("apis/apps/v1 deployments/mail/scale", "kubectl", &replicas(3)).await;
+    let (ended, requests) = shop.apply(&plan).await;
+    assert_eq!(ended.code, Some(1), "{}", ended.err);
+    assert!(requests.writes().is_empty(), "{requests:?}");
+    let named = "Deployment NAMESPACE/mail: a field belongs to `kubectl`, first `.spec.replicas`";
+    assert!(ended.err.contains(&named.replace("NAMESPACE", &shop.namespace)), "{}", ended.err);
+    shop.patch("apis/apps/v1 deployments/mail/scale", "kubectl", &replicas(2)).await;
+    shop.writes_only(&plan, "deployments", "mail").await;
+
+    let no_selector = json!({ "spec": { "selector": null } });
+    shop.patch("api/v1 services/cards", "kubectl-edit", &no_selector).await;
+    shop.writes_only(&plan, "services", "cards").await;
+}

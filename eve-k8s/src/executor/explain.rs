@@ -1,0 +1,122 @@
+//! Why a component is not up, as it is now: what a wait would wait for, with the evidence that a failed wait would tell.
+//! Reads only, and waits for nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use eve_core::failure::Failure;
+use eve_core::plan::{Action, Until};
+use eve_core::ports::Step;
+use serde_json::Value;
+
+use super::pods::Pods;
+use super::wait::with_upstream;
+use super::{KubeExecutor, Located, Missing, Target, failure};
+use crate::client::{Detail, Location};
+use crate::readiness::storage::CLAIM_PENDING;
+use crate::readiness::{self, Readiness};
+use crate::survey::Found;
+
+/// How long the lists of pods may take: without them the object itself tells something.
+const PODS_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How a component is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Explanation {
+    /// As it should be.
+    Up,
+    /// It is not there.
+    Absent(Failure),
+    /// It is there and may come up: what it waits for, and what keeps it.
+    Waiting(Failure),
+    /// It will not come up unless something is changed.
+    Failed(Failure),
+}
+
+impl Explanation {
+    /// What is to be said of it; `None` where it is up. Its notes are the last events and log lines.
+    pub const fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Up => None,
+            Self::Absent(failure) | Self::Waiting(failure) | Self::Failed(failure) => Some(failure),
+        }
+    }
+}
+
+impl KubeExecutor {
+    /// How the component's object is now, and why it is not up if it is not. Of all components of one graph one list is
+    /// made for each kind and namespace. Cancel safe.
+    ///
+    /// # Errors
+    /// A classified [`Failure`]: the object cannot be read.
+    pub async fn explain(&self, step: &Step) -> Result<Explanation, Failure> {
+        let target = match self.locate(step, Missing::Accept).await? {
+            Located::Known(target) => target,
+            Located::Unknown(unknown) => {
+                return Ok(removed(step, Failure::permanent("k8s.kind.unknown", unknown.message)));
+            }
+        };
+        let place = &target.place;
+        let object = match self.read(step, &target, None).await? {
+            Found::There(object, detail) => self.whole(place, *object, detail).await?,
+            Found::Absent | Found::NotServed | Found::Unknown => {
+                let absent = Failure::permanent("k8s.object.absent", format!("{place} does not exist"));
+                return Ok(removed(step, absent));
+            }
+        };
+        if step.action() == Action::Delete {
+            let message = format!("{place} is still there");
+            return Ok(Explanation::Waiting(Failure::permanent("k8s.object.present", message)));
+        }
+        if step.until() == Until::Applied {
+            return Ok(Explanation::Up);
+        }
+        self.state(step, &target, &object).await
+    }
+
+    /// The object with its status, where its kind has one that is judged.
+    async fn whole(&self, place: &Location, object: Value, detail: Detail) -> Result<Value, Failure> {
+        let (group, kind) = (place.resource.group(), &*place.resource.kind);
+        if detail == Detail::Whole || readiness::is_never_judged(group, kind) {
+            return Ok(object);
+        }
+        self.client.get(place).await.map_err(|error| failure::of_read(place, error))
+    }
+
+    async fn state(&self, step: &Step, target: &Target<'_>, object: &Value) -> Result<Explanation, Failure> {
+        let place = &target.place;
+        let (tell, failure): (fn(Failure) -> Explanation, Failure) =
+            match readiness::judge(place.resource.group(), &place.resource.kind, object) {
+                Readiness::Ready | Readiness::NoStatus => return Ok(Explanation::Up),
+                Readiness::InProgress(cause) => {
+                    if cause.code == CLAIM_PENDING && self.waits_for_consumer(place, object).await {
+                        return Ok(Explanation::Up);
+                    }
+                    (Explanation::Waiting, Failure::permanent(cause.code, cause.message))
+                }
+                Readiness::Failed(failure) => (Explanation::Failed, failure),
+            };
+        let pods = match Pods::of(step.graph(), place).map_err(Failure::from)? {
+            Some(mut pods) => {
+                let known = tokio::time::timeout(PODS_TIMEOUT, pods.known(self, object)).await;
+                known.unwrap_or_else(|_| Ok(Vec::new())).map_err(Failure::from)?
+            }
+            None => vec![Arc::new(object.clone())],
+        };
+        let failure = self.failed(place, object, &pods, failure).await;
+        Ok(tell(with_upstream(step, failure)))
+    }
+
+    async fn waits_for_consumer(&self, place: &Location, claim: &Value) -> bool {
+        match self.binds_late(claim).await {
+            Some(known) => known,
+            None => self.is_said_to_wait(place, claim).await,
+        }
+    }
+}
+
+/// That something is not there is as it should be where it is to be removed.
+fn removed(step: &Step, absent: Failure) -> Explanation {
+    if step.action() == Action::Delete { Explanation::Up } else { Explanation::Absent(absent) }
+}

@@ -1,0 +1,229 @@
+//! The folder of runs: who may hold what, what is listed, what is kept.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::{Duration, SystemTime};
+
+use eve_core::ids::RunId;
+use eve_core::ports::RunStore as _;
+use eve_core::run::{Outcome, StopMode};
+use eve_core::time::Timestamp;
+use eve_store::{FileError, Listed, Retention, RunFolder, RunHeader, RunState};
+use support::{append_each, batch, finished, folder, header, samples};
+
+fn now() -> Timestamp {
+    Timestamp::EPOCH.plus(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap())
+}
+
+fn names(folder: &RunFolder) -> Vec<String> {
+    let name = |listed: Listed| match listed {
+        Listed::Run(run) => run.header.run.to_string(),
+        Listed::Damaged { path, .. } => format!("damaged {}", path.file_name().unwrap().to_string_lossy()),
+    };
+    folder.list().unwrap().into_iter().map(name).collect()
+}
+
+#[tokio::test]
+async fn what_was_appended_is_there_for_the_next_process() {
+    let (_keep, folder) = folder();
+    let header = header(&folder, "r1");
+    let file = folder.create(&header).unwrap();
+    append_each(&file, &samples()[..12]).await;
+    drop(file);
+    let again = folder.resume(&header.run).unwrap();
+    assert_eq!(again.header(), &header);
+    assert_eq!(again.load(&header.run).await.unwrap(), samples()[..12]);
+    append_each(&again, &samples()[12..]).await;
+    assert_eq!(folder.read(&header.run).unwrap().records().unwrap(), samples());
+    let listed = folder.list().unwrap();
+    let [Listed::Run(run)] = listed.as_slice() else { panic!("{listed:?}") };
+    assert_eq!(run.header, header);
+    assert_eq!((run.progress.records, run.progress.outcome), (20, Some(Outcome::Failed)));
+    assert_eq!(run.progress.last_at, Some(samples()[19].at));
+    assert_eq!(run.state, RunState::Finished(Outcome::Failed));
+}
+
+#[tokio::test]
+async fn a_live_run_is_held_and_the_refusal_says_by_whom() {
+    let (_keep, folder) = folder();
+    let header = header(&folder, "r1");
+    let file = folder.create(&header).unwrap();
+    let refused = folder.resume(&header.run).unwrap_err();
+    let FileError::Held { what, holder: Some(holder) } = &refused else { panic!("{refused:?}") };
+    assert_eq!((what.as_str(), holder.process), ("run r1", std::process::id()));
+    assert!(refused.to_string().contains(&format!("process {} on {}", std::process::id(), holder.host)));
+    assert_eq!(folder.state(&header.run).unwrap(), RunState::Live(Some((**holder).clone())));
+    drop(file);
+    assert_eq!(folder.state(&header.run).unwrap(), RunState::Interrupted);
+    folder.resume(&header.run).unwrap();
+}
+
+#[tokio::test]
+async fn one_run_of_a_plan_at_a_time_on_each_cluster_and_namespace() {
+    let (_keep, folder) = folder();
+    let first = header(&folder, "r1");
+    let second = RunHeader { plan: first.plan.clone(), ..header(&folder, "r2") };
+    let file = folder.create(&first).unwrap();
+    let refused = folder.create(&second).unwrap_err().to_string();
+    let expected = "plan plan-of-r1 in namespace shop of https://prod.example.net:6443 is held by process";
+    assert!(refused.starts_with(expected) && refused.contains("with run r1"), "{refused}");
+    assert_eq!(names(&folder), ["r1"]);
+    let elsewhere = [
+        RunHeader { run: RunId::new("r3"), cluster: "https://test:6443".into(), ..second.clone() },
+        RunHeader { run: RunId::new("r4"), namespace: "other".into(), ..second.clone() },
+    ];
+    let _others = elsewhere.map(|header| folder.create(&header).unwrap());
+    drop(file);
+    let _second = folder.create(&second).unwrap();
+    let refused = folder.resume(&first.run).unwrap_err();
+    assert!(matches!(&refused, FileError::Held { what, .. } if what.starts_with("plan")), "{refused}");
+}
+
+#[tokio::test]
+async fn a_name_is_used_once_and_cannot_leave_the_folder() {
+    let (_keep, folder) = folder();
+    let first = header(&folder, "r1");
+    drop(folder.create(&first).unwrap());
+    assert!(matches!(folder.create(&first), Err(FileError::Exists { .. })));
+    for bad in ["", ".", "..", ".hidden", "../key", "a/b", "a b", "ä", &"x".repeat(129)] {
+        let run = RunId::new(bad);
+        let errors = [
+            folder.create(&RunHeader { run: run.clone(), ..first.clone() }).unwrap_err(),
+            folder.resume(&run).unwrap_err(),
+            folder.read(&run).unwrap_err(),
+            folder.request_stop(&run, StopMode::Now, "kim").unwrap_err(),
+        ];
+        assert!(errors.iter().all(|error| *error == FileError::BadRunId(run.clone())), "{bad}: {errors:?}");
+    }
+}
+
+#[tokio::test]
+async fn requests_reach_the_process_that_drives_the_run_once_each() {
+    let (_keep, folder) = folder();
+    let header = header(&folder, "r1");
+    let file = folder.create(&header).unwrap();
+    assert_eq!(file.requests(0).await.unwrap(), []);
+    assert_eq!(folder.request_stop(&header.run, StopMode::Drain, "kim on build-7").unwrap(), 1);
+    append_each(&file, &samples()[..3]).await;
+    assert_eq!(folder.request_stop(&header.run, StopMode::Now, "ann").unwrap(), 2);
+    let requests = file.requests(0).await.unwrap();
+    let asked: Vec<_> = requests.iter().map(|one| (one.number, one.mode, one.who.as_str())).collect();
+    assert_eq!(asked, [(1, StopMode::Drain, "kim on build-7"), (2, StopMode::Now, "ann")]);
+    assert!(requests.iter().all(|one| one.at <= now() && now().since(one.at) < Duration::from_mins(10)));
+    assert_eq!(file.requests(1).await.unwrap(), requests[1..]);
+    assert_eq!(file.requests(2).await.unwrap(), []);
+    assert_eq!(folder.read(&header.run).unwrap().requests().unwrap(), requests);
+    append_each(&file, &samples()[3..]).await;
+}
+
+#[tokio::test]
+async fn another_reader_sees_whole_appends_while_the_run_goes_on() {
+    let (_keep, folder) = folder();
+    let header = header(&folder, "r1");
+    let file = folder.create(&header).unwrap();
+    let reader = folder.read(&header.run).unwrap();
+    for pair in samples().chunks(2) {
+        file.append(batch(&header.run, pair)).await.unwrap();
+        let seen = reader.records().unwrap();
+        assert_eq!(seen, samples()[..usize::try_from(pair[1].seq.get()).unwrap()]);
+        assert_eq!(reader.progress().unwrap().records, pair[1].seq.get());
+        reader.check().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_listed_with_the_reason() {
+    let (_keep, folder) = folder();
+    let at = |seconds: u64| Timestamp::from_micros(1_000_000 * seconds);
+    finished(&folder, "older", at(10)).await;
+    finished(&folder, "newer", at(20)).await;
+    let runs = folder.path().join("runs");
+    fs::write(runs.join("cut.run"), "").unwrap();
+    fs::write(runs.join("notes.txt"), "mine").unwrap();
+    fs::create_dir(runs.join("deep.run")).unwrap();
+    fs::copy(runs.join("newer.run"), runs.join("copy.run")).unwrap();
+    let mut bytes = fs::read(runs.join("newer.run")).unwrap();
+    let place = bytes.windows(9).position(|text| text == b"succeeded").unwrap();
+    bytes[place] ^= 1;
+    fs::write(runs.join("flipped.run"), bytes).unwrap();
+    let mut names = names(&folder);
+    names[..5].sort();
+    let damaged =
+        ["copy.run", "cut.run", "deep.run", "flipped.run", "notes.txt"].map(|name| format!("damaged {name}"));
+    assert_eq!(names[..5], damaged);
+    assert_eq!(names[5..], ["newer", "older"]);
+    for listed in folder.list().unwrap() {
+        if let Listed::Damaged { path, error } = listed {
+            assert!(
+                error.to_string().contains(path.to_str().unwrap()) && !error.hint().is_empty(),
+                "{error}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn finished_runs_are_kept_by_count_and_age_and_nothing_else_is_removed() {
+    let (_keep, folder) = folder();
+    let day = Duration::from_hours(24);
+    for (name, days) in [("a", 40_u32), ("b", 3), ("c", 2), ("d", 1)] {
+        finished(&folder, name, now().minus(day * days)).await;
+    }
+    let interrupted = header(&folder, "interrupted");
+    append_each(&folder.create(&interrupted).unwrap(), &samples()[..5]).await;
+    let live = header(&folder, "live");
+    let file = folder.create(&live).unwrap();
+    append_each(&file, &samples()).await;
+    fs::write(folder.path().join("runs/broken.run"), "x").unwrap();
+    assert_eq!(folder.prune(Retention::default()).unwrap(), [RunId::new("a")]);
+    // Held although it has finished: its process may still be showing the end.
+    let two = Retention { count: 2, age: day * 30 };
+    let removed = folder.prune(two).unwrap();
+    assert!(removed.contains(&RunId::new("b")) && !removed.contains(&live.run), "{removed:?}");
+    let left = names(&folder);
+    for kept in ["d", "interrupted", "live", "damaged broken.run"] {
+        assert!(left.iter().any(|name| name == kept), "{kept}: {left:?}");
+    }
+    drop(file);
+    let none = Retention { count: 0, age: day * 30 };
+    folder.prune(none).unwrap();
+    let mut left = names(&folder);
+    left.sort();
+    assert_eq!(left, ["damaged broken.run", "interrupted"]);
+    for file in fs::read_dir(folder.path().join("runs")).unwrap() {
+        let name = file.unwrap().file_name().into_string().unwrap();
+        assert!(["broken.run", "interrupted."].iter().any(|kept| name.starts_with(kept)), "{name} is left");
+    }
+}
+
+#[test]
+fn the_folder_is_closed_to_other_users() {
+    let (_keep, folder) = folder();
+    let mode = |path: &std::path::Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    let folders = [folder.path().to_owned(), folder.path().join("runs"), folder.path().join("locks")];
+    assert!(folders.iter().all(|path| mode(path) == 0o700));
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    RunFolder::open(folder.path()).unwrap();
+    assert_eq!(mode(folder.path()), 0o700);
+    let file = folder.create(&header(&folder, "r1")).unwrap();
+    assert_eq!(mode(file.path()), 0o600);
+    assert_eq!(mode(&file.path().with_extension("lock")), 0o600);
+}
+
+#[tokio::test]
+async fn records_out_of_order_are_refused_and_end_the_store() {
+    let (_keep, folder) = folder();
+    let header = header(&folder, "r1");
+    let file = folder.create(&header).unwrap();
+    append_each(&file, &samples()[..2]).await;
+    file.append(batch(&header.run, &samples()[3..4])).await.unwrap_err();
+    let expected = FileError::OutOfOrder { run: header.run.clone(), expected: 3, found: 4 };
+    assert_eq!(file.failure(), Some(&expected));
+    let error = file.append(batch(&header.run, &samples()[2..3])).await.unwrap_err().to_string();
+    assert!(error.contains("nothing is appended after a failure"), "{error}");
+    drop(file);
+    assert_eq!(folder.read(&header.run).unwrap().records().unwrap(), samples()[..2]);
+}
