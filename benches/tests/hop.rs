@@ -1,11 +1,6 @@
 //! The bench on a real control plane, small: that every contender asks for what it should, in the order it should. No
 //! figure is judged here.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test fails by a panic, and so do the functions that only tests call"
-)]
-
 use std::time::Duration;
 
 use eve_benches::hop::figures::{hops_ms, is_apply};
