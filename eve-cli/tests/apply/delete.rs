@@ -263,7 +263,7 @@ async fn plans_of_one_name_leave_each_others_objects_of_the_cluster() {
     let control_plane = ControlPlane::shared().await;
     let (blue, green) = (control_plane.namespace("blue").await, control_plane.namespace("green").await);
     let allow = ["--allow-cluster-scoped", "ClusterRole", "--name", "twin"];
-    for namespace in [&blue, &green].map(|namespace| namespace.name()) {
+    for namespace in [&blue, &green].map(eve_testbed::TestNamespace::name) {
         let role = format!(
             "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {{ name: twin-{namespace} }}\nrules: []\n"
         );
