@@ -296,3 +296,22 @@ async fn drive_run(
         Halt::error(Exit::Internal, wiring::chain(&error)).with_hint(journal::resume_hint(&id))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    #[should_panic(expected = "a broken invariant")]
+    async fn a_panic_of_the_driver_is_not_swallowed() {
+        let ended = tokio::spawn(async { panic!("a broken invariant") }).await;
+        let _ = joined::<()>(ended);
+    }
+
+    #[tokio::test]
+    async fn a_driver_that_was_aborted_is_an_error() {
+        let task = tokio::spawn(std::future::pending::<()>());
+        task.abort();
+        assert_eq!(joined(task.await).unwrap_err().exit(), Exit::Internal);
+    }
+}
