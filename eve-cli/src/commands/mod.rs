@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use eve_core::plan::load::Loaded;
+use eve_store::RunState;
 
 use crate::cli::{Cli, Command};
 use crate::diagnose;
 use crate::exit::Exit;
-use crate::output::{Printer, style};
+use crate::output::{Printer, state_word, style};
 use crate::wiring;
 
 mod apply;
@@ -61,6 +62,14 @@ pub fn execute(cli: Cli, arguments: Vec<String>) -> Exit {
             let _ = printer.finish(patience);
             if exit == Exit::Succeeded { Exit::Internal } else { exit }
         }
+    }
+}
+
+/// How a run ended, for a sentence that begins with `it`.
+fn ended(state: &RunState) -> String {
+    match state_word(state) {
+        word @ ("cancelled" | "superseded") => format!("was {word}"),
+        word => word.to_owned(),
     }
 }
 

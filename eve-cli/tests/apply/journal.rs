@@ -108,6 +108,25 @@ async fn a_killed_run_goes_on_where_it_was_from_any_folder() {
 }
 
 #[tokio::test]
+async fn a_run_that_another_of_its_plan_came_after_does_not_go_on() {
+    let control_plane = ControlPlane::shared().await;
+    let namespace = control_plane.namespace("after").await;
+    let namespace = namespace.name();
+    let desk = Desk::new(control_plane);
+    desk.write("plan.yaml", &three(namespace));
+    let run = desk.killed_at(("applied", "slow"), &APPLY, "").await;
+    let deleted = desk.eve(&["delete", "--plan", "ten", "-n", namespace, "-o", "json"]).await;
+    assert_eq!(deleted.code, Some(0), "{}", deleted.err);
+    let later = run_of(&deleted);
+    let mark = control_plane.audit().mark().await;
+    let refused = desk.eve(&["resume", &run]).await;
+    assert_eq!(refused.code, Some(5), "{}", refused.err);
+    let says = [format!("run {later} of this plan came after it"), "`eve apply` starts from".to_owned()];
+    assert!(says.iter().all(|said| refused.err.contains(said)), "{}", refused.err);
+    assert!(writes(control_plane, namespace).await.since(mark).is_empty());
+}
+
+#[tokio::test]
 async fn a_live_run_is_neither_taken_over_nor_joined_and_can_be_cancelled() {
     let control_plane = ControlPlane::shared().await;
     let namespace = control_plane.namespace("live").await;
