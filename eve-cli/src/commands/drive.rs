@@ -1,5 +1,6 @@
 //! A run on a cluster, written down, driven and shown: what `eve apply`, `eve delete` and `eve resume` have in common.
 
+use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +29,7 @@ const FRAME_INTERVAL: Duration = Duration::from_millis(100);
 /// How often is looked whether another process wants the run to stop: soon enough for whoever waits at a terminal.
 const REQUESTS_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Requests to stop that may wait; more than one say nothing new.
+/// Requests to stop that may wait in each queue.
 const STOPS_MAX: usize = 4;
 
 /// What the command line says about the run itself.
@@ -147,13 +148,18 @@ pub(super) async fn run(
     drive_run(run, &ports, Watched { display: &display, printer, journal }, signals).await
 }
 
-/// Passes on what other processes ask of the run, until it is dropped.
-async fn pass_on(journal: Arc<RunFile>, asked: mpsc::Sender<StopRequest>) {
+/// Passes on what other processes ask of the run, until nobody wants to know. `look` gives what was asked after the request
+/// of a number.
+async fn pass_on<E: fmt::Display>(
+    look: impl AsyncFn(u64) -> Result<Vec<StopRequest>, E>,
+    asked: mpsc::Sender<StopRequest>,
+) {
     let (mut last, mut looks) = (0, interval(REQUESTS_INTERVAL));
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut was_told = false;
     loop {
         looks.tick().await;
-        match journal.requests(last).await {
+        match look(last).await {
             Ok(requests) => {
                 for request in requests {
                     last = request.number;
@@ -162,10 +168,32 @@ async fn pass_on(journal: Arc<RunFile>, asked: mpsc::Sender<StopRequest>) {
                     }
                 }
             }
+            Err(error) if was_told => tracing::debug!(%error, "requests of other processes cannot be read"),
             Err(error) => {
-                tracing::warn!(%error, "what other processes ask of this run is not heard any more");
-                return;
+                was_told = true;
+                tracing::warn!(%error, "what other processes ask of this run may not be heard");
             }
+        }
+    }
+}
+
+/// The way to tell the driver to stop. It may be slow to listen: then the strongest that was asked for waits.
+struct Stops {
+    driver: mpsc::Sender<StopMode>,
+    wanted: Option<StopMode>,
+}
+
+impl Stops {
+    fn want(&mut self, mode: StopMode) {
+        self.wanted = self.wanted.max(Some(mode));
+    }
+
+    /// Tells the driver as soon as there is room. Dropping the future loses nothing.
+    async fn tell(&mut self) {
+        let room = self.driver.reserve().await;
+        // Where nobody listens any more, the run is over.
+        if let (Some(mode), Ok(room)) = (self.wanted.take(), room) {
+            room.send(mode);
         }
     }
 }
@@ -258,9 +286,12 @@ async fn drive_run(
     signals: &mut Signals,
 ) -> Result<Exit, Halt> {
     let id = run.id().clone();
-    let (stop, control) = mpsc::channel(STOPS_MAX);
+    let (driver, control) = mpsc::channel(STOPS_MAX);
+    let mut stops = Stops { driver, wanted: None };
     let (asked, mut requests) = mpsc::channel(STOPS_MAX);
-    let mut passing_on: Pin<Box<dyn Future<Output = ()>>> = Box::pin(pass_on(journal, asked));
+    let mut passing_on: Pin<Box<dyn Future<Output = ()>>> = Box::pin(async move {
+        pass_on(async |after| journal.requests(after).await, asked).await;
+    });
     let ports = ports.clone();
     // Beside the calls that it makes, so that none of them wakes another thread; signals and frames have this one.
     let mut driving = tokio::spawn(async move { drive(&mut run, &ports, control).await });
@@ -278,13 +309,13 @@ async fn drive_run(
                 }
                 interrupted = true;
                 say_stopping(printer);
-                // A full channel means that this was asked for already.
-                let _ = stop.try_send(StopMode::Now);
+                stops.want(StopMode::Now);
             }
             Some(request) = requests.recv() => {
                 say_asked(printer, &request);
-                let _ = stop.try_send(request.mode);
+                stops.want(request.mode);
             }
+            () = stops.tell(), if stops.wanted.is_some() => {}
             () = &mut passing_on => passing_on = Box::pin(std::future::pending()),
             _ = frames.tick() => display.tick(),
         }
@@ -299,7 +330,44 @@ async fn drive_run(
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_stronger_stop_waits_until_the_driver_has_room_for_it() {
+        let (driver, mut control) = mpsc::channel(1);
+        let mut stops = Stops { driver, wanted: None };
+        stops.want(StopMode::Drain);
+        stops.tell().await;
+        for mode in [StopMode::Drain, StopMode::Now, StopMode::Drain] {
+            stops.want(mode);
+        }
+        let heard = async { (control.recv().await, control.recv().await) };
+        let ((), heard) = tokio::join!(stops.tell(), heard);
+        assert_eq!(heard, (Some(StopMode::Drain), Some(StopMode::Now)));
+        drop(control);
+        stops.want(StopMode::Now);
+        stops.tell().await;
+        assert_eq!(stops.wanted, None, "nothing waits for a driver that is gone");
+    }
+
+    #[tokio::test]
+    async fn requests_are_looked_for_after_one_could_not_be_read() {
+        let (asked, mut requests) = mpsc::channel(1);
+        let (at, who) = (SystemClock::new().now(), "kim".to_owned());
+        let request = StopRequest { number: 1, mode: StopMode::Now, at, who };
+        let looks = Cell::new(0);
+        let look = async |_| {
+            looks.set(looks.get() + 1);
+            if looks.get() < 3 { Err("the file is locked") } else { Ok(vec![request.clone()]) }
+        };
+        let heard = tokio::select! {
+            () = pass_on(look, asked) => None,
+            heard = requests.recv() => heard,
+        };
+        assert_eq!(heard, Some(request.clone()));
+    }
 
     #[tokio::test]
     #[should_panic(expected = "a broken invariant")]
