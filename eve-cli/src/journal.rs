@@ -107,6 +107,15 @@ pub(crate) fn begin(
     Ok(file)
 }
 
+/// Forgets a run of which nothing was done. One that has records stays, and can be resumed.
+pub(crate) fn discard(file: RunFile) {
+    let run = file.header().run.clone();
+    let discarded = RunFolder::of_user().and_then(|folder| folder.discard(file));
+    if let Err(error) = discarded {
+        tracing::warn!(%error, %run, "a run that did nothing is not removed");
+    }
+}
+
 /// Everything that decides what a run does, under a key: specs may hold passwords, and a plain digest would let them be
 /// guessed.
 fn digest(key: &HashKey, graph: &Graph) -> KeyedHash {

@@ -38,7 +38,7 @@ pub struct RunFolder {
     root: PathBuf,
 }
 
-/// How many finished runs are kept, and for how long. Runs that have not finished are kept for ever.
+/// How many finished runs are kept, and for how long. Runs that have begun and not finished are kept for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
     /// The most finished runs; the newest are kept.
@@ -208,19 +208,35 @@ impl RunFolder {
         Ok(found.into_iter().map(|(_, _, listed)| listed).collect())
     }
 
-    /// Removes finished runs that are too many or too old, and gives their names. Never touches a run that has not
-    /// finished, is held, or cannot be read.
+    /// Removes a run that was begun and has no record: nothing of it was done. One that has records is only let go; says
+    /// whether it was removed.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn discard(&self, file: RunFile) -> Result<bool, FileError> {
+        let run = file.header().run.clone();
+        let _locks = file.close();
+        if !self.is_empty(&run)? {
+            return Ok(false);
+        }
+        self.remove_files(&run).map(|()| true)
+    }
+
+    /// Removes finished runs that are too many or too old, and runs without a record, which nobody needs; gives their
+    /// names. Never touches another run that has not finished, or one that is held or cannot be read.
     ///
     /// # Errors
     /// [`FileError`] of the first that cannot be removed.
     pub fn prune(&self, retention: Retention) -> Result<Vec<RunId>, FileError> {
         let now = now();
         let mut finished: Vec<(Timestamp, RunId)> = Vec::new();
+        let mut empty = Vec::new();
         for listed in self.list()? {
-            if let Listed::Run(run) = listed
-                && let (RunState::Finished(_), Some(at)) = (&run.state, run.progress.last_at)
-            {
-                finished.push((at, run.header.run));
+            let Listed::Run(run) = listed else { continue };
+            match (&run.state, run.progress.last_at) {
+                (RunState::Finished(_), Some(at)) => finished.push((at, run.header.run)),
+                (RunState::Interrupted, None) => empty.push(run.header.run),
+                (RunState::Live(_) | RunState::Interrupted | RunState::Finished(_), _) => {}
             }
         }
         finished.sort_by_key(|(at, _)| Reverse(*at));
@@ -229,25 +245,46 @@ impl RunFolder {
         };
         let mut removed = Vec::new();
         for (_, (_, run)) in finished.into_iter().enumerate().filter(|run| !kept(run)) {
-            if self.remove(&run)? {
+            if let Some(_lock) = self.unless_held(&run)? {
+                self.remove_files(&run)?;
+                removed.push(run);
+            }
+        }
+        for run in empty {
+            // It may have gone on since.
+            if let Some(_lock) = self.unless_held(&run)?
+                && self.is_empty(&run)?
+            {
+                self.remove_files(&run)?;
                 removed.push(run);
             }
         }
         Ok(removed)
     }
 
-    /// Removes a run that nobody holds; says whether it did.
-    fn remove(&self, run: &RunId) -> Result<bool, FileError> {
-        let _lock = match self.lock_run(run) {
-            Err(FileError::Held { .. }) => return Ok(false),
-            lock => lock?,
-        };
+    /// The lock of a run; `None` where somebody has it.
+    fn unless_held(&self, run: &RunId) -> Result<Option<Lock>, FileError> {
+        match self.lock_run(run) {
+            Err(FileError::Held { .. }) => Ok(None),
+            lock => lock.map(Some),
+        }
+    }
+
+    /// Whether a run has no record. One that is not there any more has none.
+    fn is_empty(&self, run: &RunId) -> Result<bool, FileError> {
+        match self.read(run).and_then(|reader| reader.progress()) {
+            Err(FileError::Missing { .. }) => Ok(true),
+            progress => progress.map(|progress| progress.records == 0),
+        }
+    }
+
+    /// Removes a run that this process holds.
+    fn remove_files(&self, run: &RunId) -> Result<(), FileError> {
         let path = self.file(run)?;
         for ending in ["", "-wal", "-shm"] {
             remove_if_there(&beside(&path, ending))?;
         }
-        remove_if_there(&self.lock_file(run)?)?;
-        Ok(true)
+        remove_if_there(&self.lock_file(run)?)
     }
 
     fn summary(&self, path: &Path) -> Result<RunSummary, FileError> {

@@ -25,7 +25,7 @@ pub struct RunFile {
     // Closed before the locks are let go.
     store: SqliteStore,
     header: RunHeader,
-    _locks: [Lock; 2],
+    locks: [Lock; 2],
 }
 
 impl RunFile {
@@ -55,7 +55,7 @@ impl RunFile {
         connection.close().map_err(|(_, error)| failed(error))?;
         std::fs::rename(&draft, path).map_err(|error| FileError::io("create", path, &error))?;
         path.parent().map_or(Ok(()), database::sync_folder)?;
-        Ok(Self { store: SqliteStore::open(path)?, header: header.clone(), _locks: locks })
+        Ok(Self { store: SqliteStore::open(path)?, header: header.clone(), locks })
     }
 
     /// Opens the file of a run to go on with it, once all of it is known to be as it was written.
@@ -65,7 +65,13 @@ impl RunFile {
         reading.check()?;
         let header = reading.header()?;
         drop(connection);
-        Ok(Self { store: SqliteStore::open(path)?, header, _locks: locks })
+        Ok(Self { store: SqliteStore::open(path)?, header, locks })
+    }
+
+    /// Closes the file, and holds its run and its plan still.
+    pub(crate) fn close(self) -> [Lock; 2] {
+        drop(self.store);
+        self.locks
     }
 
     /// What the file says about its run.

@@ -199,6 +199,29 @@ async fn finished_runs_are_kept_by_count_and_age_and_nothing_else_is_removed() {
     }
 }
 
+#[tokio::test]
+async fn a_run_without_a_record_leaves_nothing_behind() {
+    let (_keep, folder) = folder();
+    let [discarded, dead, live, begun] =
+        ["discarded", "dead", "live", "begun"].map(|run| header(&folder, run));
+    assert!(folder.discard(folder.create(&discarded).unwrap()).unwrap());
+    let file = folder.create(&begun).unwrap();
+    append_each(&file, &samples()[..5]).await;
+    assert!(!folder.discard(file).unwrap(), "what was done is kept");
+    drop(folder.create(&dead).unwrap());
+    let _live = folder.create(&live).unwrap();
+    assert_eq!(folder.prune(Retention::default()).unwrap(), [dead.run]);
+    let mut left = names(&folder);
+    left.sort();
+    assert_eq!(left, ["begun", "live"]);
+    for file in fs::read_dir(folder.path().join("runs")).unwrap() {
+        let name = file.unwrap().file_name().into_string().unwrap();
+        assert!(["begun.", "live."].iter().any(|kept| name.starts_with(kept)), "{name} is left");
+    }
+    // Nothing of it is held either.
+    folder.create(&discarded).unwrap();
+}
+
 #[test]
 fn the_folder_is_closed_to_other_users() {
     let (_keep, folder) = folder();

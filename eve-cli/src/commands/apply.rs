@@ -80,7 +80,10 @@ async fn on_cluster(
     let journal = drive::journal(origin, &args.cluster, connected.server(), &graph)?;
     if args.create_namespace {
         let creating = deadline.hold(connected.create_namespace(namespace));
-        make_namespace(printer, namespace, creating, &mut signals).await?;
+        if let Err(halt) = make_namespace(printer, namespace, creating, &mut signals).await {
+            journal::discard(journal);
+            return Err(halt);
+        }
     }
     let limits = Limits { deadline, concurrency: args.concurrency, output: args.output };
     let work = Work { graph: Arc::clone(&graph), executors: wiring::executors(executor), journal };

@@ -161,7 +161,10 @@ async fn the_second_signal_aborts_the_creation_of_the_namespace() {
     let probe = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": made } });
     until_it_hangs(control_plane, &listener, "/api/v1/namespaces?dryRun=All", &probe).await;
     let args = ["apply", "-n", &made, "-f", "-", "--create-namespace"];
-    let mut running = Running::start(control_plane, &args, MANIFEST).await;
+    let state = tempfile::tempdir().unwrap();
+    let mut command = command(control_plane, &args);
+    command.env("XDG_STATE_HOME", state.path());
+    let mut running = Running::of(command, MANIFEST).await;
     let _write = listener.accept().await.unwrap();
     running.signal("-INT").await;
     running.until_error("press Ctrl-C again to abort").await;
@@ -169,6 +172,8 @@ async fn the_second_signal_aborts_the_creation_of_the_namespace() {
     let ended = running.end().await;
     assert_eq!((ended.code, ended.out.as_str()), (Some(130), ""), "{}", ended.err);
     assert!(ended.err.contains("whether the namespace"), "{}", ended.err);
+    let left = std::fs::read_dir(state.path().join("eve/runs")).unwrap().count();
+    assert_eq!(left, 0, "a run that did nothing is forgotten");
 }
 
 #[tokio::test]
