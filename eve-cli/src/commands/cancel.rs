@@ -3,9 +3,11 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use eve_core::run::StopMode;
+use eve_core::ids::RunId;
+use eve_core::run::{Outcome, StopMode};
 use eve_store::{RunFolder, RunState, RunSummary};
 
+use super::ended;
 use crate::cli::Cancel;
 use crate::duration::show;
 use crate::exit::Exit;
@@ -42,16 +44,29 @@ pub(super) fn run(args: &Cancel, printer: &Printer) -> Result<Exit, Halt> {
 fn wait(timeout: Duration, folder: &RunFolder, run: &RunSummary, printer: &Printer) -> Result<Exit, Halt> {
     let (id, begun) = (&run.header.run, Instant::now());
     while begun.elapsed() < timeout {
-        match folder.state(id).map_err(|error| journal::halt(&error))? {
-            RunState::Live(_) => thread::sleep(LOOK_INTERVAL),
-            state @ (RunState::Finished(_) | RunState::Interrupted) => {
-                printer.out(&format!("run {id}: {}", state_word(&state)));
-                return Ok(Exit::Succeeded);
-            }
+        let state = folder.state(id).map_err(|error| journal::halt(&error))?;
+        if let Some(said) = stopped(id, &state)? {
+            printer.out(&said);
+            return Ok(Exit::Succeeded);
         }
+        thread::sleep(LOOK_INTERVAL);
     }
     let message = format!("run {id} has not stopped within {}; it was asked to, and will", show(timeout));
     Err(Halt::error(Exit::Failed, message).with_hint(format!("see what it still does: `eve status {id}`")))
+}
+
+/// How a run ended that was asked to stop; `None` while it goes on.
+fn stopped(run: &RunId, state: &RunState) -> Result<Option<String>, Halt> {
+    match state {
+        RunState::Live(_) => Ok(None),
+        RunState::Finished(Outcome::Cancelled) => Ok(Some(format!("run {run}: {}", state_word(state)))),
+        RunState::Finished(_) => Ok(Some(format!("run {run} came to another end: it {}", ended(state)))),
+        RunState::Interrupted => {
+            let message = format!("the process of run {run} is gone before the run has stopped");
+            let hint = format!("it stops as soon as it is resumed: `eve resume {run}`");
+            Err(Halt::error(Exit::Failed, message).with_hint(hint))
+        }
+    }
 }
 
 /// This user and this machine, for people.
@@ -59,4 +74,22 @@ fn who() -> String {
     let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
     let process = std::process::id();
     user.map_or_else(|_| format!("process {process}"), |user| format!("{user} (process {process})"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cancel_says_how_the_run_ended_and_fails_where_its_process_died() {
+        let run = RunId::new("r1");
+        let said = |outcome| stopped(&run, &RunState::Finished(outcome)).unwrap().unwrap();
+        assert_eq!(said(Outcome::Cancelled), "run r1: cancelled");
+        assert_eq!(said(Outcome::Succeeded), "run r1 came to another end: it succeeded");
+        assert_eq!(said(Outcome::Superseded), "run r1 came to another end: it was superseded");
+        assert_eq!(stopped(&run, &RunState::Live(None)).unwrap(), None);
+        let died = stopped(&run, &RunState::Interrupted).unwrap_err();
+        assert_eq!(died.exit(), Exit::Failed);
+        assert!(died.to_string().contains("stops as soon as it is resumed: `eve resume r1`"), "{died}");
+    }
 }
