@@ -74,10 +74,14 @@ pub(crate) fn status(run: &RunSummary, board: &Board, now: Timestamp) -> String 
             let _ = write!(text, ", {number} {word}");
         }
     }
+    let until = match state {
+        RunState::Live(_) => now,
+        RunState::Interrupted | RunState::Finished(_) => board.last_at,
+    };
     for &id in board.open.iter().take(OPEN_MAX) {
         let row = board.row(id);
         let cause = row.cause.as_ref().map_or("", |(cause, _)| cause.message.as_str());
-        let since = row.began_at.map_or_else(String::new, |at| show(board.last_at.since(at)));
+        let since = row.began_at.map_or_else(String::new, |at| show(until.since(at)));
         let _ = write!(text, "\n  {since:>7}  {}  {}", clean(board.name(id)), clean(cause));
         text.truncate(text.trim_end().len());
     }

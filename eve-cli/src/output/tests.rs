@@ -15,11 +15,13 @@ use eve_core::run::{
 };
 use eve_core::testing::{sample_events, sample_graph};
 use eve_core::time::Timestamp;
+use eve_store::{Progress, RunFolder, RunHeader, RunState, RunSummary};
 
 use super::board::Board;
 use super::json::{line as json_line, summary as json_summary};
 use super::lines::line;
 use super::live::{Size, frame};
+use super::recorded::status;
 use super::report;
 use super::summary::Summary;
 use super::text::{Precision, rfc3339};
@@ -438,4 +440,65 @@ fn timeline_tells_phases_waits_by_cause_the_critical_path_and_slack() {
     let timeline = Timeline::of(story.graph.clone(), &story.records);
     insta::assert_snapshot!(plain(&timeline.text()));
     insta::assert_snapshot!(serde_json::to_string_pretty(&timeline.json()).unwrap());
+}
+
+#[test]
+fn time_without_a_process_is_no_time_of_a_phase() {
+    let graph = graph([ComponentBuilder::new("db", "x"), ComponentBuilder::new("web", "x").after("db")]);
+    let story = Story::begin(graph)
+        .created("db", 0.0, 1.0)
+        .waiting("db", 1.0, "0 of 1 pods")
+        .waiting("db", 3.0, "1 of 1 pods, not ready")
+        .at(100.0, Event::Resumed)
+        .ready("db", 104.0)
+        .at(1000.0, Event::Resumed)
+        .created("web", 1001.0, 1002.0);
+    let timeline = Timeline::of(story.graph.clone(), &story.records).json();
+    let phases = |lane: usize| {
+        let phases = timeline["components"][lane]["phases"].as_array().unwrap().iter();
+        let phase = |phase: &serde_json::Value| {
+            (phase["phase"].as_str().unwrap().to_owned(), phase["seconds"].as_f64().unwrap())
+        };
+        let mut sums: Vec<(String, f64)> = Vec::new();
+        for (word, seconds) in phases.map(phase) {
+            match sums.iter_mut().find(|(known, _)| *known == word) {
+                Some((_, sum)) => *sum += seconds,
+                None => sums.push((word, seconds)),
+            }
+        }
+        sums
+    };
+    let own = |expected: &[(&str, f64)]| {
+        expected.iter().map(|(word, seconds)| ((*word).to_owned(), *seconds)).collect::<Vec<_>>()
+    };
+    assert_eq!(phases(0), own(&[("applying", 1.0), ("waiting", 6.0)]));
+    assert_eq!(phases(1), own(&[("queued", 1.0), ("applying", 1.0), ("waiting", 0.0)]));
+}
+
+#[test]
+fn what_is_under_way_is_measured_to_now_while_a_process_drives_the_run() {
+    let story = Story::begin(graph([ComponentBuilder::new("db", "x")])).created("db", 0.0, 1.0);
+    let folder = tempfile::tempdir().unwrap();
+    let key = RunFolder::open(folder.path()).unwrap().key().unwrap();
+    let header = RunHeader {
+        run: RunId::new("run-1"),
+        plan: "shop".to_owned(),
+        namespace: "shop".to_owned(),
+        cluster: "https://one:6443".to_owned(),
+        context: None,
+        kubeconfigs: Vec::new(),
+        verb: "apply".to_owned(),
+        sources: Vec::new(),
+        arguments: Vec::new(),
+        digest: key.hash(["plan"]),
+        graph: String::new(),
+        started_at: moment(0.0),
+        eve_version: "0.1.0".to_owned(),
+    };
+    let progress = Progress { records: 4, last_at: Some(moment(1.0)), outcome: None };
+    for (state, since) in [(RunState::Live(None), "  40.0s  db"), (RunState::Interrupted, "   1.0s  db")] {
+        let run = RunSummary { header: header.clone(), progress, state };
+        let text = plain(&status(&run, &story.board(), moment(40.0)));
+        assert!(text.contains(since), "{text}");
+    }
 }

@@ -51,6 +51,24 @@ struct Span {
     to: Timestamp,
 }
 
+impl Span {
+    /// Its parts before, between and after the gaps, which are in order.
+    fn without(mut self, gaps: &[(Timestamp, Timestamp)]) -> Vec<Self> {
+        let mut parts = Vec::new();
+        for &(from, to) in gaps.iter().filter(|(from, to)| from < to) {
+            if from < self.from || self.to < to {
+                continue;
+            }
+            if self.from < from {
+                parts.push(Self { to: from, ..self.clone() });
+            }
+            self.from = to;
+        }
+        parts.push(self);
+        parts
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 enum Doing {
     /// Runnable, for want of a free slot or of a look at the cluster.
@@ -89,7 +107,7 @@ impl Timeline {
                 follow(spans.entry(id).or_default(), doing, record.at);
             }
         }
-        let lanes = lanes(&board, spans);
+        let lanes = lanes(&board, spans, &gaps);
         Self { board, lanes, gaps }
     }
 
@@ -230,7 +248,11 @@ fn follow(spans: &mut Vec<Span>, doing: Option<Doing>, at: Timestamp) {
     }
 }
 
-fn lanes(board: &Board, mut spans: BTreeMap<ComponentId, Vec<Span>>) -> Vec<Lane> {
+fn lanes(
+    board: &Board,
+    mut spans: BTreeMap<ComponentId, Vec<Span>>,
+    gaps: &[(Timestamp, Timestamp)],
+) -> Vec<Lane> {
     let times = Times::of(board);
     let slack = times.slack();
     let critical: BTreeSet<ComponentId> = times.critical_path().into_iter().map(|(id, _)| id).collect();
@@ -249,6 +271,7 @@ fn lanes(board: &Board, mut spans: BTreeMap<ComponentId, Vec<Span>>) -> Vec<Lane
         if first > turn {
             own.insert(0, Span { doing: Doing::Queued, from: turn, to: first });
         }
+        let own = own.into_iter().flat_map(|span| span.without(gaps)).collect();
         let slack = slack.get(id.index()).copied().unwrap_or_default();
         Lane { id, turn, spans: own, slack, is_critical: critical.contains(&id) }
     };
