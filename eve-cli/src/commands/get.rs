@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use eve_k8s::{Installed, Inventory, InventoryScope};
 use serde_json::{Value, json};
 
-use super::drive;
+use super::{drive, or_json};
 use crate::cli::{self, Get, GetOutput, GetWhat};
 use crate::duration::show_whole;
 use crate::exit::Exit;
@@ -35,10 +35,7 @@ pub(super) fn run(args: &Get, printer: &Printer) -> Result<Exit, Halt> {
         }
         Exit::Succeeded
     });
-    if let (Err(halt), GetOutput::Json) = (&result, installed.output) {
-        printer.out(&halt.json().to_string());
-    }
-    result
+    or_json(result, installed.output, printer)
 }
 
 fn look(args: &cli::Installed, plan: Option<&str>) -> Result<Inventory, Halt> {

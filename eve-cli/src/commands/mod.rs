@@ -6,9 +6,10 @@ use std::time::Duration;
 use eve_core::plan::load::Loaded;
 use eve_store::RunState;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, GetOutput};
 use crate::diagnose;
 use crate::exit::Exit;
+use crate::halt::Halt;
 use crate::output::{Printer, state_word, style};
 use crate::wiring;
 
@@ -63,6 +64,14 @@ pub fn execute(cli: Cli, arguments: Vec<String>) -> Exit {
             if exit == Exit::Succeeded { Exit::Internal } else { exit }
         }
     }
+}
+
+/// Shows a refusal to programs as well, where they read stdout.
+fn or_json(result: Result<Exit, Halt>, output: GetOutput, printer: &Printer) -> Result<Exit, Halt> {
+    if let (Err(halt), GetOutput::Json) = (&result, output) {
+        printer.out(&halt.json().to_string());
+    }
+    result
 }
 
 /// How a run ended, for a sentence that begins with `it`.

@@ -6,6 +6,7 @@ use eve_core::time::Timestamp;
 use eve_store::{Listed, RunState, RunSummary};
 use serde_json::{Value, json};
 
+use super::or_json;
 use crate::cli::{GetOutput, Runs};
 use crate::duration::show_whole;
 use crate::exit::Exit;
@@ -14,6 +15,10 @@ use crate::journal;
 use crate::output::{Printer, clean, header_json, state_json, state_word, style, table};
 
 pub(super) fn run(args: &Runs, printer: &Printer) -> Result<Exit, Halt> {
+    or_json(show(args, printer), args.output, printer)
+}
+
+fn show(args: &Runs, printer: &Printer) -> Result<Exit, Halt> {
     let mut runs = Vec::new();
     let mut damaged = Vec::new();
     for listed in journal::folder()?.list().map_err(|error| journal::halt(&error))? {
@@ -37,7 +42,10 @@ pub(super) fn run(args: &Runs, printer: &Printer) -> Result<Exit, Halt> {
             let all = json!({ "type": "runs", "runs": runs, "damaged": damaged.collect::<Vec<_>>() });
             printer.out(&all.to_string());
         }
-        GetOutput::Text if runs.is_empty() => printer.err("there is no run on this machine yet"),
+        GetOutput::Text if runs.is_empty() => printer.err(&match wanted {
+            Some(namespace) => format!("there is no run in namespace {} on this machine", clean(namespace)),
+            None => "there is no run on this machine yet".to_owned(),
+        }),
         GetOutput::Text => printer.out(&text(&runs, SystemClock::new().now())),
     }
     Ok(Exit::Succeeded)

@@ -5,6 +5,7 @@ use eve_core::ports::Clock as _;
 use eve_store::{RunState, RunSummary};
 use serde_json::Value;
 
+use super::or_json;
 use crate::cli::{GetOutput, Status};
 use crate::exit::Exit;
 use crate::halt::Halt;
@@ -12,6 +13,10 @@ use crate::journal::{self, Wanted};
 use crate::output::{Printer, Timeline, header_json, state_json, status, summary_json};
 
 pub(super) fn run(args: &Status, printer: &Printer) -> Result<Exit, Halt> {
+    or_json(show(args, printer), args.output, printer)
+}
+
+fn show(args: &Status, printer: &Printer) -> Result<Exit, Halt> {
     let (run, timeline) = recorded(args.run.as_deref())?;
     let board = timeline.board();
     match args.output {

@@ -1,5 +1,6 @@
 //! `eve timeline`: what each component of a run did, when, and what it waited for.
 
+use super::or_json;
 use super::status::recorded;
 use crate::cli::{self, GetOutput};
 use crate::exit::Exit;
@@ -7,6 +8,10 @@ use crate::halt::Halt;
 use crate::output::{Printer, state_word};
 
 pub(super) fn run(args: &cli::Timeline, printer: &Printer) -> Result<Exit, Halt> {
+    or_json(show(args, printer), args.output, printer)
+}
+
+fn show(args: &cli::Timeline, printer: &Printer) -> Result<Exit, Halt> {
     let (run, timeline) = recorded(args.run.as_deref())?;
     match args.output {
         GetOutput::Text => {

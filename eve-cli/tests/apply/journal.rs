@@ -261,3 +261,23 @@ async fn a_damaged_journal_is_named_beside_the_others() {
     assert_eq!(shown.code, Some(7), "{}", shown.err);
     assert!(shown.err.contains(damaged) && shown.err.contains("hint:"), "{}", shown.err);
 }
+
+#[tokio::test]
+async fn what_is_not_there_is_said_as_it_is_to_people_and_to_programs() {
+    let control_plane = ControlPlane::shared().await;
+    let desk = Desk::new(control_plane);
+    for args in [&["status", "none", "-o", "json"], &["timeline", "none", "-o", "json"]] {
+        let refused = desk.eve(args).await;
+        assert_eq!(refused.code, Some(5), "{args:?}: {}", refused.err);
+        let error = &refused.records()[0];
+        assert_eq!((&error["type"], &error["exitCode"]), (&json!("error"), &json!(5)), "{args:?}: {error}");
+    }
+    let listed = desk.eve(&["runs", "-n", "none"]).await;
+    assert_eq!(listed.code, Some(0), "{}", listed.err);
+    assert_eq!(listed.err, "there is no run in namespace none on this machine\n");
+    let runs = desk.state.path().join("eve/runs");
+    std::fs::remove_dir(&runs).unwrap();
+    std::fs::write(&runs, "").unwrap();
+    let refused = desk.eve(&["runs", "-o", "json"]).await;
+    assert_eq!((refused.code, &refused.records()[0]["type"]), (Some(7), &json!("error")), "{}", refused.err);
+}
