@@ -34,9 +34,13 @@ pub struct Failure {
     pub class: FailureClass,
     /// One line for people: a lowercase fragment without a full stop that names the object and the reason.
     pub message: String,
-    /// Further lines, the most telling first: events, last log lines. At most [`Failure::NOTES_MAX`].
+    /// Further lines, the most telling first, such as events. At most [`Failure::NOTES_MAX`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// The last lines that a workload wrote. Shown while the run goes on and **never stored**: programs print what they
+    /// should keep to themselves. At most [`Failure::NOTES_MAX`].
+    #[serde(skip)]
+    pub log: Vec<String>,
     /// What to do about it, if that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
@@ -50,7 +54,14 @@ impl Failure {
 
     /// A failure of this class; `code` is stable, `message` is for people.
     pub fn new(class: FailureClass, code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
-        Self { code: code.into(), class, message: bounded(message.into()), notes: Vec::new(), hint: None }
+        Self {
+            code: code.into(),
+            class,
+            message: bounded(message.into()),
+            notes: Vec::new(),
+            log: Vec::new(),
+            hint: None,
+        }
     }
 
     /// Shorthand for a [`FailureClass::Transient`] failure.
@@ -70,9 +81,10 @@ impl Failure {
 
     /// The same within the bounds of its fields, which are public and may hold anything.
     pub(crate) fn bounded(self) -> Self {
-        let Self { code, class, message, notes, hint } = self;
-        let notes = notes.into_iter().take(Self::NOTES_MAX).map(bounded).collect();
-        Self { code, class, message: bounded(message), notes, hint: hint.map(bounded) }
+        let Self { code, class, message, notes, log, hint } = self;
+        let lines = |lines: Vec<String>| lines.into_iter().take(Self::NOTES_MAX).map(bounded).collect();
+        let (notes, log) = (lines(notes), lines(log));
+        Self { code, class, message: bounded(message), notes, log, hint: hint.map(bounded) }
     }
 
     /// The same with another message, which is cut as in [`Failure::new`].
@@ -89,6 +101,20 @@ impl Failure {
             self.notes.push(bounded(note.into()));
         }
         self
+    }
+
+    /// The same with one more line of a log; dropped beyond [`Failure::NOTES_MAX`].
+    #[must_use]
+    pub fn with_log(mut self, line: impl Into<String>) -> Self {
+        if self.log.len() < Self::NOTES_MAX {
+            self.log.push(bounded(line.into()));
+        }
+        self
+    }
+
+    /// All that is known besides the message: the notes, then the log.
+    pub fn lines(&self) -> impl Iterator<Item = &str> {
+        self.notes.iter().chain(&self.log).map(String::as_str)
     }
 
     /// The same with advice on what to do.

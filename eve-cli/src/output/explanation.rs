@@ -127,7 +127,7 @@ impl Explained<'_> {
             _ => style::warning("is not up").to_string(),
         };
         let _ = writeln!(text, "{} {what}: {}", style::strong(self.name(id)), clean(&failure.message));
-        for line in failure.notes.iter().flat_map(|note| note.lines()) {
+        for line in failure.lines().flat_map(str::lines) {
             let _ = writeln!(text, "    {}", clean(line));
         }
         if let Some(hint) = &failure.hint {

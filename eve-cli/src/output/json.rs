@@ -124,7 +124,7 @@ fn stop_reason(board: &Board, reason: StopReason) -> Value {
 
 fn failure(failure: &Failure) -> Value {
     json!({
-        "code": failure.code, "class": failure.class, "message": failure.message, "notes": failure.notes,
+        "code": failure.code, "class": failure.class, "message": failure.message, "notes": failure.lines().collect::<Vec<_>>(),
         "hint": failure.hint,
     })
 }

@@ -74,10 +74,8 @@ fn failure(board: &Board, summary: &Summary, id: ComponentId, text: &mut String)
         to_do(board, id, *phase),
         clean(&failure.message)
     );
-    for note in &failure.notes {
-        for line in note.lines() {
-            let _ = writeln!(text, "    {}", clean(line));
-        }
+    for line in failure.lines().flat_map(str::lines) {
+        let _ = writeln!(text, "    {}", clean(line));
     }
     if let Some(hint) = &failure.hint {
         let _ = writeln!(text, "  {} {}", style::hint("hint:"), clean(hint));

@@ -1,7 +1,7 @@
 //! The only function that changes the state of a run: live and replayed state cannot differ.
 
 use super::protocol::{Change, Event, Phase, Record, StopMode, StopReason};
-use super::state::{ComponentStatus, State};
+use super::state::{Cell, ComponentStatus, State};
 use crate::failure::FailureClass;
 use crate::ids::ComponentId;
 use crate::plan::Until;
@@ -34,8 +34,12 @@ pub(super) fn apply(state: &mut State, graph: &Graph, record: &Record) -> Result
                 turn_comes(state, id, at);
             }
         }
-        Event::Resumed if sabotaged!(state, GapCounts) => {}
-        Event::Resumed => state.gap += at.since(state.last_at),
+        Event::Resumed => {
+            if !sabotaged!(state, GapCounts) {
+                state.gap += at.since(state.last_at);
+            }
+            forget_findings(state);
+        }
         Event::Stopping { reason } => stop(state, *reason),
         Event::Finished { outcome } => {
             if state.counts.unfinished() > 0 || *outcome != state.verdict() {
@@ -54,6 +58,17 @@ pub(super) fn apply(state: &mut State, graph: &Graph, record: &Record) -> Result
     }
     state.last_at = at;
     Ok(())
+}
+
+/// What was found before a gap may not be so any more: what has not begun is looked at again. A finding of "nothing to
+/// do" would otherwise pass over an object that somebody has removed meanwhile.
+fn forget_findings(state: &mut State) {
+    let not_begun =
+        |cell: &&mut Cell| matches!(cell.status, ComponentStatus::Blocked | ComponentStatus::Runnable);
+    for cell in state.cells.iter_mut().filter(not_begun) {
+        cell.prepared = None;
+        cell.foreseen = None;
+    }
 }
 
 /// The component that an event is about.

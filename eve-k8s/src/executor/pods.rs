@@ -159,6 +159,20 @@ impl Pods {
     }
 }
 
+/// What shows what happened.
+#[derive(Debug, Default)]
+struct Evidence {
+    events: Vec<String>,
+    log: Vec<String>,
+}
+
+impl Evidence {
+    fn added_to(self, failure: Failure) -> Failure {
+        let failure = self.events.into_iter().fold(failure, Failure::with_note);
+        self.log.into_iter().fold(failure, Failure::with_log)
+    }
+}
+
 /// Where evidence is looked for.
 #[derive(Default)]
 struct Witness<'a> {
@@ -188,8 +202,7 @@ impl KubeExecutor {
                 | Trouble::NotReady => None,
             },
         };
-        let notes = self.evidence(place, workload, &witness).await;
-        notes.into_iter().fold(failure, Failure::with_note)
+        self.evidence(place, workload, &witness).await.added_to(failure)
     }
 
     /// A failed Job or other workload, with the ends, events and logs of the pods that ended badly.
@@ -206,19 +219,23 @@ impl KubeExecutor {
         // What has ended badly tells more than what is merely not ready.
         let worst = findings.first().filter(|worst| worst.trouble != Trouble::NotReady || ends.is_empty());
         if let Some(finding) = worst {
-            let Failure { notes, hint, .. } = self.doomed(place, workload, finding).await;
+            let Failure { notes, log, hint, .. } = self.doomed(place, workload, finding).await;
             let hint = failure.hint.clone().or(hint);
-            return Failure { notes, hint, ..failure.with_message(format!("{text}; {}", finding.text())) };
+            return Failure {
+                notes,
+                log,
+                hint,
+                ..failure.with_message(format!("{text}; {}", finding.text()))
+            };
         }
         let Some((pod, container, end)) = ends.last() else {
-            let notes = self.evidence(place, workload, &Witness::default()).await;
-            return notes.into_iter().fold(failure.with_message(text), Failure::with_note);
+            let evidence = self.evidence(place, workload, &Witness::default()).await;
+            return evidence.added_to(failure.with_message(text));
         };
         let text = format!("{text}; container `{container}` of pod {pod} ended with {end}");
         let failure = failure.with_message(text);
         let witness = Witness { pod, container, log: Some(Instance::Current) };
-        let notes = self.evidence(place, workload, &witness).await;
-        notes.into_iter().fold(failure, Failure::with_note)
+        self.evidence(place, workload, &witness).await.added_to(failure)
     }
 
     /// What is wrong with the pods, the worst first, those included that are refused.
@@ -235,12 +252,13 @@ impl KubeExecutor {
     }
 
     /// Lines that show what happened; as many as could be had in time. Best effort: no error comes out of here.
-    async fn evidence(&self, place: &Location, workload: &Value, witness: &Witness<'_>) -> Vec<String> {
+    async fn evidence(&self, place: &Location, workload: &Value, witness: &Witness<'_>) -> Evidence {
         let (Some(namespace), Ok(name), Ok(pods)) =
             (&place.namespace, PathSegment::name(witness.pod), Resource::core("pods", "Pod"))
         else {
             let events = self.events(place, text(workload, "/metadata/uid"));
-            return tokio::time::timeout(EVIDENCE_TIMEOUT, events).await.unwrap_or_default();
+            let events = tokio::time::timeout(EVIDENCE_TIMEOUT, events).await.unwrap_or_default();
+            return Evidence { events, log: Vec::new() };
         };
         let pod = Location { resource: Arc::new(pods), namespace: Some(namespace.clone()), name };
         let gather = async {
@@ -252,9 +270,8 @@ impl KubeExecutor {
                     Some(instance) => self.last_lines(&pod, witness.container, instance).await,
                 }
             };
-            let (mut notes, lines) = tokio::join!(events, lines);
-            notes.extend(lines);
-            notes
+            let (events, log) = tokio::join!(events, lines);
+            Evidence { events, log }
         };
         tokio::time::timeout(EVIDENCE_TIMEOUT, gather).await.unwrap_or_default()
     }

@@ -49,7 +49,8 @@ impl<'a> From<&'a Event> for EventForm<'a> {
                 outputs: outputs.iter().map(|(name, value)| (name.into(), Cow::Borrowed(value))).collect(),
             }),
             Event::AttemptFailed { component, attempt, phase, failure, retry_at } => {
-                let Failure { code, class, message, notes, hint } = &**failure;
+                // What workloads wrote is not stored: it may hold what nobody may keep.
+                let Failure { code, class, message, notes, log: _, hint } = &**failure;
                 Self::AttemptFailed(Box::new(FailForm {
                     component: component.get(),
                     attempt: attempt.get(),
@@ -144,6 +145,7 @@ impl From<FailForm<'_>> for Event {
             class: class.into(),
             message: message.into_owned(),
             notes: notes.into_owned(),
+            log: Vec::new(),
             hint: hint.map(Cow::into_owned),
         };
         Self::AttemptFailed {

@@ -537,3 +537,30 @@ fn a_call_that_is_given_up_before_it_was_given_out_is_not_made() {
     assert!(bench.commands().is_empty());
     assert_eq!(bench.run.outcome(), Some(Outcome::Cancelled));
 }
+
+#[test]
+fn what_was_found_before_a_gap_is_looked_at_again() {
+    for change in [Change::None, Change::Update] {
+        let components = vec![ComponentBuilder::new("a", "k"), ComponentBuilder::new("b", "k").after("a")];
+        let mut bench = Bench::new(components, RunOptions::default());
+        assert_eq!(bench.called(Phase::Prepare), [0, 1]);
+        bench.prepared(0, Change::Create);
+        bench.prepared(1, change);
+        bench.commands();
+        let (graph, log, options) = (bench.run.graph().clone(), bench.log.clone(), RunOptions::default());
+        let later = bench.now.plus(Duration::from_secs(9));
+        bench.run = Run::resume(graph, options, World::id(), &log, later).unwrap();
+        bench.now = later;
+        assert_eq!(
+            bench.called(Phase::Prepare),
+            [1],
+            "{change:?}: what has begun goes on, what has not is prepared"
+        );
+        bench.applied(0);
+        assert_eq!(bench.called(Phase::Wait), [0]);
+        bench.end(0, 1, PhaseEnd::Wait(Ok(Outputs::NONE)));
+        assert!(bench.called(Phase::Wait).is_empty(), "{change:?}: nothing is known of it yet");
+        bench.prepared(1, Change::Create);
+        assert_eq!(bench.called(Phase::Apply), [1], "{change:?}");
+    }
+}

@@ -168,7 +168,10 @@ impl Model {
                 self.options = run.options.clone();
                 self.started_at = record.at;
             }
-            Event::Resumed => self.gap += record.at.since(self.last_at),
+            Event::Resumed => {
+                self.gap += record.at.since(self.last_at);
+                self.forget_findings();
+            }
             Event::Stopping { reason } => self.stops.push(*reason),
             Event::Finished { outcome } => {
                 legal(self.parts.iter().all(|part| part.end.is_some()), "leaves something unfinished")?;
@@ -186,6 +189,17 @@ impl Model {
         self.last_at = record.at;
         self.begin_unchanged(self.active(record.at));
         Ok(())
+    }
+
+    /// What was found before a gap allows no start after it.
+    fn forget_findings(&mut self) {
+        let ids: Vec<ComponentId> = self.graph.ids().collect();
+        for id in ids {
+            let part = self.part(id);
+            if part.end.is_none() && !part.started && !self.is_waiting(id) {
+                self.part_mut(id).prepared = None;
+            }
+        }
     }
 
     fn fold_component(
