@@ -88,7 +88,7 @@ pub(crate) fn is_applied(live: &Value) -> bool {
     entries.into_iter().flatten().any(is_ours)
 }
 
-fn is_ours(entry: &Value) -> bool {
+pub(crate) fn is_ours(entry: &Value) -> bool {
     text(entry, "manager") == Some(FIELD_MANAGER)
         && text(entry, "operation") == Some("Apply")
         && text(entry, "subresource").unwrap_or_default().is_empty()

@@ -32,6 +32,17 @@ struct Survey {
     lists: Mutex<BTreeMap<Collection, Arc<OnceCell<List>>>>,
     /// Definitions that are as the plan wants them, and established.
     settled: Mutex<BTreeSet<ComponentId>>,
+    /// Components whose object was not there, until it was written.
+    making: Mutex<BTreeMap<ComponentId, Making>>,
+}
+
+/// How far an object that was not there has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Making {
+    /// Nothing was sent since it was looked for.
+    Absent,
+    /// A write was sent, and nobody knows what became of it.
+    Sent,
 }
 
 /// What became of a list.
@@ -125,6 +136,26 @@ impl Surveys {
         };
         let cell = Arc::clone(lock(&survey.lists).entry(collection.clone()).or_default());
         (survey, collection, cell)
+    }
+
+    /// Remembers that the object of a component is not there. A write that was sent before may still come true.
+    pub(crate) fn miss(&self, graph: &Arc<Graph>, component: ComponentId) {
+        lock(&self.of(graph).making).entry(component).or_insert(Making::Absent);
+    }
+
+    /// Remembers that a write is sent, and tells what was known until then; `None` if this process never looked.
+    pub(crate) fn send(&self, graph: &Arc<Graph>, component: ComponentId) -> Option<Making> {
+        lock(&self.of(graph).making).insert(component, Making::Sent)
+    }
+
+    /// Whether a write was sent for an object that was not there, and its answer is not known.
+    pub(crate) fn is_sent(&self, graph: &Arc<Graph>, component: ComponentId) -> bool {
+        lock(&self.of(graph).making).get(&component) == Some(&Making::Sent)
+    }
+
+    /// Forgets what was known of making the object: it is there, marked as it has to be.
+    pub(crate) fn made(&self, graph: &Arc<Graph>, component: ComponentId) {
+        lock(&self.of(graph).making).remove(&component);
     }
 
     /// Remembers that the run is through with a component that defines a kind.

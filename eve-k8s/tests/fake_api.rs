@@ -11,7 +11,7 @@ mod fake;
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use common::{Told, graph, step, step_of, write};
@@ -522,5 +522,48 @@ async fn a_refused_dry_run_is_final_only_where_nothing_can_help() {
         let (cx, _) = Told::context();
         let prepared = api.executor().prepare(&step(&graph("shop", [config_map()]), 0), &cx).await;
         assert_eq!(prepared.ok().map(|prepared| prepared.change), change, "{code} {message}");
+    }
+}
+
+/// The settings as eve left them, if it made them at 9 s; and what somebody else may own of them.
+fn written(second: u32, others: &[Value]) -> Value {
+    let time = format!("2030-01-01T00:00:{second:02}Z");
+    let ours = json!({ "manager": "eve", "operation": "Apply", "apiVersion": "v1", "time": time, "fieldsV1": { "f:data": {} } });
+    let entries: Vec<Value> = others.iter().cloned().chain([ours]).collect();
+    let mut object = config_map();
+    object["metadata"] = json!({
+        "name": "settings", "namespace": "shop", "uid": "u", "resourceVersion": "1",
+        "creationTimestamp": "2030-01-01T00:00:09Z", "managedFields": entries, "labels": { "eve.dev/plan": "shop" },
+    });
+    object
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_after_a_lost_reply_adopts_only_what_somebody_else_made() {
+    let finalizer = json!({ "manager": "operator", "operation": "Update", "fieldsV1": { "f:metadata": {} } });
+    for (live, adopted) in [
+        (written(9, &[]), None),
+        (written(9, std::slice::from_ref(&finalizer)), None),
+        (written(30, &[finalizer]), Some(true)),
+    ] {
+        let shown = live.clone();
+        let sent = AtomicUsize::new(0);
+        let api = FakeApi::new(move |asked, before, _| match asked.split_once(' ').unwrap() {
+            ("patch", _) if before == 0 => {
+                sent.store(1, Ordering::SeqCst);
+                Answer::Break
+            }
+            ("patch", _) => Answer::Json(200, shown.clone()),
+            ("get", path) if path.ends_with("/settings") && sent.load(Ordering::SeqCst) == 1 => {
+                Answer::Json(200, shown.clone())
+            }
+            _ => not_found(),
+        });
+        let (executor, step) = (api.executor(), step(&graph("shop", [config_map()]), 0));
+        let lost = write(&executor, &step).await.unwrap_err();
+        assert_eq!(lost.class, FailureClass::Transient, "{lost}");
+        let prepared = executor.prepare(&step, &Told::context().0).await.unwrap();
+        let token = prepared.token.unwrap();
+        assert_eq!(token.get("adopted").and_then(Value::as_bool), adopted, "{live}");
     }
 }

@@ -348,6 +348,19 @@ fn what_was_created_stays_created_when_a_later_attempt_finds_nothing_to_change()
 }
 
 #[test]
+fn what_somebody_made_before_eve_could_is_changed_and_not_created() {
+    let story = Story::begin(graph([ComponentBuilder::new("web", "object")]));
+    let (component, attempt) = (story.id("web"), Attempt::FIRST);
+    let story = story
+        .at(0.1, Event::Prepared { component, prepared: Prepared::new(Change::Create) })
+        .at(0.2, Event::Started { component, attempt })
+        .at(0.3, Event::Applied { component, attempt, applied: Applied::new(Change::Update) })
+        .ready("web", 1.0);
+    let summary = Summary::of(&story.board());
+    assert_eq!((summary.created, summary.changed, summary.unchanged), (0, 1, 0));
+}
+
+#[test]
 fn what_was_skipped_is_counted_to_the_failure_that_caused_it() {
     let board = sample_board();
     let summary = Summary::of(&board);

@@ -5,10 +5,11 @@ use std::time::Duration;
 use eve_core::failure::Failure;
 use eve_core::ports::Step;
 use eve_core::run::{Applied, Change, Prepared};
+use serde_json::Value;
 
 use super::intent::Intent;
 use super::prepare::{Mark, conflicts};
-use super::{KubeExecutor, Located, Missing, failure, wait};
+use super::{KubeExecutor, Located, Missing, Target, failure, maker, wait};
 use crate::client::{Effect, Ensured};
 
 /// How long a Job waits for the feed that will tell its end; without it a Job that removes itself may be missed.
@@ -23,7 +24,7 @@ impl KubeExecutor {
                 return Err(unknown.hint.into_iter().fold(failure, Failure::with_hint));
             }
         };
-        let before = Mark::read(prepared.token.as_deref());
+        let mut before = Mark::read(prepared.token.as_deref());
         let intent = Intent::of(step, &target, before.as_ref());
         if *target.place.resource.kind == *"Job" {
             // A Job may be gone before anybody reads it (`ttlSecondsAfterFinished: 0`): the feed must be there first.
@@ -31,19 +32,38 @@ impl KubeExecutor {
             let feed = self.live.subscribe(&wait::collection(step, &target.place), wanted);
             let _ = tokio::time::timeout(FEED_TIMEOUT, feed.started()).await;
         }
-        let answer = self.client.apply(&target.place, &intent.object, conflicts(step), Effect::Stored).await;
-        let (written, ensured) = answer.map_err(|error| failure::of_write(&target.place, error))?;
+        let (graph, component) = (step.graph(), step.component());
+        let known = if before.is_none() { self.surveys.send(graph, component) } else { None };
+        let (mut written, ensured) = self.send(step, &target, &intent).await?;
+        let mut after = Mark::of(&written);
+        if ensured == Ensured::Existed && maker::is_taken_over(before.as_ref(), known, &written) {
+            tracing::info!("{}: somebody made it since it was looked for: it is adopted", target.place);
+            after.adopted = true;
+            let before = before.insert(after);
+            let marked = Intent::of(step, &target, Some(before));
+            written = self.send(step, &target, &marked).await?.0;
+            after = Mark::of(&written);
+        }
+        self.surveys.made(graph, component);
         self.learn(&written);
-        let after = Mark::of(&written);
         let mut applied = Applied::new(match (ensured, before) {
             (Ensured::Created, _) => Change::Create,
             (Ensured::Existed, Some(before)) if before.is_same(&after) => Change::None,
             (Ensured::Existed, Some(_)) => Change::Update,
-            // It was not there when it was looked for: somebody else made it meanwhile, or this attempt did before
-            // its answer was lost.
+            // It was not there when it was looked for, and eve made it: this attempt did before its answer was lost.
             (Ensured::Existed, None) => Change::Unknown,
         });
         applied.token = after.token();
         Ok(applied)
+    }
+
+    async fn send(
+        &self,
+        step: &Step,
+        target: &Target<'_>,
+        intent: &Intent,
+    ) -> Result<(Value, Ensured), Failure> {
+        let answer = self.client.apply(&target.place, &intent.object, conflicts(step), Effect::Stored).await;
+        answer.map_err(|error| failure::of_write(&target.place, error))
     }
 }

@@ -28,6 +28,7 @@ mod delete;
 mod explain;
 mod failure;
 mod intent;
+mod maker;
 mod namespace;
 mod pods;
 mod prepare;

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::failure::Foresight;
 use super::intent::{self, Doubt, Intent};
-use super::{KubeExecutor, Located, Missing, Target, failure};
+use super::{KubeExecutor, Located, Missing, Target, failure, maker};
 use crate::client::{Conflicts, Detail, Effect, Ensured, Location};
 use crate::error::ApiStatus;
 use crate::labels::{self, FIELD_MANAGER, fnv};
@@ -101,7 +101,10 @@ impl KubeExecutor {
         };
         let (live, detail) = match self.read(step, &target, Some(&self.live)).await? {
             Found::There(live, detail) => (*live, detail),
-            Found::Absent => return Ok(absent(step, &target)),
+            Found::Absent => {
+                self.surveys.miss(step.graph(), step.component());
+                return Ok(absent(step, &target));
+            }
             Found::NotServed | Found::Unknown => return Ok(Prepared::new(Change::Unknown)),
         };
         self.compare(step, &target, live, detail).await
@@ -133,7 +136,9 @@ impl KubeExecutor {
         live: Value,
         detail: Detail,
     ) -> Result<Prepared, Failure> {
-        let before = Mark::of(&live);
+        let mut before = Mark::of(&live);
+        // A write of ours whose answer was lost may have taken it over.
+        before.adopted |= self.surveys.is_sent(step.graph(), step.component()) && maker::is_of_another(&live);
         let intent = Intent::of(step, target, Some(&before));
         let mut prepared = Prepared::new(Change::None);
         prepared.desired = intent.desired.as_deref().map(Into::into);

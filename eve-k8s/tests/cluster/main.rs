@@ -12,6 +12,7 @@
 mod aggregated;
 #[path = "../common/mod.rs"]
 mod common;
+mod meanwhile;
 mod outages;
 mod pods;
 mod ready;
