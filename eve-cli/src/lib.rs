@@ -8,6 +8,8 @@ pub mod commands;
 pub mod diagnose;
 mod duration;
 pub mod exit;
+#[cfg(feature = "fail-points")]
+mod fail_points;
 mod halt;
 mod inputs;
 mod journal;

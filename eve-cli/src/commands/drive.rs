@@ -137,6 +137,8 @@ pub(super) async fn run(
         reporters: display.reporters(),
         clock: clock.clone(),
     };
+    #[cfg(feature = "fail-points")]
+    let ports = crate::fail_points::armed(ports, &graph)?;
     let options = RunOptions::default()
         .with_run_timeout(limits.deadline.left())
         .with_api_limit(limits.concurrency)
