@@ -40,7 +40,7 @@ pub struct Failure {
     /// The last lines that a workload wrote. Shown while the run goes on and **never stored**: programs print what they
     /// should keep to themselves. At most [`Failure::NOTES_MAX`].
     #[serde(skip)]
-    pub log: Vec<String>,
+    pub log: Box<[String]>,
     /// What to do about it, if that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
@@ -59,7 +59,7 @@ impl Failure {
             class,
             message: bounded(message.into()),
             notes: Vec::new(),
-            log: Vec::new(),
+            log: Box::default(),
             hint: None,
         }
     }
@@ -82,8 +82,10 @@ impl Failure {
     /// The same within the bounds of its fields, which are public and may hold anything.
     pub(crate) fn bounded(self) -> Self {
         let Self { code, class, message, notes, log, hint } = self;
-        let lines = |lines: Vec<String>| lines.into_iter().take(Self::NOTES_MAX).map(bounded).collect();
-        let (notes, log) = (lines(notes), lines(log));
+        let lines = |lines: Vec<String>| -> Vec<String> {
+            lines.into_iter().take(Self::NOTES_MAX).map(bounded).collect()
+        };
+        let (notes, log) = (lines(notes), lines(log.into_vec()).into_boxed_slice());
         Self { code, class, message: bounded(message), notes, log, hint: hint.map(bounded) }
     }
 
@@ -107,7 +109,9 @@ impl Failure {
     #[must_use]
     pub fn with_log(mut self, line: impl Into<String>) -> Self {
         if self.log.len() < Self::NOTES_MAX {
-            self.log.push(bounded(line.into()));
+            let mut log = std::mem::take(&mut self.log).into_vec();
+            log.push(bounded(line.into()));
+            self.log = log.into();
         }
         self
     }

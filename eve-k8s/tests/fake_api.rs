@@ -3,7 +3,12 @@
 //! A scripted service stands in for the server; time is paused, so that an hour of waiting takes none. What a real
 //! server does produce is tested against one, in `cluster/`.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so and ends")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on says so and ends"
+)]
 
 mod common;
 #[path = "common/fake.rs"]

@@ -88,7 +88,7 @@ fn failure() -> impl Strategy<Value = Box<Failure>> {
     let notes = prop::collection::vec(any::<String>(), 0..3);
     let texts = (any::<String>(), any::<String>(), prop::option::of(any::<String>()));
     (class, texts, notes).prop_map(|(class, (code, message, hint), notes)| {
-        Box::new(Failure { code: code.into(), class, message, notes, log: Vec::new(), hint })
+        Box::new(Failure { code: code.into(), class, message, notes, log: Box::default(), hint })
     })
 }
 
@@ -385,7 +385,7 @@ fn mark(event: &mut Event, mark: &str) {
             let Failure { code, class: _, message, notes, log, hint } = &mut **failure;
             (*code, *message) = (mark.to_owned().into(), mark.into());
             (*notes, *hint) = (vec![mark.into()], Some(mark.into()));
-            *log = vec![format!("log {mark}")];
+            *log = [format!("log {mark}")].into();
         }
         Event::Resumed
         | Event::Started { component: _, attempt: _ }

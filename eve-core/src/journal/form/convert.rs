@@ -145,7 +145,7 @@ impl From<FailForm<'_>> for Event {
             class: class.into(),
             message: message.into_owned(),
             notes: notes.into_owned(),
-            log: Vec::new(),
+            log: Box::default(),
             hint: hint.map(Cow::into_owned),
         };
         Self::AttemptFailed {
