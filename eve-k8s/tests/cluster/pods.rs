@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 use crate::common::{Told, graph, step, write};
 use crate::{client, config_map, daemon_set, deploy, deployment, executor, job, one, stateful_set, workload};
 
-/// A doomed object ends its wait with this code, and its message and notes contain these texts.
+/// A doomed object ends its wait with this code, and its message, notes and log contain these texts.
 async fn doomed(prefix: &str, object: Value, code: &str, texts: &[&str]) {
     let failure = one(prefix, object).await.unwrap_err();
-    let all = format!("{}\n{}", failure.message, failure.notes.join("\n"));
+    let all = format!("{}\n{}", failure.message, failure.lines().collect::<Vec<_>>().join("\n"));
     assert_eq!(failure.code, code, "{all}");
     assert_eq!(failure.class, FailureClass::Permanent, "{all}");
     for text in texts {
