@@ -7,12 +7,11 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use eve_core::plan::FailurePolicy;
-use eve_core::plan::diagnostic::Diagnostic;
-use eve_core::plan::problem::{PlanProblem, SpecProblem};
 use eve_store::RunFile;
 
+use super::admit::admit;
 use super::drive::{self, Deadline, Limits, Work};
-use super::warn;
+use super::{or_json, warn};
 use crate::cli::{Apply, ApplyOutput};
 use crate::exit::Exit;
 use crate::halt::Halt;
@@ -25,10 +24,7 @@ use crate::wiring::{self, Connected, DEFAULT_NAMESPACE};
 
 pub(super) fn run(args: &Apply, arguments: Vec<String>, printer: &Arc<Printer>) -> Result<Exit, Halt> {
     let result = deploy(args, arguments, printer);
-    if let (Err(halt), ApplyOutput::Json) = (&result, args.output) {
-        printer.out(&halt.json().to_string());
-    }
-    result
+    or_json(result, (args.output, ApplyOutput::Json), printer)
 }
 
 fn deploy(args: &Apply, arguments: Vec<String>, printer: &Arc<Printer>) -> Result<Exit, Halt> {
@@ -126,21 +122,5 @@ async fn make_namespace(
 async fn preflight(args: &Apply, checked: &Checked) -> Result<Connected, Halt> {
     let connected =
         wiring::connect(&args.cluster, &args.allow_namespaces, &args.allow_cluster_scoped).await?;
-    let problems = connected.preflight(&checked.graph);
-    if !problems.is_empty() {
-        let list = problems.iter().map(|problem| diagnose_spec(checked, problem)).collect();
-        return Err(Halt::problems(checked.plan.diagnostics(list)));
-    }
-    Ok(connected)
-}
-
-/// Problems of executors point into the spec of a component, which may be a part of what stands in the text.
-pub(super) fn diagnose_spec(checked: &Checked, problem: &PlanProblem) -> Diagnostic {
-    let Some(component) = &problem.component else { return checked.plan.diagnose_plan(problem) };
-    let spec = SpecProblem::new(problem.code.clone(), problem.pointer.clone(), problem.message.clone());
-    let spec = match &problem.hint {
-        Some(hint) => spec.with_hint(hint.clone()),
-        None => spec,
-    };
-    checked.plan.diagnose_spec(component, &spec)
+    admit(connected, checked, &checked.graph)
 }

@@ -9,14 +9,15 @@ use eve_core::plan::{FailurePolicy, Plan, reversed};
 use eve_k8s::{Adopted, Installed, Inventory};
 use eve_store::{RunFile, RunSource};
 
+use super::admit::admit;
 use super::drive::{self, Deadline, Limits, Work};
-use super::warn;
+use super::{or_json, unseen, warn};
 use crate::cli::{ApplyOutput, Delete, Input};
 use crate::exit::Exit;
 use crate::halt::Halt;
 use crate::inputs::{self, Checked, Overrides};
 use crate::journal::{self, Call, Origin};
-use crate::output::{Printer, clean, count, style};
+use crate::output::{Printer, clean, count};
 use crate::sketch::Specs;
 use crate::wiring::{self, Connected, DEFAULT_NAMESPACE};
 
@@ -25,10 +26,7 @@ pub(super) fn run(args: &Delete, arguments: Vec<String>, printer: &Arc<Printer>)
         Some(plan) => by_labels(args, plan, arguments, printer),
         None => by_files(args, arguments, printer),
     };
-    if let (Err(halt), ApplyOutput::Json) = (&result, args.output) {
-        printer.out(&halt.json().to_string());
-    }
-    result
+    or_json(result, (args.output, ApplyOutput::Json), printer)
 }
 
 /// The same run of the same graph, from its journal on.
@@ -130,11 +128,7 @@ async fn found(
 }
 
 fn announcement(inventory: &Inventory, (plan, namespace): (&str, &str), adopted: Adopted) -> String {
-    let mut lines: Vec<String> = inventory
-        .unseen
-        .iter()
-        .map(|unseen| format!("{}: not looked at: {}", style::warning("warning"), clean(unseen)))
-        .collect();
+    let mut lines: Vec<String> = unseen(inventory).collect();
     let objects = count(inventory.objects.len(), "object");
     lines.push(format!("plan {} in namespace {}: {objects}", clean(plan), clean(namespace)));
     for object in &inventory.objects {
@@ -177,10 +171,5 @@ async fn connect(args: &Delete) -> Result<Connected, Halt> {
 /// gone already.
 async fn preflight(args: &Delete, checked: &Checked, graph: &Graph) -> Result<Connected, Halt> {
     let connected = connect(args).await?;
-    let problems = connected.preflight(graph);
-    if problems.is_empty() {
-        return Ok(connected);
-    }
-    let list = problems.iter().map(|problem| super::apply::diagnose_spec(checked, problem)).collect();
-    Err(Halt::problems(checked.plan.diagnostics(list)))
+    admit(connected, checked, graph)
 }

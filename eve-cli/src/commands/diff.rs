@@ -17,7 +17,8 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::apply;
+use super::admit::admit;
+use super::or_json;
 use crate::cli::{Diff, DiffOutput};
 use crate::diagnose;
 use crate::exit::Exit;
@@ -34,10 +35,7 @@ type Finding = (ComponentId, Result<Difference, Failure>);
 
 pub(super) fn run(args: &Diff, printer: &Printer) -> Result<Exit, Halt> {
     let result = compare(args, printer);
-    if let (Err(halt), DiffOutput::Json) = (&result, args.output) {
-        printer.out(&halt.json().to_string());
-    }
-    result
+    or_json(result, (args.output, DiffOutput::Json), printer)
 }
 
 fn compare(args: &Diff, printer: &Printer) -> Result<Exit, Halt> {
@@ -66,11 +64,7 @@ fn compare(args: &Diff, printer: &Printer) -> Result<Exit, Halt> {
 async fn on_cluster(args: &Diff, checked: Checked) -> Result<(Arc<Graph>, Vec<Finding>), Halt> {
     let connected =
         wiring::connect(&args.cluster, &args.allow_namespaces, &args.allow_cluster_scoped).await?;
-    let problems = connected.preflight(&checked.graph);
-    if !problems.is_empty() {
-        let list = problems.iter().map(|problem| apply::diagnose_spec(&checked, problem)).collect();
-        return Err(Halt::problems(checked.plan.diagnostics(list)));
-    }
+    let connected = admit(connected, &checked, &checked.graph)?;
     let graph = Arc::new(checked.graph);
     let findings = findings(Arc::new(connected.executor(&[])), &graph, args.concurrency).await?;
     Ok((graph, findings))

@@ -12,12 +12,13 @@ use eve_k8s::{Explanation, KubeExecutor, ObjectPattern};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::{apply, drive, warn};
+use super::admit::admit;
+use super::{drive, or_json, unseen, warn};
 use crate::cli::{Explain, ExplainOutput, Input};
 use crate::exit::Exit;
 use crate::halt::Halt;
 use crate::inputs::{self, Checked, Overrides};
-use crate::output::{Explained, Findings, Printer, clean, style};
+use crate::output::{Explained, Findings, Printer};
 use crate::wiring::{self, Connected, DEFAULT_NAMESPACE};
 
 pub(super) fn run(args: &Explain, printer: &Printer) -> Result<Exit, Halt> {
@@ -25,10 +26,7 @@ pub(super) fn run(args: &Explain, printer: &Printer) -> Result<Exit, Halt> {
         Some(plan) => by_labels(args, plan, printer),
         None => by_files(args, printer),
     };
-    if let (Err(halt), ExplainOutput::Json) = (&result, args.output) {
-        printer.out(&halt.json().to_string());
-    }
-    result
+    or_json(result, (args.output, ExplainOutput::Json), printer)
 }
 
 fn by_files(args: &Explain, printer: &Printer) -> Result<Exit, Halt> {
@@ -60,8 +58,8 @@ fn by_labels(args: &Explain, plan: &str, printer: &Printer) -> Result<Exit, Halt
     drive::block_on(async {
         let connected = connect(args).await?;
         let inventory = connected.inventory_of(&namespace, plan).await?;
-        for unseen in inventory.unseen.iter().filter(|_| !printer.is_quiet()) {
-            printer.err(&format!("{}: not looked at: {}", style::warning("warning"), clean(unseen)));
+        for line in unseen(&inventory).filter(|_| !printer.is_quiet()) {
+            printer.err(&line);
         }
         if inventory.objects.is_empty() {
             let message = format!("nothing of the plan `{plan}` is installed in the namespace `{namespace}`");
@@ -84,12 +82,7 @@ async fn connect(args: &Explain) -> Result<Connected, Halt> {
 
 async fn preflight(args: &Explain, checked: &Checked) -> Result<Connected, Halt> {
     let connected = connect(args).await?;
-    let problems = connected.preflight(&checked.graph);
-    if problems.is_empty() {
-        return Ok(connected);
-    }
-    let list = problems.iter().map(|problem| apply::diagnose_spec(checked, problem)).collect();
-    Err(Halt::problems(checked.plan.diagnostics(list)))
+    admit(connected, checked, &checked.graph)
 }
 
 /// The components that are meant; all but joins where none is named.

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use eve_k8s::{Installed, Inventory, InventoryScope};
 use serde_json::{Value, json};
 
-use super::{drive, or_json};
+use super::{drive, or_json, unseen};
 use crate::cli::{self, Get, GetOutput, GetWhat};
 use crate::duration::show_whole;
 use crate::exit::Exit;
 use crate::halt::Halt;
-use crate::output::{Printer, clean, style, table};
+use crate::output::{Printer, table};
 use crate::wiring;
 
 pub(super) fn run(args: &Get, printer: &Printer) -> Result<Exit, Halt> {
@@ -19,8 +19,8 @@ pub(super) fn run(args: &Get, printer: &Printer) -> Result<Exit, Halt> {
         GetWhat::Components(components) => (&components.installed, components.plan.as_deref()),
     };
     let result = look(installed, plan).map(|inventory| {
-        for unseen in inventory.unseen.iter().filter(|_| !printer.is_quiet()) {
-            printer.err(&format!("{}: not looked at: {}", style::warning("warning"), clean(unseen)));
+        for line in unseen(&inventory).filter(|_| !printer.is_quiet()) {
+            printer.err(&line);
         }
         let text = match (&args.what, installed.output) {
             (GetWhat::Plans(_), GetOutput::Text) => plans_table(&inventory, installed),
@@ -35,7 +35,7 @@ pub(super) fn run(args: &Get, printer: &Printer) -> Result<Exit, Halt> {
         }
         Exit::Succeeded
     });
-    or_json(result, installed.output, printer)
+    or_json(result, (installed.output, GetOutput::Json), printer)
 }
 
 fn look(args: &cli::Installed, plan: Option<&str>) -> Result<Inventory, Halt> {

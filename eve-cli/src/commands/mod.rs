@@ -4,15 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use eve_core::plan::load::Loaded;
+use eve_k8s::Inventory;
 use eve_store::RunState;
 
-use crate::cli::{Cli, Command, GetOutput};
+use crate::cli::{Cli, Command};
 use crate::diagnose;
 use crate::exit::Exit;
 use crate::halt::Halt;
-use crate::output::{Printer, state_word, style};
+use crate::output::{Printer, clean, state_word, style};
 use crate::wiring;
 
+mod admit;
 mod apply;
 mod cancel;
 mod completion;
@@ -67,11 +69,21 @@ pub fn execute(cli: Cli, arguments: Vec<String>) -> Exit {
 }
 
 /// Shows a refusal to programs as well, where they read stdout.
-fn or_json(result: Result<Exit, Halt>, output: GetOutput, printer: &Printer) -> Result<Exit, Halt> {
-    if let (Err(halt), GetOutput::Json) = (&result, output) {
+fn or_json<Form: PartialEq>(
+    result: Result<Exit, Halt>,
+    (asked, json): (Form, Form),
+    printer: &Printer,
+) -> Result<Exit, Halt> {
+    if let (Err(halt), true) = (&result, asked == json) {
         printer.out(&halt.json().to_string());
     }
     result
+}
+
+/// One line for each kind that could not be looked at.
+fn unseen(inventory: &Inventory) -> impl Iterator<Item = String> {
+    let line = |unseen: &String| format!("{}: not looked at: {}", style::warning("warning"), clean(unseen));
+    inventory.unseen.iter().map(line)
 }
 
 /// How a run ended, for a sentence that begins with `it`.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use eve_core::ids::RunId;
 use eve_store::{Listed, RunFile, RunFolder, RunHeader, RunState};
 
-use super::{apply, delete, ended};
+use super::{apply, delete, ended, or_json};
 use crate::cli::{ApplyOutput, Resume};
 use crate::exit::Exit;
 use crate::halt::Halt;
@@ -14,10 +14,7 @@ use crate::output::Printer;
 
 pub(super) fn run(args: &Resume, printer: &Arc<Printer>) -> Result<Exit, Halt> {
     let result = go_on(args, printer);
-    if let (Err(halt), ApplyOutput::Json) = (&result, args.output) {
-        printer.out(&halt.json().to_string());
-    }
-    result
+    or_json(result, (args.output, ApplyOutput::Json), printer)
 }
 
 fn go_on(args: &Resume, printer: &Arc<Printer>) -> Result<Exit, Halt> {

@@ -15,7 +15,7 @@ use crate::journal;
 use crate::output::{Printer, clean, header_json, state_json, state_word, style, table};
 
 pub(super) fn run(args: &Runs, printer: &Printer) -> Result<Exit, Halt> {
-    or_json(show(args, printer), args.output, printer)
+    or_json(show(args, printer), (args.output, GetOutput::Json), printer)
 }
 
 fn show(args: &Runs, printer: &Printer) -> Result<Exit, Halt> {

@@ -13,7 +13,7 @@ use crate::journal::{self, Wanted};
 use crate::output::{Printer, Timeline, header_json, state_json, status, summary_json};
 
 pub(super) fn run(args: &Status, printer: &Printer) -> Result<Exit, Halt> {
-    or_json(show(args, printer), args.output, printer)
+    or_json(show(args, printer), (args.output, GetOutput::Json), printer)
 }
 
 fn show(args: &Status, printer: &Printer) -> Result<Exit, Halt> {

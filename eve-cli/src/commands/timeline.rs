@@ -8,7 +8,7 @@ use crate::halt::Halt;
 use crate::output::{Printer, state_word};
 
 pub(super) fn run(args: &cli::Timeline, printer: &Printer) -> Result<Exit, Halt> {
-    or_json(show(args, printer), args.output, printer)
+    or_json(show(args, printer), (args.output, GetOutput::Json), printer)
 }
 
 fn show(args: &cli::Timeline, printer: &Printer) -> Result<Exit, Halt> {
