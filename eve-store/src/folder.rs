@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use eve_core::ids::RunId;
 use eve_core::run::{Outcome, StopMode};
+use eve_core::secret::HashKey;
 use eve_core::time::Timestamp;
 use sha2::{Digest as _, Sha256};
 
 use crate::database::{beside, sync_folder};
 use crate::error::FileError;
 use crate::header::RunHeader;
-use crate::key::{HashKey, hex};
+use crate::key::{self, hex};
 use crate::lock::{HeldBy, Holder, Lock, now};
 use crate::run_file::{self, Progress, RunFile, RunReader, remove_if_there};
 
@@ -124,7 +125,7 @@ impl RunFolder {
     /// # Errors
     /// [`FileError`]; [`FileError::Exposed`] if others could read it.
     pub fn key(&self) -> Result<HashKey, FileError> {
-        HashKey::load_or_make(&self.root.join("key"))
+        key::load_or_make(&self.root.join("key"))
     }
 
     /// Begins the file of a new run and holds it, and its plan.

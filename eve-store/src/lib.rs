@@ -71,9 +71,9 @@ mod run_file;
 mod sqlite;
 
 pub use error::FileError;
+pub use eve_core::secret::{HashKey, KeyedHash};
 pub use folder::{Listed, Retention, RunFolder, RunState, RunSummary};
 pub use header::{RunHeader, RunSource, StopRequest};
-pub use key::{HashKey, KeyedHash};
 pub use lock::Holder;
 pub use run_file::{Progress, RunFile, RunReader};
 pub use sqlite::SqliteStore;

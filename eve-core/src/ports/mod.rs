@@ -19,7 +19,7 @@ pub use notifier::{Notice, Notifier};
 pub use plan_source::{Delivery, PlanSource};
 pub use reporter::Reporter;
 pub use run_store::{RecordBatch, RunStore, StoreError};
-pub use secret_resolver::{BadReference, SecretResolver};
+pub use secret_resolver::{BadReference, Resolved, SecretResolver};
 
 #[cfg(any(test, feature = "test-util"))]
 pub use {
