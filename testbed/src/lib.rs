@@ -1,4 +1,5 @@
-//! Real servers for the tests of eve: a Kubernetes control plane, built from source once per user, started in seconds.
+//! Real servers for the tests of eve: a Kubernetes control plane and Vault, built from source once per user, started in
+//! seconds.
 //! It knows nothing of eve, so that every crate of the workspace may test with it.
 //!
 //! ```no_run
@@ -41,6 +42,11 @@
 //! (`WaitForFirstConsumer`) gets a volume, both after [`DELAY`] (at once), neither with the stage `never-ready`. Logs of
 //! containers can be read and always say the same.
 //!
+//! # Vault
+//! [`Vault::shared`] is a real Vault, initialised and unsealed, with an audit log of its own; [`Vault::kv`] gives a test a
+//! mount of its own, [`Vault::enable_kubernetes_auth`] lets accounts of a control plane log in. It can be sealed, paused
+//! and killed.
+//!
 //! # What a test can rely on
 //! * It never skips: a server that cannot be built or started makes the test fail with the reason and the way out.
 //! * Everything listens on 127.0.0.1 and lives in a temporary folder. Both go with the process, however it ends.
@@ -57,9 +63,11 @@ pub mod progress;
 pub mod servers;
 mod shepherd;
 mod stages;
+mod vault;
 
 pub use audit::{Audit, Entries, Entry, Mark};
 pub use control_plane::{ControlPlane, Options, TestNamespace};
 pub use error::TestbedError;
 pub use servers::Server;
 pub use stages::{DELAY, STAGE};
+pub use vault::{KvVersion, Vault, VaultEntry};

@@ -14,7 +14,7 @@ use crate::error::TestbedError;
 mod build;
 mod module;
 
-use module::{ETCD, KUBERNETES, KWOK, Module};
+use module::{ETCD, KUBERNETES, KWOK, Module, VAULT};
 
 /// A server program that the testbed can build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum)]
@@ -31,22 +31,35 @@ pub enum Server {
     Kubectl,
     /// Plays the kubelets: fake nodes and pods.
     Kwok,
+    /// Vault: secrets.
+    Vault,
 }
 
 impl Server {
     /// Every server, in the order of the declaration.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Etcd,
         Self::KubeApiserver,
         Self::KubeControllerManager,
         Self::KubeScheduler,
         Self::Kubectl,
         Self::Kwok,
+        Self::Vault,
     ];
 
     /// What a control plane with nodes consists of.
     pub const CONTROL_PLANE: [Self; 5] =
         [Self::Etcd, Self::KubeApiserver, Self::KubeControllerManager, Self::KubeScheduler, Self::Kwok];
+
+    /// What the tests of the workspace use.
+    pub const TESTS: [Self; 6] = [
+        Self::Etcd,
+        Self::KubeApiserver,
+        Self::KubeControllerManager,
+        Self::KubeScheduler,
+        Self::Kwok,
+        Self::Vault,
+    ];
 
     /// The program's file name, such as `kube-apiserver`.
     pub const fn name(self) -> &'static str {
@@ -57,6 +70,7 @@ impl Server {
             Self::KubeScheduler => "kube-scheduler",
             Self::Kubectl => "kubectl",
             Self::Kwok => "kwok",
+            Self::Vault => "vault",
         }
     }
 
@@ -67,6 +81,7 @@ impl Server {
                 &KUBERNETES
             }
             Self::Kwok => &KWOK,
+            Self::Vault => &VAULT,
         }
     }
 
@@ -78,6 +93,7 @@ impl Server {
             Self::KubeScheduler => "k8s.io/kubernetes/cmd/kube-scheduler",
             Self::Kubectl => "k8s.io/kubernetes/cmd/kubectl",
             Self::Kwok => "sigs.k8s.io/kwok/cmd/kwok",
+            Self::Vault => "github.com/hashicorp/vault",
         }
     }
 
