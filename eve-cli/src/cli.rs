@@ -8,7 +8,7 @@ use clap_complete::Shell;
 use eve_core::plan::FailurePolicy;
 use eve_core::run::StopMode;
 use eve_k8s::kinds::HelmHooks;
-use eve_k8s::{BadObjectPattern, Grace, KindPattern, ObjectPattern, Trouble, UnknownTrouble};
+use eve_k8s::{BadObjectPattern, Grace, KindPattern, ObjectPattern, TakeOver, Trouble, UnknownTrouble};
 
 use crate::exit;
 
@@ -120,7 +120,11 @@ pub struct Apply {
     /// replica-failure, unschedulable and not-ready (repeatable)
     #[arg(long = "grace", value_name = "CAUSE=GRACE", value_parser = parse_grace)]
     pub graces: Vec<(Trouble, Grace)>,
-    /// How long the whole run may take, for example 90s or 1h30m
+    /// Take over an object that belongs to another plan: KIND/NAME; KIND may have a .GROUP, NAME a NAMESPACE/ before it;
+    /// `*` takes over all (repeatable)
+    #[arg(long = "take-over", value_name = "KIND/NAME")]
+    pub take_over: Vec<TakeOver>,
+    /// How long the whole run may take, for example 90s or 1h30m; time in which no process drives it does not count
     #[arg(long, value_name = "DURATION", value_parser = parse_timeout, default_value = "1h")]
     pub timeout: Duration,
     /// What a failed component does to the run; overrides the plan
@@ -150,6 +154,9 @@ pub struct Diff {
     /// Let the input hold cluster-scoped objects of this kind: KIND or KIND.GROUP, either with /NAME (repeatable)
     #[arg(long = "allow-cluster-scoped", value_name = "KIND")]
     pub allow_cluster_scoped: Vec<KindPattern>,
+    /// Take over an object that belongs to another plan, as `eve apply` does with the same flag (repeatable)
+    #[arg(long = "take-over", value_name = "KIND/NAME")]
+    pub take_over: Vec<TakeOver>,
     /// Exit with 1 if something would change, or cannot be verified yet
     #[arg(long)]
     pub exit_code: bool,
@@ -243,7 +250,7 @@ pub struct Delete {
     /// Remove cluster-scoped objects of this kind too: KIND or KIND.GROUP, either with /NAME (repeatable)
     #[arg(long = "allow-cluster-scoped", value_name = "KIND")]
     pub allow_cluster_scoped: Vec<KindPattern>,
-    /// How long the whole run may take, for example 90s or 1h30m
+    /// How long the whole run may take, for example 90s or 1h30m; time in which no process drives it does not count
     #[arg(long, value_name = "DURATION", value_parser = parse_timeout, default_value = "1h")]
     pub timeout: Duration,
     /// What a failed component does to the run; overrides the plan
@@ -339,6 +346,10 @@ pub struct Timeline {
 /// `eve resume`.
 #[derive(Debug, Args)]
 #[command(after_help = exit::help())]
+#[command(
+    long_about = "Go on with a run whose process died, as it was called then.\n\nOf its `--timeout` it has left what it had \
+                  when its process died: time in which no process drives a run does not count."
+)]
 pub struct Resume {
     /// The run: its name or the beginning of it; by default the one that was interrupted, if it is the only one
     #[arg(value_name = "RUN")]

@@ -41,7 +41,8 @@ pub(super) fn run(args: &Diff, printer: &Printer) -> Result<Exit, Halt> {
 fn compare(args: &Diff, printer: &Printer) -> Result<Exit, Halt> {
     let namespace = wiring::namespace(&args.cluster);
     let default = namespace.as_ref().map_or_else(|_| DEFAULT_NAMESPACE.to_owned(), Clone::clone);
-    let checked = inputs::check(&args.input, default, &inputs::Overrides::default())?;
+    let overrides = inputs::Overrides { taken: args.take_over.clone(), ..inputs::Overrides::default() };
+    let checked = inputs::check(&args.input, default, &overrides)?;
     namespace?;
     let warnings = checked.plan.warnings();
     if !warnings.is_empty() && !printer.is_quiet() {
@@ -66,7 +67,8 @@ async fn on_cluster(args: &Diff, checked: Checked) -> Result<(Arc<Graph>, Vec<Fi
         wiring::connect(&args.cluster, &args.allow_namespaces, &args.allow_cluster_scoped).await?;
     let connected = admit(connected, &checked, &checked.graph)?;
     let graph = Arc::new(checked.graph);
-    let findings = findings(Arc::new(connected.executor(&[])), &graph, args.concurrency).await?;
+    let findings =
+        findings(Arc::new(connected.executor(&[], &args.take_over)), &graph, args.concurrency).await?;
     Ok((graph, findings))
 }
 

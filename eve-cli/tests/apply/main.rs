@@ -17,6 +17,7 @@ mod drift;
 mod failures;
 mod get;
 mod journal;
+mod owners;
 mod refusals;
 mod signals;
 mod success;
