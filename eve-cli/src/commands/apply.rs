@@ -84,7 +84,7 @@ async fn on_cluster(
         let asking = deadline.hold(of_no_other(&executor, &checked.plan, &graph));
         drive::unless_stopped(&mut signals, Box::pin(asking)).await?;
     }
-    let journal = drive::journal(origin, &args.cluster, connected.server(), &graph)?;
+    let journal = drive::journal(origin, &args.cluster, connected.server(), &graph, &mut signals).await?;
     if args.create_namespace {
         let creating = deadline.hold(connected.create_namespace(namespace));
         if let Err(halt) = make_namespace(printer, namespace, creating, &mut signals).await {

@@ -101,16 +101,27 @@ pub(super) struct Work {
 }
 
 /// The journal of a run that begins, or of one that goes on: then it must be on the cluster that it was begun on.
-pub(super) fn journal(
+/// A disk that hangs holds up no signal.
+pub(super) async fn journal(
     origin: Origin,
     cluster: &Cluster,
     server: &str,
-    graph: &Graph,
+    graph: &Arc<Graph>,
+    signals: &mut Signals,
 ) -> Result<RunFile, Halt> {
-    match origin {
-        Origin::Call(call) => journal::begin(&call, cluster, server, graph, SystemClock::new().now()),
-        Origin::Journal(file) => journal::is_on(&file, server).map(|()| *file),
-    }
+    let (cluster, server, graph) = (cluster.clone(), server.to_owned(), Arc::clone(graph));
+    let opening = apart(move || match origin {
+        Origin::Call(call) => journal::begin(&call, &cluster, &server, &graph),
+        Origin::Journal(file) => journal::is_on(&file, &server).map(|()| *file),
+    });
+    unless_stopped(signals, opening).await
+}
+
+/// Does in a thread of its own what may have to wait for a disk.
+async fn apart<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Halt> + Send + 'static,
+) -> Result<T, Halt> {
+    joined(tokio::task::spawn_blocking(work).await)?
 }
 
 /// Drives a run of the graph to its end, shows it, and lets signals and requests of other processes stop it. A run whose
@@ -369,6 +380,19 @@ mod tests {
             heard = requests.recv() => heard,
         };
         assert_eq!(heard, Some(request.clone()));
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_hangs_holds_up_nothing_else() {
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let mut hung = Box::pin(apart(move || Ok(held.recv().is_ok())));
+        tokio::select! {
+            biased;
+            _ = &mut hung => panic!("it hangs"),
+            () = tokio::task::yield_now() => {}
+        }
+        release.send(()).unwrap();
+        assert!(hung.await.unwrap());
     }
 
     #[tokio::test]

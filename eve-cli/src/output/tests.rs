@@ -511,7 +511,7 @@ fn what_is_under_way_is_measured_to_now_while_a_process_drives_the_run() {
     let progress = Progress { records: 4, last_at: Some(moment(1.0)), outcome: None };
     for (state, since) in [(RunState::Live(None), "  40.0s  db"), (RunState::Interrupted, "   1.0s  db")] {
         let run = RunSummary { header: header.clone(), progress, state };
-        let text = plain(&status(&run, &story.board(), moment(40.0)));
+        let text = plain(&status(&run, &story.board(), &[], moment(40.0)));
         assert!(text.contains(since), "{text}");
     }
 }

@@ -20,6 +20,7 @@ mod journal;
 mod owners;
 mod refusals;
 mod signals;
+mod state;
 mod success;
 
 use std::collections::BTreeSet;
