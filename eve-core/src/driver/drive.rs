@@ -13,8 +13,10 @@ use tokio::time::{Instant, sleep};
 use super::{DriveError, Ports};
 use crate::failure::Cause;
 use crate::ids::{Attempt, ComponentId};
-use crate::ports::{Context, RecordBatch, Step, StoreError};
-use crate::run::{Applied, Change, Command, Input, Outcome, Phase, PhaseEnd, Prepared, Run, StopMode};
+use crate::ports::{Context, RecordBatch, Step, StoreError, Verify};
+use crate::run::{
+    Applied, Change, Command, Input, Outcome, Phase, PhaseEnd, Prepared, Run, StopMode, UndoStatus, UndoToken,
+};
 use crate::time::Timestamp;
 
 /// The last cause of each wait that was not taken in yet, and the bell that says so.
@@ -126,19 +128,36 @@ impl Calls {
             let _ = bell.try_send(());
         };
         let cx = Context::new(deadline, Arc::clone(&ports.clock), Arc::new(tell));
-        let step = Step::new(Arc::clone(run.graph()), component, attempt);
-        let prepared = run.prepared(component).cloned().unwrap_or(Prepared::new(Change::Unknown));
-        let applied = run.applied(component).cloned().unwrap_or(Applied::new(Change::None));
+        let step = Step::new(run.id().clone(), Arc::clone(run.graph()), component, attempt);
+        let prepared = run.prepared(component).unwrap_or(Prepared::new(Change::Unknown));
+        let applied = run.applied(component).cloned();
+        let (last_applied, token) =
+            (run.last_applied(component).cloned(), run.undo_token(component).cloned());
+        let is_undone = run.view().undo_status(component) == UndoStatus::Undone;
         let call = async move {
             match phase {
                 Phase::Prepare => PhaseEnd::Prepare(executor.prepare(&step, &cx).await),
                 Phase::Apply => PhaseEnd::Apply(executor.apply(&step, &prepared, &cx).await),
-                Phase::Wait => PhaseEnd::Wait(executor.wait(&step, &applied, step.until(), &cx).await),
+                Phase::Wait => {
+                    let applied = applied.unwrap_or(Applied::new(Change::None));
+                    PhaseEnd::Wait(executor.wait(&step, &applied, step.until(), &cx).await)
+                }
+                Phase::Verify => {
+                    let of = match &token {
+                        Some(token) if is_undone => Verify::Undone(token),
+                        _ => Verify::Applied(applied.as_ref(), step.until()),
+                    };
+                    PhaseEnd::Verify(executor.verify(&step, of, &cx).await)
+                }
+                Phase::Undo => {
+                    let token = token.unwrap_or(UndoToken::new(serde_json::Value::Null));
+                    PhaseEnd::Undo(executor.undo(&step, &token, last_applied.as_ref(), &cx).await)
+                }
             }
         };
         let end = AssertUnwindSafe(call).catch_unwind().unwrap_or_else(move |_| PhaseEnd::panicked(phase));
         let mut ended = end.map(move |end| Input::Ended { component, attempt, end }).boxed();
-        if phase == Phase::Apply {
+        if matches!(phase, Phase::Apply | Phase::Undo) {
             self.tasks.spawn(ended);
         } else if let Some(end) = ended.as_mut().now_or_never() {
             self.ended.push(end);

@@ -55,6 +55,15 @@ pub(super) fn apply(state: &mut State, graph: &Graph, record: &Record) -> Result
         | Event::AttemptFailed { .. }
         | Event::Interrupted { .. }
         | Event::Skipped { .. } => apply_to_component(state, graph, &record.event, at.minus(state.gap)),
+        Event::Verifying
+        | Event::RollingBack
+        | Event::Inherited { .. }
+        | Event::UndoStarted { .. }
+        | Event::Undone { .. }
+        | Event::UndoFailed { .. }
+        | Event::Kept { .. } => {
+            return Err("comes where nothing is verified or undone");
+        }
     }
     state.last_at = at;
     Ok(())
@@ -81,8 +90,18 @@ pub(super) const fn component_of(event: &Event) -> Option<ComponentId> {
         | Event::Ready { component, .. }
         | Event::AttemptFailed { component, .. }
         | Event::Interrupted { component, .. }
-        | Event::Skipped { component, .. } => Some(*component),
-        Event::RunStarted { .. } | Event::Resumed | Event::Stopping { .. } | Event::Finished { .. } => None,
+        | Event::Skipped { component, .. }
+        | Event::Inherited { component, .. }
+        | Event::UndoStarted { component, .. }
+        | Event::Undone { component, .. }
+        | Event::UndoFailed { component, .. }
+        | Event::Kept { component, .. } => Some(*component),
+        Event::RunStarted { .. }
+        | Event::Resumed
+        | Event::Stopping { .. }
+        | Event::Verifying
+        | Event::RollingBack
+        | Event::Finished { .. } => None,
     }
 }
 
@@ -152,6 +171,13 @@ fn apply_to_component(state: &mut State, graph: &Graph, event: &Event, at: Times
         | Event::RunStarted { .. }
         | Event::Resumed
         | Event::Stopping { .. }
+        | Event::Verifying
+        | Event::RollingBack
+        | Event::Inherited { .. }
+        | Event::UndoStarted { .. }
+        | Event::Undone { .. }
+        | Event::UndoFailed { .. }
+        | Event::Kept { .. }
         | Event::Finished { .. } => {}
     }
 }
@@ -248,7 +274,7 @@ fn stop(state: &mut State, reason: StopReason) {
     state.stopping.get_or_insert(reason);
     match reason {
         StopReason::Failure { .. } | StopReason::Asked { mode: StopMode::Drain } => {}
-        StopReason::Asked { mode: StopMode::Now } => state.gives_up_waits = true,
+        StopReason::Asked { mode: StopMode::Now | StopMode::Rollback } => state.gives_up_waits = true,
         StopReason::Asked { mode: StopMode::Supersede } => {
             state.gives_up_waits = true;
             state.superseded = true;

@@ -128,6 +128,8 @@ impl Run {
             Phase::Prepare => "preparing it did not end in time",
             Phase::Apply => "applying it did not end in time; whether it took effect is not known",
             Phase::Wait => "it is not ready in time",
+            Phase::Verify => "looking at it again did not end in time",
+            Phase::Undo => "undoing it did not end in time; whether it took effect is not known",
         };
         self.abort_call(id);
         self.attempt_failed(id, call.phase, Failure::transient(code, doing));

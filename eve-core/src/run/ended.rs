@@ -51,6 +51,7 @@ impl Run {
             | PhaseEnd::Wait(Err(failure)) => {
                 self.attempt_failed(id, phase, failure);
             }
+            PhaseEnd::Verify(_) | PhaseEnd::Undo(_) => {}
         }
     }
 
@@ -123,7 +124,11 @@ fn within_bounds(end: PhaseEnd) -> PhaseEnd {
                 PhaseEnd::Wait(Ok(outputs))
             }
         }
-        end @ (PhaseEnd::Prepare(_) | PhaseEnd::Apply(_) | PhaseEnd::Wait(_)) => end,
+        end @ (PhaseEnd::Prepare(_)
+        | PhaseEnd::Apply(_)
+        | PhaseEnd::Wait(_)
+        | PhaseEnd::Verify(_)
+        | PhaseEnd::Undo(_)) => end,
     }
 }
 
@@ -134,7 +139,11 @@ fn is_shallow(end: &PhaseEnd) -> bool {
         PhaseEnd::Prepare(Ok(found)) => found.token.as_deref().is_none_or(fits),
         PhaseEnd::Apply(Ok(done)) => done.token.as_deref().is_none_or(fits),
         PhaseEnd::Wait(Ok(outputs)) => outputs.iter().all(|(_, value)| fits(value)),
-        PhaseEnd::Prepare(Err(_)) | PhaseEnd::Apply(Err(_)) | PhaseEnd::Wait(Err(_)) => true,
+        PhaseEnd::Prepare(Err(_))
+        | PhaseEnd::Apply(Err(_))
+        | PhaseEnd::Wait(Err(_))
+        | PhaseEnd::Verify(_)
+        | PhaseEnd::Undo(_) => true,
     }
 }
 

@@ -110,7 +110,7 @@ impl Flight {
 
     fn budget(&mut self, phase: Phase) -> &mut u32 {
         match phase {
-            Phase::Prepare | Phase::Apply => &mut self.api_calls,
+            Phase::Prepare | Phase::Apply | Phase::Verify | Phase::Undo => &mut self.api_calls,
             Phase::Wait => &mut self.wait_calls,
         }
     }

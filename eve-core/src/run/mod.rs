@@ -34,15 +34,18 @@ mod state;
 mod stop;
 #[cfg(test)]
 mod tests;
+mod undo;
 mod view;
 
 pub use options::RunOptions;
 pub use protocol::{
-    Applied, Change, Command, Event, Input, OUTPUTS_BYTES_MAX, Outcome, Outputs, Phase, PhaseEnd, Prepared,
-    Record, RunStart, SkipReason, StopMode, StopReason, TOKEN_BYTES_MAX, VALUE_DEPTH_MAX,
+    Applied, Change, Command, Event, Input, KeepReason, OUTPUTS_BYTES_MAX, Outcome, Outputs, Phase, PhaseEnd,
+    Prepared, Record, RunStart, SkipReason, StopMode, StopReason, TOKEN_BYTES_MAX, UndoReport, UndoToken,
+    VALUE_DEPTH_MAX,
 };
 pub use resume::ResumeError;
 pub use state::{ComponentStatus, Counts};
+pub use undo::{UndoCounts, UndoStatus};
 pub use view::RunView;
 
 #[cfg(any(test, feature = "test-util"))]
@@ -96,6 +99,7 @@ impl Run {
             namespace: self.graph.namespace().to_owned(),
             components: u32::try_from(self.graph.len()).unwrap_or(u32::MAX),
             options: self.options.clone(),
+            undoes: None,
         };
         self.emit(Event::RunStarted { run: Box::new(start) });
         self.schedule();
@@ -196,12 +200,23 @@ impl Run {
         &self.options
     }
 
-    /// What `prepare` found for this attempt of the component, for the call of `apply`.
-    pub fn prepared(&self, component: crate::ids::ComponentId) -> Option<&Prepared> {
-        self.state.cell(component).prepared.as_ref()
+    /// What `prepare` found for this attempt of the component, for the call of `apply`; with the undo token that holds.
+    pub fn prepared(&self, component: crate::ids::ComponentId) -> Option<Prepared> {
+        self.state.cell(component).prepared.clone()
     }
 
-    /// What `apply` did in this attempt of the component, for the call of `wait`; `None` where nothing had to be written.
+    /// What puts the component back as it was before the run, for the calls of `undo` and of `verify` afterwards.
+    pub fn undo_token(&self, component: crate::ids::ComponentId) -> Option<&UndoToken> {
+        self.state.cell(component).undo.as_ref()
+    }
+
+    /// What `apply` did the last time that its end is known, in whatever attempt: for the call of `undo`.
+    pub fn last_applied(&self, component: crate::ids::ComponentId) -> Option<&Applied> {
+        self.state.cell(component).applied.as_ref()
+    }
+
+    /// What `apply` did in this attempt of the component, for the calls of `wait` and `verify`; `None` where nothing had to
+    /// be written.
     pub fn applied(&self, component: crate::ids::ComponentId) -> Option<&Applied> {
         self.state.cell(component).applied.as_ref()
     }

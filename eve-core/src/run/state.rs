@@ -5,8 +5,10 @@
 
 use std::time::Duration;
 
-use super::protocol::{Applied, Event, Outcome, Outputs, Phase, Prepared, StopMode, StopReason};
-use super::protocol::{Change, RunStart};
+use super::protocol::{
+    Applied, Change, Event, Outcome, Outputs, Phase, Prepared, RunStart, StopMode, StopReason, UndoToken,
+};
+use super::undo::Rollback;
 use crate::failure::{Cause, Failure};
 use crate::ids::{Attempt, ComponentId};
 use crate::plan::graph::Graph;
@@ -92,6 +94,12 @@ pub(super) struct Cell {
     /// Whether edges `until: applied` were opened; they open once.
     pub(super) opened_applied: bool,
     pub(super) holds_class: bool,
+    /// Whether a write was begun, with whatever end: from then on the undo token is fixed.
+    pub(super) begun: bool,
+    /// Whether a write changed something, or ended without telling that it did not.
+    pub(super) written: bool,
+    /// Whether what is known of the last write is of this attempt.
+    pub(super) applied_now: bool,
     /// What the last preparation found it would change.
     pub(super) foreseen: Option<Change>,
     /// What the first write that changed something did, kept after the details are dropped.
@@ -106,7 +114,10 @@ pub(super) struct Cell {
     /// The next attempt may not begin before.
     pub(super) retry_at: Option<Timestamp>,
     pub(super) prepared: Option<Prepared>,
+    /// What the last write did whose end is known.
     pub(super) applied: Option<Applied>,
+    /// What puts it back as it was before the run.
+    pub(super) undo: Option<UndoToken>,
     pub(super) outputs: Outputs,
     pub(super) cause: Option<Box<Cause>>,
     pub(super) failure: Option<Box<Failure>>,
@@ -119,6 +130,9 @@ impl Cell {
             action,
             opened_applied: false,
             holds_class: false,
+            begun: false,
+            written: false,
+            applied_now: false,
             foreseen: None,
             changed: None,
             pending,
@@ -128,10 +142,16 @@ impl Cell {
             retry_at: None,
             prepared: None,
             applied: None,
+            undo: None,
             outputs: Outputs::NONE,
             cause: None,
             failure: None,
         }
+    }
+
+    /// Whether the run changed it, or may have.
+    pub(super) const fn is_touched(&self) -> bool {
+        self.written || matches!(self.status, ComponentStatus::Applying)
     }
 
     /// The legal-transition table: which event may meet which status.
@@ -160,13 +180,24 @@ impl Cell {
                         Phase::Prepare => not_started && !is_join,
                         Phase::Apply => self.status == S::Applying,
                         Phase::Wait => self.status == S::Waiting,
+                        Phase::Verify | Phase::Undo => false,
                     }
             }
             Event::Interrupted { attempt, .. } => {
                 matches!(self.status, S::Applying | S::Waiting) && same(*attempt)
             }
             Event::Skipped { .. } => not_started,
-            Event::RunStarted { .. } | Event::Resumed | Event::Stopping { .. } | Event::Finished { .. } => {
+            Event::Inherited { .. }
+            | Event::UndoStarted { .. }
+            | Event::Undone { .. }
+            | Event::UndoFailed { .. }
+            | Event::Kept { .. } => false,
+            Event::RunStarted { .. }
+            | Event::Resumed
+            | Event::Stopping { .. }
+            | Event::Verifying
+            | Event::RollingBack
+            | Event::Finished { .. } => {
                 return Err("is not about a component");
             }
         };
@@ -192,6 +223,10 @@ pub(super) struct State {
     pub(super) gives_up_waits: bool,
     pub(super) superseded: bool,
     pub(super) deadline_reached: bool,
+    /// Whether every component was ready and is looked at afresh.
+    pub(super) verifying: bool,
+    /// What is known of the rollback, once there is one.
+    pub(super) rollback: Option<Box<Rollback>>,
     /// How many components of each class are between start and end.
     pub(super) class_use: Vec<u32>,
     pub(super) outcome: Option<Outcome>,
@@ -221,6 +256,8 @@ impl State {
             gives_up_waits: false,
             superseded: false,
             deadline_reached: false,
+            verifying: false,
+            rollback: None,
             class_use: vec![0; graph.classes().len()],
             outcome: None,
             moved: Vec::new(),
@@ -249,7 +286,7 @@ impl State {
     pub(super) fn goes_further(&self, mode: StopMode) -> bool {
         match mode {
             StopMode::Drain => self.stopping.is_none(),
-            StopMode::Now => !self.gives_up_waits,
+            StopMode::Now | StopMode::Rollback => !self.gives_up_waits,
             StopMode::Supersede => !self.superseded,
         }
     }

@@ -86,8 +86,10 @@ impl Run {
         let policy = self.graph.node(id).on_failure().unwrap_or(self.graph.on_failure());
         match policy {
             FailurePolicy::Continue => {}
-            FailurePolicy::Drain if self.state.stopping.is_some() => {}
-            FailurePolicy::Drain => self.stop_because(StopReason::Failure { component: id }),
+            FailurePolicy::Drain | FailurePolicy::Rollback if self.state.stopping.is_some() => {}
+            FailurePolicy::Drain | FailurePolicy::Rollback => {
+                self.stop_because(StopReason::Failure { component: id })
+            }
         }
     }
 

@@ -119,7 +119,15 @@ impl Invariants {
                 assert_eq!(self.over.len(), self.graph.len(), "every component has come to its end");
                 self.finished = true;
             }
-            Event::RunStarted { .. } | Event::Resumed => {}
+            Event::RunStarted { .. }
+            | Event::Resumed
+            | Event::Verifying
+            | Event::RollingBack
+            | Event::Inherited { .. }
+            | Event::UndoStarted { .. }
+            | Event::Undone { .. }
+            | Event::UndoFailed { .. }
+            | Event::Kept { .. } => {}
         }
         self.count_unchanged_as_applied();
     }

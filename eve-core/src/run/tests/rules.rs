@@ -347,7 +347,7 @@ fn a_result_that_is_too_large_fails_the_attempt() {
     let mut bench = Bench::new(one(), RunOptions::default());
     let _ = bench.commands();
     let token = Some(Box::new(Value::from("x".repeat(2000))));
-    bench.end(0, 1, PhaseEnd::Prepare(Ok(Prepared { change: Change::Create, desired: None, token })));
+    bench.end(0, 1, PhaseEnd::Prepare(Ok(Prepared { token, ..Prepared::new(Change::Create) })));
     assert_eq!(bench.failure().code, "run.result-too-large");
 }
 
@@ -358,7 +358,7 @@ fn a_result_that_could_not_be_read_again_fails_the_attempt() {
         let mut bench = Bench::new(one(), RunOptions::default());
         let _ = bench.commands();
         let token = Some(Box::new(nested(levels)));
-        bench.end(0, 1, PhaseEnd::Prepare(Ok(Prepared { change: Change::Create, desired: None, token })));
+        bench.end(0, 1, PhaseEnd::Prepare(Ok(Prepared { token, ..Prepared::new(Change::Create) })));
         let _ = bench.commands();
         let deep = |record: &Record| match &record.event {
             Event::AttemptFailed { failure, .. } => failure.code == "run.result-too-deep",

@@ -11,6 +11,7 @@ use crate::ids::{Attempt, ComponentId, RunId};
 use crate::plan::graph::Graph;
 use crate::run::{
     Applied, Change, Command, Input, Outputs, Phase, PhaseEnd, Prepared, Record, Run, RunOptions, StopMode,
+    UndoReport,
 };
 use crate::time::Timestamp;
 
@@ -107,7 +108,7 @@ impl World {
         let behaviour = &self.behaviours[component.index()];
         let took = Duration::from_millis(behaviour.takes_ms[phase as usize]);
         match phase {
-            Phase::Prepare => {}
+            Phase::Prepare | Phase::Verify | Phase::Undo => {}
             Phase::Apply => assert!(run.prepared(component).is_some(), "what is applied was prepared"),
             Phase::Wait => {
                 for number in 0..behaviour.causes {
@@ -143,6 +144,8 @@ impl Behaviour {
             Phase::Prepare => PhaseEnd::Prepare(Ok(Prepared::new(self.change))),
             Phase::Apply => PhaseEnd::Apply(Ok(Applied::new(self.change))),
             Phase::Wait => PhaseEnd::Wait(Ok(Outputs::NONE)),
+            Phase::Verify => PhaseEnd::Verify(Ok(())),
+            Phase::Undo => PhaseEnd::Undo(Ok(UndoReport::new(Change::None))),
         }
     }
 }

@@ -11,7 +11,7 @@ use super::world::{Sim, Together};
 use crate::failure::{Cause, Failure, FailureClass};
 use crate::ids::{Attempt, ComponentId};
 use crate::plan::Until;
-use crate::run::{Applied, Change, Input, Outputs, Phase, PhaseEnd, Prepared};
+use crate::run::{Applied, Change, Input, Outputs, Phase, PhaseEnd, Prepared, UndoReport};
 use crate::time::Timestamp;
 
 /// More news than this from one wait tells nothing new about the engine.
@@ -48,6 +48,10 @@ impl Sim<'_> {
             Phase::Prepare => self.prepare(taken, how),
             Phase::Apply => self.apply(taken, how),
             Phase::Wait => self.wait(taken, how),
+            Phase::Verify => self.end(taken, taken.ends_at, PhaseEnd::Verify(Ok(()))),
+            Phase::Undo => {
+                self.end(taken, taken.ends_at, PhaseEnd::Undo(Ok(UndoReport::new(Change::None))));
+            }
         }
         Ok(())
     }

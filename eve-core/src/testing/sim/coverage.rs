@@ -87,8 +87,10 @@ impl Met {
                     PhaseEnd::Prepare(Err(_)) => Told::PrepareFailed,
                     PhaseEnd::Apply(Ok(_)) => Told::Applied,
                     PhaseEnd::Apply(Err(_)) => Told::ApplyFailed,
-                    PhaseEnd::Wait(Ok(_)) => Told::Waited,
-                    PhaseEnd::Wait(Err(_)) => Told::WaitFailed,
+                    PhaseEnd::Wait(Ok(_)) | PhaseEnd::Verify(Ok(())) | PhaseEnd::Undo(Ok(_)) => Told::Waited,
+                    PhaseEnd::Wait(Err(_)) | PhaseEnd::Verify(Err(_)) | PhaseEnd::Undo(Err(_)) => {
+                        Told::WaitFailed
+                    }
                 };
                 Self::Told(told, awaited)
             }

@@ -184,7 +184,13 @@ impl Model {
             | Event::Ready { .. }
             | Event::AttemptFailed { .. }
             | Event::Interrupted { .. }
-            | Event::Skipped { .. }) => self.fold_component(event, record, &legal)?,
+            | Event::Skipped { .. }
+            | Event::Inherited { .. }
+            | Event::UndoStarted { .. }
+            | Event::Undone { .. }
+            | Event::UndoFailed { .. }
+            | Event::Kept { .. }) => self.fold_component(event, record, &legal)?,
+            Event::Verifying | Event::RollingBack => {}
         }
         self.last_at = record.at;
         self.begin_unchanged(self.active(record.at));
@@ -257,7 +263,17 @@ impl Model {
                 legal(part.end.is_none() && !part.started && !self.is_waiting(*id), "is under way")?;
                 self.part_mut(*id).end = Some(End::Skipped);
             }
-            Event::RunStarted { .. } | Event::Resumed | Event::Stopping { .. } | Event::Finished { .. } => {}
+            Event::RunStarted { .. }
+            | Event::Resumed
+            | Event::Stopping { .. }
+            | Event::Verifying
+            | Event::RollingBack
+            | Event::Inherited { .. }
+            | Event::UndoStarted { .. }
+            | Event::Undone { .. }
+            | Event::UndoFailed { .. }
+            | Event::Kept { .. }
+            | Event::Finished { .. } => {}
         }
         Ok(())
     }
@@ -271,6 +287,7 @@ impl Model {
             Phase::Prepare => !part.started && !self.is_waiting(*id),
             Phase::Apply => part.started && !part.applied,
             Phase::Wait => self.is_waiting(*id),
+            Phase::Verify | Phase::Undo => false,
         };
         legal(fits && part.end.is_none() && attempt.get() == part.attempt, "is not under way")?;
         let asked = !self.stops.is_empty();

@@ -44,6 +44,13 @@ pub(in super::super) fn record_is_caused(model: &Model, cluster: &Cluster, recor
         | Event::Interrupted { .. }
         | Event::Skipped { .. }
         | Event::Stopping { .. }
+        | Event::Verifying
+        | Event::RollingBack
+        | Event::Inherited { .. }
+        | Event::UndoStarted { .. }
+        | Event::Undone { .. }
+        | Event::UndoFailed { .. }
+        | Event::Kept { .. }
         | Event::Finished { .. } => Ok(()),
     }
 }

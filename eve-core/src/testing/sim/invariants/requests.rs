@@ -74,7 +74,7 @@ fn limits(model: &Model, cluster: &Cluster, request: Request) -> Check {
     ensure(before.is_none(), Invariant::Limits, || format!("{request:?} while {before:?} is under way"))?;
     let limit = match request.phase {
         Phase::Wait => model.options.wait_limit(),
-        Phase::Prepare | Phase::Apply => model.options.api_limit(),
+        Phase::Prepare | Phase::Apply | Phase::Verify | Phase::Undo => model.options.api_limit(),
     };
     let beside = cluster.calls_beside(request.phase);
     ensure(beside < limit as usize, Invariant::Limits, || {
@@ -93,7 +93,8 @@ fn nothing_new_after_stop(model: &Model, request: Request) -> Check {
     let late = match request.phase {
         Phase::Prepare => model.is_stopping(),
         Phase::Apply => false,
-        Phase::Wait => model.gives_up_waits(),
+        Phase::Wait | Phase::Verify => model.gives_up_waits(),
+        Phase::Undo => true,
     };
     ensure(idle && !late, Invariant::NothingNewAfterStop, || format!("{request:?} while stopping"))
 }
