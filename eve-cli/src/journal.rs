@@ -9,12 +9,13 @@ use eve_core::driver::SystemClock;
 use eve_core::ids::RunId;
 use eve_core::plan::graph::Graph;
 use eve_core::ports::Clock as _;
+use eve_k8s::KindPattern;
 use eve_store::{
     FileError, HashKey, KeyedHash, Listed, Retention, RunFile, RunFolder, RunHeader, RunSource, RunState,
     RunSummary,
 };
 
-use crate::cli::{Apply, Cli, Cluster, Command, Delete};
+use crate::cli::{Apply, Cli, Cluster, Command, Delete, Rollback};
 use crate::exit::Exit;
 use crate::halt::Halt;
 use crate::output::clean;
@@ -24,7 +25,7 @@ use crate::wiring;
 /// How a command was called, as far as another process needs to know to do the same.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
-    /// `apply` or `delete`.
+    /// `apply`, `delete` or `rollback`.
     pub(crate) verb: &'static str,
     /// All arguments, without the program.
     pub(crate) arguments: Vec<String>,
@@ -245,6 +246,7 @@ fn line(run: &RunSummary) -> String {
 pub(crate) enum Repeated {
     Apply(Box<Apply>),
     Delete(Box<Delete>),
+    Rollback(Box<Rollback>),
 }
 
 /// The command of a run that is to go on, as it was called, with what it meant then: the same files, the same cluster,
@@ -254,13 +256,7 @@ pub(crate) enum Repeated {
 /// What keeps it from being called again. `instead` are files to take in place of those that were recorded.
 #[expect(clippy::wildcard_enum_match_arm, reason = "no other command has a journal")]
 pub(crate) fn command(header: &RunHeader, instead: &[PathBuf]) -> Result<Repeated, Halt> {
-    let arguments = std::iter::once("eve").chain(header.arguments.iter().map(String::as_str));
-    let parsed = Cli::try_parse_from(arguments).map_err(|error| {
-        let message = format!("this eve does not understand how run {} was started", header.run);
-        let notes = error.to_string().lines().map(str::to_owned).collect();
-        let hint = format!("resume it with eve {}", header.eve_version);
-        Halt::error(Exit::Refused, message).with_notes(notes).with_hint(hint)
-    })?;
+    let parsed = parsed(header)?;
     let files = if instead.is_empty() { files(header)? } else { instead.to_vec() };
     match parsed.command {
         Command::Apply(mut apply) => {
@@ -273,12 +269,50 @@ pub(crate) fn command(header: &RunHeader, instead: &[PathBuf]) -> Result<Repeate
             as_recorded(&mut delete.cluster, header);
             Ok(Repeated::Delete(delete))
         }
+        Command::Rollback(rollback) => Ok(Repeated::Rollback(rollback)),
         _ => {
             let message =
                 format!("run {} is of `eve {}`, which cannot go on", header.run, clean(&header.verb));
             Err(Halt::error(Exit::Refused, message))
         }
     }
+}
+
+fn parsed(header: &RunHeader) -> Result<Cli, Halt> {
+    let arguments = std::iter::once("eve").chain(header.arguments.iter().map(String::as_str));
+    Cli::try_parse_from(arguments).map_err(|error| {
+        let message = format!("this eve does not understand how run {} was started", header.run);
+        let notes = error.to_string().lines().map(str::to_owned).collect();
+        let hint = format!("go on with eve {}", header.eve_version);
+        Halt::error(Exit::Refused, message).with_notes(notes).with_hint(hint)
+    })
+}
+
+/// Which cluster a run was on, and what it might touch there.
+#[derive(Debug)]
+pub(crate) struct Reach {
+    pub(crate) cluster: Cluster,
+    pub(crate) allow_namespaces: Vec<String>,
+    pub(crate) allow_cluster_scoped: Vec<KindPattern>,
+}
+
+/// How far a run reached, as its command line said.
+///
+/// # Errors
+/// It cannot be understood any more.
+#[expect(clippy::wildcard_enum_match_arm, reason = "no other command changes anything")]
+pub(crate) fn reach(header: &RunHeader) -> Result<Reach, Halt> {
+    let (mut cluster, allow_namespaces, allow_cluster_scoped) = match parsed(header)?.command {
+        Command::Apply(apply) => (apply.cluster, apply.allow_namespaces, apply.allow_cluster_scoped),
+        Command::Delete(delete) => (delete.cluster, delete.allow_namespaces, delete.allow_cluster_scoped),
+        _ => {
+            let message =
+                format!("run {} is of `eve {}`, which changes nothing", header.run, clean(&header.verb));
+            return Err(Halt::error(Exit::Refused, message));
+        }
+    };
+    as_recorded(&mut cluster, header);
+    Ok(Reach { cluster, allow_namespaces, allow_cluster_scoped })
 }
 
 fn as_recorded(cluster: &mut Cluster, header: &RunHeader) {

@@ -18,6 +18,9 @@ pub const DESIRED: &str = "eve.dev/desired";
 pub const ADOPTED: &str = "eve.dev/adopted";
 /// Annotation, with any value but `false`: eve never deletes the object.
 pub const KEEP: &str = "eve.dev/keep";
+/// Annotation, with the value `never`: a rollback leaves the object as the run made it, and what it depends on too. With
+/// `allowed`, as without it, the object is put back.
+pub const UNDO: &str = "eve.dev/undo";
 /// Helm's annotation, with the value `keep`: nobody deletes the object.
 pub(crate) const RESOURCE_POLICY: &str = "helm.sh/resource-policy";
 /// The name under which eve owns fields (server-side apply).

@@ -93,7 +93,8 @@ async fn on_cluster(
         }
     }
     let limits = Limits { deadline, concurrency: args.concurrency, output: args.output };
-    let work = Work { graph: Arc::clone(&graph), executors: wiring::executors(executor), journal };
+    let work =
+        Work { graph: Arc::clone(&graph), executors: wiring::executors(executor), journal, undoes: None };
     drive::run(&limits, printer, work, &mut signals).await
 }
 

@@ -47,7 +47,7 @@ pub(super) fn resume(args: &Delete, file: Box<RunFile>, printer: &Arc<Printer>) 
         let connected = drive::unless_stopped(&mut signals, reading).await?;
         let origin = Origin::Journal(file);
         let journal = drive::journal(origin, &args.cluster, connected.server(), &graph, &mut signals).await?;
-        let work = Work { graph, executors: connected.deleters(adopted(args)), journal };
+        let work = Work { graph, executors: connected.deleters(adopted(args)), journal, undoes: None };
         drive::run(&limits, printer, work, &mut signals).await
     })
 }
@@ -86,7 +86,7 @@ async fn on_cluster(
     let connected = drive::unless_stopped(&mut signals, reading).await?;
     let graph = Arc::new(graph);
     let journal = drive::journal(origin, &args.cluster, connected.server(), &graph, &mut signals).await?;
-    let work = Work { graph, executors: connected.deleters(adopted(args)), journal };
+    let work = Work { graph, executors: connected.deleters(adopted(args)), journal, undoes: None };
     drive::run(&limits, printer, work, &mut signals).await
 }
 
@@ -109,7 +109,7 @@ fn by_labels(
             Call { verb: "delete", arguments, sources: vec![RunSource::Installed], specs: Specs::Kept };
         let (graph, origin) = (Arc::new(graph), Origin::Call(call));
         let journal = drive::journal(origin, &args.cluster, connected.server(), &graph, &mut signals).await?;
-        let work = Work { graph, executors: connected.deleters(adopted(args)), journal };
+        let work = Work { graph, executors: connected.deleters(adopted(args)), journal, undoes: None };
         drive::run(&limits, printer, work, &mut signals).await
     })
 }

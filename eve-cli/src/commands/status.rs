@@ -23,6 +23,7 @@ fn show(args: &Status, printer: &Printer) -> Result<Exit, Halt> {
         GetOutput::Text => printer.out(&status(&run, board, &requests, SystemClock::new().now())),
         GetOutput::Json => {
             let exit = match run.state {
+                RunState::Finished(outcome) if board.undoes.is_some() => Some(Exit::of_undoing(outcome)),
                 RunState::Finished(outcome) => Some(Exit::from(outcome)),
                 RunState::Live(_) | RunState::Interrupted => None,
             };

@@ -18,7 +18,9 @@ mod tests;
 mod text;
 mod timeline;
 mod times;
+mod undoing;
 
+pub(crate) use board::Board;
 pub(crate) use explanation::{Explained, Findings, object};
 pub(crate) use human::HumanReporter;
 pub(crate) use json::{JsonReporter, summary as summary_json};

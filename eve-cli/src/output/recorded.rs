@@ -66,6 +66,7 @@ const fn mode_word(mode: StopMode) -> &'static str {
         StopMode::Drain => "drain",
         StopMode::Now => "now",
         StopMode::Supersede => "supersede",
+        StopMode::Rollback => "rollback",
     }
 }
 

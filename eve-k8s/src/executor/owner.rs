@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use eve_core::failure::Failure;
-use eve_core::ids::Attempt;
+use eve_core::ids::{Attempt, RunId};
 use eve_core::plan::Action;
 use eve_core::plan::graph::Graph;
 use eve_core::plan::problem::PlanProblem;
@@ -79,7 +79,7 @@ impl KubeExecutor {
     pub async fn of_other_plans(&self, graph: &Arc<Graph>) -> Vec<PlanProblem> {
         let applied = graph.ids().filter(|id| graph.node(*id).action() == Action::Apply);
         let looks = applied.map(async |id| {
-            let step = Step::new(Arc::clone(graph), id, Attempt::FIRST);
+            let step = Step::new(RunId::new("owners"), Arc::clone(graph), id, Attempt::FIRST);
             let Ok(Located::Known(target)) = self.locate(&step, Missing::Accept).await else { return None };
             let is_other = |live: &Value| self.is_of_other(&step, &target.place, live).err();
             let failure = self.surveys.peek(graph, &target.place, &self.live, is_other).await.flatten()?;
