@@ -13,11 +13,16 @@ use crate::time::Timestamp;
 impl Run {
     /// Starts whatever may be started now, and ends the run if nothing is left.
     pub(super) fn schedule(&mut self) {
-        self.settle();
-        self.serve_waits();
-        self.serve_runnable();
+        // Whoever turns out to be out of time makes room for others.
+        loop {
+            self.settle();
+            self.serve_waits();
+            self.serve_runnable();
+            if self.state.moved.is_empty() {
+                break;
+            }
+        }
         self.serve_early();
-        self.settle();
         planted!(self.state, TieByMapOrder, { self.shuffle_commands() });
         if self.state.counts.unfinished() == 0 && self.state.outcome.is_none() {
             let outcome = self.state.verdict();
