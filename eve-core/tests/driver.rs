@@ -162,9 +162,8 @@ impl Limited {
 
     fn started(&self) -> Vec<ComponentId> {
         let batches = self.batches.lock().unwrap();
-        let started = |record: &Record| match record.event {
-            Event::Started { component, .. } => Some(component),
-            _ => None,
+        let started = |record: &Record| {
+            if let Event::Started { component, .. } = record.event { Some(component) } else { None }
         };
         batches.iter().flatten().filter_map(started).collect()
     }
@@ -215,15 +214,16 @@ async fn a_hop_is_one_append() {
     drive(&mut setup.run, &setup.ports, setup.control).await.unwrap();
     let batches = store.batches.lock().unwrap();
     let hop = |records: &[Record]| {
-        let names = records.iter().map(|record| match record.event {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "nothing else belongs to a hop")]
+        let name = |record: &Record| match record.event {
             Event::Applied { .. } => "applied",
             Event::Ready { .. } => "ready",
             Event::Started { .. } => "started",
             Event::Verifying => "verifying",
             Event::Finished { .. } => "finished",
             _ => "other",
-        });
-        names.collect::<Vec<_>>()
+        };
+        records.iter().map(name).collect::<Vec<_>>()
     };
     let hops: Vec<_> = batches[1..].iter().map(|records| hop(records)).collect();
     let (to_the_next, to_the_end) =
