@@ -1,4 +1,8 @@
 //! Who carries out the components of a kind.
+#![cfg_attr(
+    any(test, feature = "test-util"),
+    expect(clippy::ref_option_ref, reason = "the mock compares what it is given by reference")
+)]
 
 use async_trait::async_trait;
 use serde_json::Value;

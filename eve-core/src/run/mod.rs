@@ -29,12 +29,14 @@ pub mod options;
 pub mod protocol;
 mod resume;
 mod retry;
+mod rollback;
 mod schedule;
 mod state;
 mod stop;
 #[cfg(test)]
 mod tests;
 mod undo;
+mod verify;
 mod view;
 
 pub use options::RunOptions;
@@ -44,6 +46,7 @@ pub use protocol::{
     VALUE_DEPTH_MAX,
 };
 pub use resume::ResumeError;
+pub use rollback::RollbackError;
 pub use state::{ComponentStatus, Counts};
 pub use undo::{UndoCounts, UndoStatus};
 pub use view::RunView;
@@ -93,16 +96,20 @@ impl Run {
     }
 
     fn begin(&mut self) {
-        let start = RunStart {
+        let start = self.beginning();
+        self.emit(Event::RunStarted { run: Box::new(start) });
+        self.schedule();
+    }
+
+    fn beginning(&self) -> RunStart {
+        RunStart {
             id: self.id.clone(),
             plan: self.graph.name().to_owned(),
             namespace: self.graph.namespace().to_owned(),
             components: u32::try_from(self.graph.len()).unwrap_or(u32::MAX),
             options: self.options.clone(),
             undoes: None,
-        };
-        self.emit(Event::RunStarted { run: Box::new(start) });
-        self.schedule();
+        }
     }
 
     /// Takes in a fact. Late, duplicate and unknown facts change nothing.
@@ -171,7 +178,7 @@ impl Run {
         }
         let state = &self.state;
         let lost = sabotaged!(state, LostWakeUp);
-        let timer = self.flight.next_timer(|id| !lost && !state.cell(id).status.is_final());
+        let timer = self.flight.next_timer(|id| !lost && state.is_timed(id));
         timer.into_iter().chain([self.run_timer()]).min()
     }
 
@@ -202,7 +209,9 @@ impl Run {
 
     /// What `prepare` found for this attempt of the component, for the call of `apply`; with the undo token that holds.
     pub fn prepared(&self, component: crate::ids::ComponentId) -> Option<Prepared> {
-        self.state.cell(component).prepared.clone()
+        let cell = self.state.cell(component);
+        let undo = || cell.undo.clone();
+        cell.prepared.clone().map(|prepared| Prepared { undo: undo(), ..prepared })
     }
 
     /// What puts the component back as it was before the run, for the calls of `undo` and of `verify` afterwards.
@@ -212,13 +221,13 @@ impl Run {
 
     /// What `apply` did the last time that its end is known, in whatever attempt: for the call of `undo`.
     pub fn last_applied(&self, component: crate::ids::ComponentId) -> Option<&Applied> {
-        self.state.cell(component).applied.as_ref()
+        self.state.cell(component).applied.last()
     }
 
     /// What `apply` did in this attempt of the component, for the calls of `wait` and `verify`; `None` where nothing had to
     /// be written.
     pub fn applied(&self, component: crate::ids::ComponentId) -> Option<&Applied> {
-        self.state.cell(component).applied.as_ref()
+        self.state.cell(component).applied.now()
     }
 
     /// Decides something: the one way by which the state of a live run changes.

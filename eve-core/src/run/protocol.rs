@@ -37,7 +37,7 @@ pub enum Command {
         /// The component to work on.
         component: ComponentId,
         /// The attempt that the call belongs to; to be given back with its end. Those of an undo are counted from 1
-        /// anew.
+        /// anew; those of a look at what is undone are beyond all attempts of the component.
         attempt: Attempt,
         /// The phase to call.
         phase: Phase,
@@ -202,6 +202,13 @@ impl Prepared {
     }
 }
 
+impl Prepared {
+    /// Whether it says the same, but for the undo token.
+    pub(super) fn says_the_same(&self, other: &Self) -> bool {
+        self.change == other.change && self.desired == other.desired && self.token == other.token
+    }
+}
+
 /// What an executor needs to put a component back as it was before the run. Plain data without secrets, at most
 /// [`TOKEN_BYTES_MAX`] as JSON; all of it is stored, and it alone must do: the sources of the plan may be gone.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -236,6 +243,12 @@ impl UndoReport {
     /// A report without notes.
     pub const fn new(change: Change) -> Self {
         Self { change, notes: Vec::new() }
+    }
+
+    /// The same within the bounds of its notes.
+    pub(super) fn bounded(self) -> Self {
+        let bounds = Failure { notes: self.notes, ..Failure::permanent("", "") }.bounded();
+        Self { change: self.change, notes: bounds.notes }
     }
 }
 
@@ -416,7 +429,7 @@ pub enum Event {
     UndoFailed {
         /// The component.
         component: ComponentId,
-        /// The attempt.
+        /// The attempt of the call that failed.
         attempt: Attempt,
         /// [`Phase::Undo`] or [`Phase::Verify`].
         phase: Phase,

@@ -79,7 +79,7 @@ impl<'a> RunView<'a> {
 
     /// Whether everything is ready, or undone, and is looked at afresh.
     pub fn is_verifying(&self) -> bool {
-        self.state.rollback.as_ref().map_or(self.state.verifying, |rollback| rollback.verifying)
+        self.state.rollback.as_ref().map_or(self.state.ending.verifying, |rollback| rollback.verifying)
     }
 
     /// The run that this one undoes, if that is what it is for. Its own components are then all skipped.
@@ -99,7 +99,7 @@ impl<'a> RunView<'a> {
 
     /// What `apply` did the last time that its end is known, in whatever attempt.
     pub fn last_applied(&self, component: ComponentId) -> Option<&'a Applied> {
-        self.state.cell(component).applied.as_ref()
+        self.state.cell(component).applied.last()
     }
 
     /// When the rollback began; `None` as long as nothing is rolled back.

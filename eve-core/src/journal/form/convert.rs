@@ -86,9 +86,7 @@ impl<'a> From<&'a Event> for EventForm<'a> {
                 let form = FailForm::new((*component, *attempt), *phase, failure, *retry_at);
                 Self::UndoFailed(Box::new(form))
             }
-            Event::Kept { component, because } => {
-                Self::Kept(KeepForm { component: component.get(), because: KeepWord::from(*because) })
-            }
+            Event::Kept { component, because } => Self::Kept(KeepForm::new(*component, *because)),
         }
     }
 }
@@ -174,6 +172,12 @@ fn owned(token: Option<Cow<'_, Value>>) -> Option<Box<Value>> {
 
 fn borrowed(token: Option<&UndoToken>) -> Option<Cow<'_, Value>> {
     token.map(|token| Cow::Borrowed(token.value()))
+}
+
+impl KeepForm {
+    fn new(component: ComponentId, because: KeepReason) -> Self {
+        Self { component: component.get(), because: KeepWord::from(because) }
+    }
 }
 
 impl TryForm {

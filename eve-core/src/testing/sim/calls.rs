@@ -43,7 +43,7 @@ impl Sim<'_> {
             length *= 1 + u32::try_from(self.choices.below(1_000, "latency.slow")).unwrap_or(0);
         }
         let taken = Taken { epoch: process.epoch, request, ends_at: self.now.plus(length) };
-        let how = self.misbehaviour(request);
+        let how = if phase == Phase::Verify { None } else { self.misbehaviour(request) };
         match phase {
             Phase::Prepare => self.prepare(taken, how),
             Phase::Apply => self.apply(taken, how),

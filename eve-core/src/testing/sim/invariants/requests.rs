@@ -35,9 +35,18 @@ pub(in super::super) fn request_is_allowed(
         one_write_per_attempt(cluster, request)?;
     }
     limits(model, cluster, request)?;
+    if request.phase == Phase::Verify {
+        return looked_at_when_all_is_ready(model, request);
+    }
     nothing_new_after_stop(model, request)?;
     retry_in_budget(model, request)?;
     deadline_kept(model, request)
+}
+
+fn looked_at_when_all_is_ready(model: &Model, request: Request) -> Check {
+    let is_ready = model.looks && model.part(request.id).end == Some(End::Ready);
+    ensure(is_ready, Invariant::Order, || format!("{request:?} comes before everything is ready"))?;
+    ensure(!model.gives_up_waits(), Invariant::NothingNewAfterStop, || format!("{request:?} while stopping"))
 }
 
 fn intent_before_effect(model: &Model, disk: &Disk, request: Request) -> Check {
@@ -93,8 +102,8 @@ fn nothing_new_after_stop(model: &Model, request: Request) -> Check {
     let late = match request.phase {
         Phase::Prepare => model.is_stopping(),
         Phase::Apply => false,
-        Phase::Wait | Phase::Verify => model.gives_up_waits(),
-        Phase::Undo => true,
+        Phase::Wait => model.gives_up_waits(),
+        Phase::Verify | Phase::Undo => true,
     };
     ensure(idle && !late, Invariant::NothingNewAfterStop, || format!("{request:?} while stopping"))
 }
