@@ -42,6 +42,7 @@ pub use protocol::{
     Record, RunStart, SkipReason, StopMode, StopReason, TOKEN_BYTES_MAX, VALUE_DEPTH_MAX,
 };
 pub use resume::ResumeError;
+pub(crate) use retry::mixed;
 pub use state::{ComponentStatus, Counts};
 pub use view::RunView;
 
