@@ -28,8 +28,8 @@ use eve_core::ids::RunId;
 use eve_core::plan::Until;
 use eve_core::plan::graph::Graph;
 use eve_core::plan::problem::SpecProblem;
-use eve_core::ports::{Context, Executor, RecordBatch, RunStore, Step, StoreError};
-use eve_core::run::{Applied, Event, Outputs, Phase, Prepared, Record};
+use eve_core::ports::{Context, Executor, RecordBatch, RunStore, Step, StoreError, Verify};
+use eve_core::run::{Applied, Event, Outputs, Phase, Prepared, Record, UndoReport, UndoToken};
 use rustix::process::{Signal, getpid, kill_process};
 use tokio::time::sleep;
 
@@ -157,6 +157,8 @@ fn phase(name: &str) -> Option<Phase> {
         "prepare" => Some(Phase::Prepare),
         "apply" => Some(Phase::Apply),
         "wait" => Some(Phase::Wait),
+        "verify" => Some(Phase::Verify),
+        "undo" => Some(Phase::Undo),
         _ => None,
     }
 }
@@ -254,6 +256,20 @@ impl Executor for Calls {
         cx: &Context,
     ) -> Result<Outputs, Failure> {
         self.pass(Phase::Wait, step, self.inner.wait(step, applied, until, cx)).await
+    }
+
+    async fn verify<'a>(&self, step: &Step, of: Verify<'a>, cx: &Context) -> Result<(), Failure> {
+        self.pass(Phase::Verify, step, self.inner.verify(step, of, cx)).await
+    }
+
+    async fn undo<'a>(
+        &self,
+        step: &Step,
+        token: &UndoToken,
+        applied: Option<&'a Applied>,
+        cx: &Context,
+    ) -> Result<UndoReport, Failure> {
+        self.pass(Phase::Undo, step, self.inner.undo(step, token, applied, cx)).await
     }
 }
 

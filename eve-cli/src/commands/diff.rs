@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use eve_core::failure::{Failure, FailureClass};
-use eve_core::ids::{Attempt, ComponentId};
+use eve_core::ids::{Attempt, ComponentId, RunId};
 use eve_core::plan::Action;
 use eve_core::plan::graph::Graph;
 use eve_core::ports::Step;
@@ -79,7 +79,7 @@ async fn findings(
     let slots = Arc::new(Semaphore::new(concurrency as usize));
     let mut tasks = JoinSet::new();
     for id in graph.ids().filter(|id| graph.node(*id).action() == Action::Apply) {
-        let step = Step::new(Arc::clone(graph), id, Attempt::FIRST);
+        let step = Step::new(RunId::new("diff"), Arc::clone(graph), id, Attempt::FIRST);
         let (executor, slots) = (Arc::clone(&executor), Arc::clone(&slots));
         tasks.spawn(async move {
             let _slot = slots.acquire_owned().await;

@@ -211,6 +211,7 @@ fn say_asked(printer: &Printer, request: &StopRequest) {
     let how = match request.mode {
         StopMode::Drain => "starting nothing new, letting what runs come to its end",
         StopMode::Now | StopMode::Supersede => "finishing the calls in flight, giving up waits",
+        StopMode::Rollback => "finishing the calls in flight, then undoing what the run changed",
     };
     let who = clean(&request.who);
     printer.err(&format!("{}: {how}; asked for by {who}", style::warning("stopping")));

@@ -25,6 +25,8 @@ pub(crate) const fn state_word(state: &RunState) -> &'static str {
         RunState::Finished(Outcome::Failed) => "failed",
         RunState::Finished(Outcome::Cancelled) => "cancelled",
         RunState::Finished(Outcome::Superseded) => "superseded",
+        RunState::Finished(Outcome::RolledBack) => "rolled back",
+        RunState::Finished(Outcome::RollbackFailed) => "rollback failed",
         RunState::Finished(_) => "finished",
     }
 }

@@ -93,6 +93,9 @@ pub(crate) fn to_do(board: &Board, component: ComponentId, phase: Phase) -> &'st
         (Phase::Apply, true) => "to be deleted",
         (Phase::Wait, false) => "to become ready",
         (Phase::Wait, true) => "to go",
+        (Phase::Verify, false) => "to be ready still",
+        (Phase::Verify, true) => "to be gone still",
+        (Phase::Undo, _) => "to be undone",
     }
 }
 
@@ -157,6 +160,8 @@ fn outcome(board: &Board) -> String {
         }
         (Some(Outcome::Failed), _) => style::error("failed").to_string(),
         (Some(Outcome::Superseded), _) => style::warning("superseded").to_string(),
+        (Some(Outcome::RolledBack), _) => style::error("failed, rolled back").to_string(),
+        (Some(Outcome::RollbackFailed), _) => style::error("failed, and not all is rolled back").to_string(),
         (Some(_), _) => style::warning("cancelled").to_string(),
         (None, _) => style::error("aborted").to_string(),
     }

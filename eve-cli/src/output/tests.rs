@@ -42,6 +42,7 @@ impl Story {
             namespace: graph.namespace().into(),
             components: 0,
             options: RunOptions::default(),
+            undoes: None,
         };
         Self { graph, records: Vec::new() }.at(0.0, Event::RunStarted { run: Box::new(run) })
     }
