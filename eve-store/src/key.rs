@@ -2,63 +2,91 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read as _, Write as _};
+use std::ops::Deref;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
+use std::time::SystemTime;
 
 use eve_core::secret::HashKey;
+use eve_core::time::Timestamp;
 use zeroize::Zeroizing;
 
-use crate::database::sync_folder;
+use crate::database::{open_file, sync_folder};
 use crate::error::FileError;
+
+/// The key of this user's journals, as its file has it.
+#[derive(Debug)]
+pub struct StoredKey {
+    key: HashKey,
+    made_at: Timestamp,
+}
 
 /// Bytes in hexadecimal digits.
 pub(crate) fn hex<'a>(bytes: impl IntoIterator<Item = &'a u8>) -> String {
     bytes.into_iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
-/// The key in this file, which is made if it is missing. Two processes that make it at once have the same.
-pub(crate) fn load_or_make(path: &Path) -> Result<HashKey, FileError> {
-    match load(path) {
-        Err(FileError::Missing { .. }) => {}
-        loaded => return loaded,
+impl Deref for StoredKey {
+    type Target = HashKey;
+
+    fn deref(&self) -> &HashKey {
+        &self.key
     }
-    let failed = |error: io::Error| FileError::io("create", path, &error);
-    let mut key = Zeroizing::new([0; HashKey::BYTES]);
-    getrandom::fill(&mut *key).map_err(|error| failed(io::Error::other(error.to_string())))?;
-    let draft = path.with_extension(format!("{}.new", std::process::id()));
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&draft)
-        .map_err(failed)?;
-    file.write_all(&*key).and_then(|()| file.sync_all()).map_err(failed)?;
-    // Unlike a rename, a link does not replace what another process has put there meanwhile.
-    let linked = fs::hard_link(&draft, path);
-    fs::remove_file(&draft).map_err(failed)?;
-    match linked {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(error)),
-        Ok(()) | Err(_) => {}
-    }
-    path.parent().map_or(Ok(()), sync_folder)?;
-    load(path)
 }
 
-fn load(path: &Path) -> Result<HashKey, FileError> {
-    let failed = |error: io::Error| FileError::io("read", path, &error);
-    let mut file = fs::File::open(path).map_err(failed)?;
-    let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
-        return Err(FileError::Exposed { path: path.to_owned(), mode });
+impl StoredKey {
+    /// When its file was written, by the clock of the file system. A run that was started before has another key.
+    pub const fn made_at(&self) -> Timestamp {
+        self.made_at
     }
-    let mut key = Zeroizing::new([0; HashKey::BYTES]);
-    let whole = file.read_exact(&mut *key).is_ok() && file.read(&mut [0]).is_ok_and(|more| more == 0);
-    if !whole {
-        let reason = format!("a key has {} bytes", HashKey::BYTES);
-        return Err(FileError::Damaged { path: path.to_owned(), reason });
+
+    /// The key in this file, which is made if it is missing. Two processes that make it at once have the same.
+    pub(crate) fn load_or_make(path: &Path) -> Result<Self, FileError> {
+        match Self::load(path) {
+            Err(FileError::Missing { .. }) => {}
+            loaded => return loaded,
+        }
+        let failed = |error: io::Error| FileError::io("create", path, &error);
+        let mut key = Zeroizing::new([0; HashKey::BYTES]);
+        getrandom::fill(&mut *key).map_err(|error| failed(io::Error::other(error.to_string())))?;
+        let draft = path.with_extension(format!("{}.new", std::process::id()));
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&draft)
+            .map_err(failed)?;
+        file.write_all(&*key).and_then(|()| file.sync_all()).map_err(failed)?;
+        // Unlike a rename, a link does not replace what another process has put there meanwhile.
+        let linked = fs::hard_link(&draft, path);
+        fs::remove_file(&draft).map_err(failed)?;
+        match linked {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(error)),
+            Ok(()) | Err(_) => {}
+        }
+        path.parent().map_or(Ok(()), sync_folder)?;
+        Self::load(path)
     }
-    Ok(HashKey::new(&key))
+
+    /// The key in this file.
+    pub(crate) fn load(path: &Path) -> Result<Self, FileError> {
+        let failed = |error: io::Error| FileError::io("read", path, &error);
+        let mut file = open_file("read", path, OpenOptions::new().read(true))?;
+        let found = file.metadata().map_err(failed)?;
+        let mode = found.permissions().mode() & 0o777;
+        if mode & 0o077 != 0 {
+            return Err(FileError::Exposed { path: path.to_owned(), mode });
+        }
+        let mut key = Zeroizing::new([0; HashKey::BYTES]);
+        let whole = file.read_exact(&mut *key).is_ok() && file.read(&mut [0]).is_ok_and(|more| more == 0);
+        if !whole {
+            let reason = format!("a key has {} bytes", HashKey::BYTES);
+            return Err(FileError::BadKey { path: path.to_owned(), reason });
+        }
+        let since = found.modified().map_err(failed)?.duration_since(SystemTime::UNIX_EPOCH);
+        Ok(Self { key: HashKey::new(&key), made_at: Timestamp::EPOCH.plus(since.unwrap_or_default()) })
+    }
 }
 
 #[cfg(test)]
@@ -69,28 +97,28 @@ mod tests {
     fn a_key_is_made_once_and_then_found() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
-        let made = load_or_make(&path).unwrap();
-        let found = load_or_make(&path).unwrap();
+        let made = StoredKey::load_or_make(&path).unwrap();
+        let found = StoredKey::load_or_make(&path).unwrap();
         assert_eq!(made.hash(["a"]), found.hash(["a"]));
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no draft is left");
-        let other = load_or_make(&folder.path().join("other")).unwrap();
+        let other = StoredKey::load_or_make(&folder.path().join("other")).unwrap();
         assert_ne!(made.hash(["a"]), other.hash(["a"]));
-        assert_eq!(format!("{made:?}"), "HashKey(***)");
+        assert!(format!("{made:?}").starts_with("StoredKey { key: HashKey(***), made_at: "));
     }
 
     #[test]
     fn a_key_that_others_may_read_or_that_is_cut_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
-        load_or_make(&path).unwrap();
+        StoredKey::load_or_make(&path).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
         let exposed = FileError::Exposed { path: path.clone(), mode: 0o640 };
-        assert_eq!(load_or_make(&path).unwrap_err(), exposed);
+        assert_eq!(StoredKey::load_or_make(&path).unwrap_err(), exposed);
         for bytes in [31, 33] {
             fs::write(&path, vec![1; bytes]).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-            assert!(matches!(load_or_make(&path), Err(FileError::Damaged { .. })), "{bytes}");
+            assert!(matches!(StoredKey::load_or_make(&path), Err(FileError::BadKey { .. })), "{bytes}");
         }
     }
 }

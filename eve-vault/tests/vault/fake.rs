@@ -98,8 +98,9 @@ async fn serve(
         memory.lock().unwrap().push(asked.clone());
         match reply(&asked) {
             Reply::Whole(status, headers, body) => {
-                let headers: String =
-                    headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+                let headers: String = headers
+                    .iter()
+                    .fold(String::new(), |all, (name, value)| all + name + ": " + value + "\r\n");
                 let length = body.len();
                 let head = format!("HTTP/1.1 {status} x\r\n{headers}content-length: {length}\r\n\r\n{body}");
                 stream.write_all(head.as_bytes()).await?;

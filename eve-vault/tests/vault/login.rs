@@ -1,4 +1,4 @@
-//! Logins on a real Vault: Kubernetes with a real control plane, AppRole, token files; how tokens are renewed and replaced.
+//! Logins on a real Vault: Kubernetes with a real control plane, `AppRole`, token files; how tokens are renewed and replaced.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -75,7 +75,7 @@ async fn what_a_run_has_read_stays_when_the_secret_is_rotated_and_a_new_run_pins
     let role = role(server, &[&mount], json!({})).await;
     let newest = format!("vault:{mount}/db#k");
     let run = role.resolver(server);
-    assert_eq!(values(&run, &[newest.clone()]).await, [("old".to_owned(), Some(1))]);
+    assert_eq!(values(&run, std::slice::from_ref(&newest)).await, [("old".to_owned(), Some(1))]);
     put(server, &mount, "db", json!({ "k": "new" })).await;
     let pinned = format!("{newest}@1");
     assert_eq!(
@@ -99,7 +99,7 @@ async fn tls_is_spoken_with_the_given_authority_and_refused_without() {
     let config = VaultConfig::new(server.tls_address());
     let trusted = Vault::new(&config.clone().ca_file(server.ca_path())).unwrap();
     let resolver = trusted.resolver(role.login.clone()).unwrap();
-    assert_eq!(values(&resolver, &[text.clone()]).await, [("v".to_owned(), Some(1))]);
+    assert_eq!(values(&resolver, std::slice::from_ref(&text)).await, [("v".to_owned(), Some(1))]);
 
     let stranger = Vault::new(&config).unwrap().resolver(role.login.clone()).unwrap();
     let bad = stranger.resolve(&[reference(&text)]).await.unwrap_err();

@@ -35,7 +35,7 @@ fn percent(bytes: &[u8]) -> String {
 
 /// All characters as JSON allows them to be written.
 fn unicode_escapes(text: &str) -> String {
-    text.encode_utf16().map(|unit| format!("\\u{unit:04X}")).collect()
+    text.encode_utf16().fold(String::new(), |text, unit| text + &format!("\\u{unit:04X}"))
 }
 
 #[track_caller]
@@ -94,7 +94,8 @@ fn hex_is_found_in_both_cases() {
 #[test]
 fn url_encoded_values_are_found() {
     // Nothing of it is eight plain bytes in a row.
-    let text: String = Canary::new(7).value().bytes().map(|byte| format!("%{byte:02x}")).collect();
+    let text =
+        Canary::new(7).value().bytes().fold(String::new(), |text, byte| text + &format!("%{byte:02x}"));
     assert_eq!(Canary::new(7).scan(text.as_bytes()), [Form::UrlEncoded]);
     found(percent(Canary::new(7).value().as_bytes()), Form::UrlEncoded);
 }
