@@ -2,8 +2,6 @@
 //! the real thing, which the first test sees to.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use eve_core::failure::FailureClass;
@@ -14,7 +12,7 @@ use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 
 use crate::fake::{Asked, Fake, Reply, errors, health, login, mount, secret};
-use crate::support::{Watch, canary, put, reference, role, values};
+use crate::support::{Watch, canary, put, reference, role, until, values};
 
 /// A login with a secret of its own.
 pub(crate) struct FakeLogin {
@@ -219,28 +217,23 @@ async fn once_vault_does_not_answer_it_is_asked_for_nothing_more() {
     assert!(reads <= 2, "{reads} reads");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 6)]
+#[tokio::test]
 async fn reads_are_under_way_beside_each_other_up_to_the_bound() {
-    // Every read waits in the fake until three are there: with fewer at once none would ever be answered.
-    let gate = Barrier::new(3);
-    let under_way = AtomicUsize::new(0);
-    let most = Arc::new(AtomicUsize::new(0));
-    let seen = Arc::clone(&most);
-    let fake = fake(move |asked| {
-        if asked.line.starts_with("GET kv/data/") {
-            seen.fetch_max(under_way.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-            gate.wait();
-            under_way.fetch_sub(1, Ordering::SeqCst);
-        }
-        Reply::json(200, &secret(&json!({ "k": "v" })))
-    })
-    .await;
+    // No read is ever answered, so those that were asked are under way.
+    let fake = fake(|_| Reply::Stalled).await;
     let login = fake_login("secret-id");
-    let texts: Vec<String> = (0..9).map(|number| format!("vault:kv/{number}#k")).collect();
+    let wanted: Vec<_> = (0..9).map(|number| reference(&format!("vault:kv/{number}#k"))).collect();
     let config = VaultConfig::new(&fake.address).reads_max(3);
     let run = Vault::new(&config).unwrap().resolver(login.login.clone()).unwrap();
-    assert_eq!(values(&run, &texts).await.len(), 9);
-    assert_eq!(most.load(Ordering::SeqCst), 3);
+    let reads = || fake.asked().iter().filter(|asked| asked.line.starts_with("GET kv/data/")).count();
+    tokio::select! {
+        end = run.resolve(&wanted) => panic!("nothing was answered, and yet: {end:?}"),
+        () = async {
+            until("three reads", async || reads() >= 3).await;
+            // A grace for a fourth, which must not come.
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        } => assert_eq!(reads(), 3),
+    }
 }
 
 #[tokio::test]
