@@ -18,6 +18,7 @@ mod keeping;
 mod kinds;
 mod table;
 mod verify;
+mod whole;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
