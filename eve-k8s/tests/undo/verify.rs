@@ -55,7 +55,7 @@ async fn what_was_ready_and_is_not_any_more_is_named_with_the_reason() {
         json!({ "spec": { "template": { "metadata": { "annotations": { STAGE: "never-ready" } } } } });
     place.merge(&path, stage).await;
     let is_down = async { while place.get(&path).await.unwrap()["status"]["unavailableReplicas"] != 1 {} };
-    tokio::time::timeout(std::time::Duration::from_secs(60), is_down).await.unwrap();
+    tokio::time::timeout(std::time::Duration::from_mins(1), is_down).await.unwrap();
     let ends = verify(&release).await;
     assert!(ends[0].is_ok(), "{ends:?}");
     let failure = ends[1].as_ref().unwrap_err();
