@@ -107,6 +107,8 @@ impl Run {
         self.flight.look = super::flight::Look::default();
         self.emit(Event::RollingBack);
         self.keep_what_cannot_be_undone();
+        // It may have been told to stop before it began.
+        self.wind_down_rollback();
     }
 
     /// What the plan says is never undone, and what nothing is known of that would put it back. May be repeated.
