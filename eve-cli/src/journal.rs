@@ -94,7 +94,7 @@ pub(crate) fn begin(
         kubeconfigs: chosen.kubeconfigs.iter().map(absolute).collect(),
         verb: call.verb.to_owned(),
         sources: call.sources.clone(),
-        arguments: call.arguments.clone(),
+        arguments: absolute_inputs(&call.arguments),
         digest: digest(&key, graph),
         graph: sketch.map_err(|error| Halt::error(Exit::Internal, error.to_string()))?,
         started_at: now,
@@ -105,6 +105,25 @@ pub(crate) fn begin(
         tracing::warn!(%error, "old runs are not removed");
     }
     Ok(file)
+}
+
+/// The arguments, with files of inputs named so that they are found from every folder.
+fn absolute_inputs(arguments: &[String]) -> Vec<String> {
+    const FLAG: &str = "--inputs";
+    let absolute = |file: &str| {
+        let path = std::path::absolute(file).ok();
+        path.and_then(|path| path.to_str().map(str::to_owned)).unwrap_or_else(|| file.to_owned())
+    };
+    let mut is_file = false;
+    let one = |argument: &String| {
+        let was_flag = std::mem::replace(&mut is_file, argument == FLAG);
+        match argument.strip_prefix(FLAG).and_then(|rest| rest.strip_prefix('=')) {
+            _ if was_flag => absolute(argument),
+            Some(file) => format!("{FLAG}={}", absolute(file)),
+            None => argument.clone(),
+        }
+    };
+    arguments.iter().map(one).collect()
 }
 
 /// Forgets a run of which nothing was done. One that has records stays, and can be resumed.

@@ -18,6 +18,7 @@ use eve_core::run::{
     RunView, StopMode,
 };
 use eve_core::run_store::MemoryStore;
+use eve_core::secret::Secrets;
 use eve_core::testing::{ScriptStep, ScriptedExecutor, TokioClock};
 use eve_core::time::Timestamp;
 use tokio::sync::mpsc;
@@ -43,6 +44,7 @@ fn setup(components: Vec<ComponentBuilder>, executor: Arc<dyn Executor>) -> Setu
             store: Arc::<MemoryStore>::clone(&store),
             reporters: Vec::new(),
             clock,
+            secrets: Secrets::default(),
         },
         store,
         stop,

@@ -42,6 +42,7 @@ fn compare(args: &Diff, printer: &Printer) -> Result<Exit, Halt> {
     let namespace = wiring::namespace(&args.cluster);
     let default = namespace.as_ref().map_or_else(|_| DEFAULT_NAMESPACE.to_owned(), Clone::clone);
     let checked = inputs::check(&args.input, default, &inputs::Overrides::default())?;
+    inputs::names_no_secret(&checked.plan)?;
     namespace?;
     let warnings = checked.plan.warnings();
     if !warnings.is_empty() && !printer.is_quiet() {

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep};
 
-use super::{DriveError, Ports};
+use super::{DriveError, Ports, render};
 use crate::failure::Cause;
 use crate::ids::{Attempt, ComponentId};
 use crate::ports::{Context, RecordBatch, Step, StoreError};
@@ -127,6 +127,10 @@ impl Calls {
         };
         let cx = Context::new(deadline, Arc::clone(&ports.clock), Arc::new(tell));
         let step = Step::new(Arc::clone(run.graph()), component, attempt);
+        let step = match render::rendered(step, phase, &run.view(), (run.id(), &ports.secrets)) {
+            Ok(step) => step,
+            Err(end) => return self.ended.push(Input::Ended { component, attempt, end }),
+        };
         let prepared = run.prepared(component).cloned().unwrap_or(Prepared::new(Change::Unknown));
         let applied = run.applied(component).cloned().unwrap_or(Applied::new(Change::None));
         let call = async move {

@@ -129,6 +129,7 @@ impl Node {
     }
 
     /// How it is written, where that is a name with fields: `inputs.tags`.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "only names and fields are a path")]
     pub(super) fn path(&self) -> Option<String> {
         match &self.expr {
             Expr::Name(name) => Some(name.to_string()),

@@ -4,6 +4,7 @@
 //! give their result where one side is enough for it, even if the other has failed; a spent budget ends everything.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::ops::Range;
 
 use serde_json::{Map, Value};
@@ -289,11 +290,12 @@ fn binary<'a>(
                 meter.search(left.len().min(right.len()), at)?;
             }
             let order = value::compare(&left, &right).ok_or_else(|| mismatch(operator, &left, &right, at))?;
-            Value::Bool(match operator {
-                Binary::Less => order.is_lt(),
-                Binary::LessOrEqual => order.is_le(),
-                Binary::Greater => order.is_gt(),
-                _ => order.is_ge(),
+            let is_equal_enough = matches!(operator, Binary::LessOrEqual | Binary::GreaterOrEqual);
+            let is_less = matches!(operator, Binary::Less | Binary::LessOrEqual);
+            Value::Bool(match order {
+                Ordering::Equal => is_equal_enough,
+                Ordering::Less => is_less,
+                Ordering::Greater => !is_less,
             })
         }
         Binary::Add if left.is_string() || left.is_array() => return joined(left, right, at, meter),

@@ -70,13 +70,11 @@ pub(super) fn parse(text: &str, start: usize, ends: Ends) -> Result<(Node, usize
         return Err(ExprError::syntax(start..end, "there is no expression"));
     }
     let node = parser.expression()?;
-    match parser.peek() {
-        Token::End => Ok((node, end)),
-        token => {
-            let message = format!("the expression should end before {}", words(token));
-            Err(ExprError::syntax(parser.at(), message))
-        }
+    if parser.peek() == &Token::End {
+        return Ok((node, end));
     }
+    let message = format!("the expression should end before {}", words(parser.peek()));
+    Err(ExprError::syntax(parser.at(), message))
 }
 
 struct Parser {
@@ -112,13 +110,13 @@ impl Parser {
         if self.takes(sign) {
             return Ok(());
         }
-        let (message, at) = match self.peek() {
-            Token::End if matches!(sign, ")" | "]" | "}") => {
-                (format!("a `{sign}` is missing at the end"), opened.clone())
-            }
-            token => (format!("there should be a `{sign}` before {}", words(token)), self.at()),
-        };
-        Err(ExprError::syntax(at, message))
+        let token = self.peek();
+        let is_bracket = matches!(sign, ")" | "]" | "}");
+        Err(if is_bracket && token == &Token::End {
+            ExprError::syntax(opened.clone(), format!("a `{sign}` is missing at the end"))
+        } else {
+            ExprError::syntax(self.at(), format!("there should be a `{sign}` before {}", words(token)))
+        })
     }
 
     fn too_deep(&self) -> ExprError {
@@ -218,12 +216,10 @@ impl Parser {
             let opened = self.at();
             if self.takes(".") {
                 let at = self.at();
-                let name = match self.advance() {
-                    Token::Name(name) => name,
-                    token => {
-                        let message = format!("there should be the name of a field before {}", words(&token));
-                        return Err(ExprError::syntax(at, message));
-                    }
+                let token = self.advance();
+                let Token::Name(name) = token else {
+                    let message = format!("there should be the name of a field before {}", words(&token));
+                    return Err(ExprError::syntax(at, message));
                 };
                 let called = self.at();
                 node = if self.takes("(") {
@@ -268,12 +264,9 @@ impl Parser {
                 let at = at.start..self.last_end();
                 self.node(Expr::Map(entries), at)
             }
-            token => {
-                let message = match token {
-                    Token::End => "something is missing at the end of the expression".to_owned(),
-                    token => format!("{} cannot stand here", words(&token)),
-                };
-                Err(ExprError::syntax(at, message))
+            Token::End => Err(ExprError::syntax(at, "something is missing at the end of the expression")),
+            token @ Token::Sign(_) => {
+                Err(ExprError::syntax(at, format!("{} cannot stand here", words(&token))))
             }
         }
     }

@@ -118,6 +118,7 @@ fn compare_mixed(left: i128, right: f64) -> Option<Ordering> {
 
 /// `left OPERATOR right` for numbers; `None` where one is none. A whole number with one that has a point gives one that
 /// has a point.
+#[expect(clippy::wildcard_enum_match_arm, reason = "all other operators are none of numbers alone")]
 pub(super) fn arithmetic(
     operator: Binary,
     left: &Value,
@@ -140,6 +141,7 @@ pub(super) fn arithmetic(
     Some(Number::from_f64(result).map(Value::Number).ok_or_else(outside))
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "all other operators are none of numbers alone")]
 fn whole_arithmetic(
     operator: Binary,
     left: i128,

@@ -44,6 +44,14 @@ impl KubeExecutor {
                 return Ok(Difference::Unverified(format!("`{}` is not served yet", place.resource.kind)));
             }
         };
+        if step.is_unrendered() {
+            let why = "it has expressions whose values are only known while the plan runs";
+            return Ok(if live.is_some() {
+                Difference::Unverified(why.to_owned())
+            } else {
+                Difference::Create
+            });
+        }
         let before = live.as_ref().map(|(live, _)| Mark::of(live));
         let intent = Intent::of(step, &target, before.as_ref());
         if live.as_ref().is_some_and(|(live, _)| intent.holds(live).is_ok()) {

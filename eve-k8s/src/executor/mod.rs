@@ -32,6 +32,7 @@ mod maker;
 mod namespace;
 mod pods;
 mod prepare;
+mod publish;
 mod read;
 mod sight;
 mod wait;
