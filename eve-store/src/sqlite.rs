@@ -218,7 +218,7 @@ impl Appending<'_> {
         let before = chain.head();
         let failed = |error: rusqlite::Error| self.failed(&error);
         let insert = "INSERT INTO records (place, link, bytes) VALUES (?1, ?2, ?3)";
-        let mut insert = self.transaction.prepare(insert).map_err(failed)?;
+        let mut insert = self.transaction.prepare_cached(insert).map_err(failed)?;
         for record in &batch.records {
             let (expected, found) = (chain.head().seq.saturating_add(1), record.seq.get());
             if found != expected {
@@ -232,9 +232,9 @@ impl Appending<'_> {
         // Nobody else writes a run that is held; if somebody did, two histories must not be mixed.
         let update = "UPDATE runs SET seq = ?1, link = ?2 WHERE number = ?3 AND seq = ?4 AND link = ?5";
         let (after, before_link) = (head.link.as_bytes(), before.link.as_bytes());
-        let changed = self
-            .transaction
-            .execute(update, params![column(head.seq), after, number, column(before.seq), before_link])
+        let mut update = self.transaction.prepare_cached(update).map_err(failed)?;
+        let changed = update
+            .execute(params![column(head.seq), after, number, column(before.seq), before_link])
             .map_err(failed)?;
         if changed != 1 {
             let reason = format!("run {} was changed by another process", batch.run);

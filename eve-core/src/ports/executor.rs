@@ -15,6 +15,8 @@ use crate::run::{Applied, Change, Outputs, Prepared};
 /// - **Who retries**: the core. An executor makes each request once and classifies what went wrong.
 /// - **Cancel safety**: the futures of `prepare` and `wait` may be dropped at any await; that of `apply` is only dropped
 ///   with the process.
+/// - **Journal**: `apply` is called when the record that allows it is durable. `prepare` and `wait` may be called before what
+///   led to them is: if it never is, nothing may have changed.
 /// - **Ordering**: `prepare` may be called long before the dependencies of a component are ready; `apply` never.
 ///   Calls for one component never overlap.
 /// - **Deadline**: [`Context::deadline`]; a call that is still running then is given up.

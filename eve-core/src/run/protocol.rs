@@ -25,6 +25,17 @@ pub enum Phase {
     Wait,
 }
 
+impl Phase {
+    /// Whether a call of it may change the world: then its record is durable before it is called, and it is never dropped but
+    /// with the process.
+    pub const fn writes(self) -> bool {
+        match self {
+            Self::Apply => true,
+            Self::Prepare | Self::Wait => false,
+        }
+    }
+}
+
 /// A wish: what the driver is to do next. Derived from the state, never stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {

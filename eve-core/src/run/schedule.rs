@@ -166,7 +166,9 @@ impl Run {
         if phase == Phase::Wait {
             self.set_wait_timer(id);
         }
-        self.commands.push_back(Command::Call { component: id, attempt, phase, deadline });
+        let writes = phase.writes() && !sabotaged!(self.state, WriteTakenForRead);
+        let queue = if writes { &mut self.writes } else { &mut self.reads };
+        queue.push_back(Command::Call { component: id, attempt, phase, deadline });
     }
 
     /// Gives up the call of this component, if one is under way; of one that was not given out, nobody is told.
@@ -174,7 +176,7 @@ impl Run {
         if let Some(call) = self.flight.end(id)
             && call.given_out
         {
-            self.commands.push_back(Command::Abort { component: id, attempt: call.attempt });
+            self.reads.push_back(Command::Abort { component: id, attempt: call.attempt });
         }
     }
 }

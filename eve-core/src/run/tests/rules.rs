@@ -110,6 +110,26 @@ fn a_command_is_not_given_out_before_its_record() {
 }
 
 #[test]
+fn reads_are_given_out_before_their_records_and_writes_are_not() {
+    let mut run = Bench::new(one(), RunOptions::default()).run;
+    let phase = |command: Option<Command>| match command {
+        Some(Command::Call { phase, .. }) => Some(phase),
+        Some(Command::Abort { .. }) | None => None,
+    };
+    assert_eq!(phase(run.poll_read()), Some(Phase::Prepare));
+    assert!(!run.wants_to_write());
+    let (component, attempt) = (ComponentId::new(0), Attempt::FIRST);
+    let end = PhaseEnd::Prepare(Ok(Prepared::new(Change::Create)));
+    run.handle(Input::Ended { component, attempt, end }, BEGINNING);
+    assert!(run.wants_to_write());
+    assert_eq!(run.poll_read(), None);
+    let last = std::iter::from_fn(|| run.poll_event()).last().unwrap();
+    assert!(matches!(last.event, Event::Started { .. }));
+    assert_eq!(phase(run.poll_command()), Some(Phase::Apply));
+    assert!(!run.wants_to_write());
+}
+
+#[test]
 fn everything_is_prepared_before_its_turn() {
     let chain = vec![ComponentBuilder::new("a", "test"), ComponentBuilder::new("b", "test").after("a")];
     let mut bench = Bench::new(chain, RunOptions::default());
