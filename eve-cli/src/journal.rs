@@ -318,3 +318,20 @@ pub(crate) fn is_on(file: &RunFile, server: &str) -> Result<(), Halt> {
 pub(crate) fn resume_hint(run: &RunId) -> String {
     format!("what was written stays; go on with `eve resume {run}`")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_inputs_are_recorded_so_that_they_are_found_from_every_folder() {
+        let arguments = ["apply", "-f", "x", "--inputs", "a.yaml", "--inputs=/b.yaml", "--set", "inputs=a"];
+        let here = std::env::current_dir().unwrap();
+        let recorded = absolute_inputs(&arguments.map(str::to_owned));
+        let wanted = here.join("a.yaml").to_str().unwrap().to_owned();
+        assert_eq!(
+            recorded,
+            ["apply", "-f", "x", "--inputs", &wanted, "--inputs=/b.yaml", "--set", "inputs=a"]
+        );
+    }
+}

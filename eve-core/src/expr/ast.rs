@@ -134,13 +134,16 @@ impl Node {
         match &self.expr {
             Expr::Name(name) => Some(name.to_string()),
             Expr::Select(of, field) => Some(format!("{}.{field}", of.path()?)),
-            Expr::Index(pair) => match &pair[1].expr {
-                Expr::Literal(Value::String(key)) => {
-                    Some(format!("{}['{}']", pair[0].path()?, key.escape_debug()))
+            Expr::Index(pair) => {
+                let [of, by] = &**pair;
+                match &by.expr {
+                    Expr::Literal(Value::String(key)) => {
+                        Some(format!("{}['{}']", of.path()?, key.escape_debug()))
+                    }
+                    Expr::Literal(index @ Value::Number(_)) => Some(format!("{}[{index}]", of.path()?)),
+                    _ => None,
                 }
-                Expr::Literal(index @ Value::Number(_)) => Some(format!("{}[{index}]", pair[0].path()?)),
-                _ => None,
-            },
+            }
             _ => None,
         }
     }

@@ -110,15 +110,17 @@ fn eval<'a>(
             unary(*sign, &value, at)
         }
         Expr::Binary(operator, pair) => {
-            let left = eval(&pair[0], names, scope, meter)?;
-            let right = eval(&pair[1], names, scope, meter)?;
+            let [left, right] = &**pair;
+            let left = eval(left, names, scope, meter)?;
+            let right = eval(right, names, scope, meter)?;
             binary(*operator, left, right, at, meter)
         }
-        Expr::And(pair) => either(false, "&&", pair, names, scope, meter),
-        Expr::Or(pair) => either(true, "||", pair, names, scope, meter),
+        Expr::And(pair) => either((false, "&&"), pair, names, scope, meter),
+        Expr::Or(pair) => either((true, "||"), pair, names, scope, meter),
         Expr::Choice(all) => {
-            let condition = eval(&all[0], names, scope, meter)?;
-            let chosen = if boolean(&condition, "? :", &all[0].at)? { &all[1] } else { &all[2] };
+            let [condition, then, otherwise] = &**all;
+            let value = eval(condition, names, scope, meter)?;
+            let chosen = if boolean(&value, "? :", &condition.at)? { then } else { otherwise };
             eval(chosen, names, scope, meter)
         }
         Expr::Call(function, arguments) => {
@@ -363,8 +365,7 @@ fn boolean(value: &Value, sign: &str, at: &Range<usize>) -> Result<bool, ExprErr
 
 /// `&&` is decided by a `false` on either side, `||` by a `true`.
 fn either<'a>(
-    decisive: bool,
-    sign: &str,
+    (decisive, sign): (bool, &str),
     pair: &'a [Node; 2],
     names: &'a Names<'_>,
     scope: Option<&'a Scope<'a>>,

@@ -204,12 +204,13 @@ fn chain(node: &Node) -> Option<(&str, Vec<String>, Vec<&Node>)> {
                 at = of;
             }
             Expr::Index(pair) => {
-                match &pair[1].expr {
-                    Expr::Literal(Value::String(field)) => links.push(Link::Field(field)),
-                    Expr::Literal(_) => links.push(Link::Item),
-                    _ => links.push(Link::Dynamic(&pair[1])),
-                }
-                at = &pair[0];
+                let [of, by] = &**pair;
+                links.push(match &by.expr {
+                    Expr::Literal(Value::String(field)) => Link::Field(field),
+                    Expr::Literal(_) => Link::Item,
+                    _ => Link::Dynamic(by),
+                });
+                at = of;
             }
             _ => return None,
         }

@@ -3,6 +3,8 @@
 //! What makes an object the one it is must be known before the plan runs. A secret may stand in the values of a Secret
 //! and nowhere else: everything else is shown, stored and logged by whoever may read the object.
 
+use std::ops::Range;
+
 use eve_core::expr::{Root, Template, has_expression};
 use eve_core::plan::problem::SpecProblem;
 use serde_json::Value;
@@ -33,19 +35,21 @@ pub(super) fn check(found: &Found<'_>, problems: &mut Vec<SpecProblem>) -> bool 
             let hint = "put it under `stringData`; the server encodes it";
             problems
                 .push(SpecProblem::new("object.secret-not-base64", found.at(&at), message).with_hint(hint));
-        } else if !(is_secret && at.starts_with("/stringData/")) && names_secret(text) {
+        } else if let Some(part) = secret(text).filter(|_| !(is_secret && at.starts_with("/stringData/"))) {
             let message = format!("a secret must not stand in {}: it could be read there", found.words());
             let hint =
                 "put it into `stringData` of a Secret, and refer to that by `secretKeyRef` or as a volume";
-            problems.push(SpecProblem::new("object.secret-exposed", found.at(&at), message).with_hint(hint));
+            let problem = SpecProblem::new("object.secret-exposed", found.at(&at), message);
+            problems.push(problem.with_part(text, part).with_hint(hint));
         }
     }
     is_known
 }
 
-fn names_secret(text: &str) -> bool {
-    Template::parse(text, &Root::ALL)
-        .is_ok_and(|template| template.references().any(|one| one.root == Root::Secrets))
+/// Where a string names a secret first.
+fn secret(text: &str) -> Option<Range<usize>> {
+    let template = Template::parse(text, &Root::ALL).ok()?;
+    template.references().find(|one| one.root == Root::Secrets).map(|one| one.at.clone())
 }
 
 /// All strings with expressions, with their places. Recursion is bounded by the depth of the value.

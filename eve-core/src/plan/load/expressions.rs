@@ -105,7 +105,7 @@ enum Spot {
 impl Loader<'_> {
     /// Checks every expression of a plan, and renders what needs nothing of a run.
     pub(super) fn expressions(&mut self, at: DocumentAt, document: &mut Value) -> Known {
-        let known = Known {
+        let mut known = Known {
             constants: Arc::new(self.constants(at, document)),
             secrets: self.secrets(at, document),
             uses: vec![Vec::new(); components(document).len()],
@@ -126,7 +126,6 @@ impl Loader<'_> {
                 FieldProblem::new("plan.expression", pointer, message).with_hint(hint).marked(Mark::Key),
             );
         }
-        let mut known = known;
         for pointer in found.strings {
             // Each problem may have cost something.
             let enough = self.has_errors && self.found.len() >= self.limits().problems_max;
