@@ -7,7 +7,7 @@ use eve_core::kind::{Expansion, FileList, Kind, Kinds, Part, PartOrigin, Scope};
 use eve_core::plan::graph::Graph;
 use eve_core::plan::load::{FileReader, LoadOptions, Loaded, Source, load};
 use eve_core::plan::problem::SpecProblem;
-use eve_core::plan::{Action, reversed};
+use eve_core::plan::{Action, Until, reversed};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -235,7 +235,7 @@ fn a_reference_is_an_edge_and_is_left_for_the_run() {
     let (web, db) = (graph.find("web").unwrap(), graph.find("db").unwrap());
     assert_eq!(
         graph.dependencies(web),
-        [eve_core::plan::graph::Edge { component: db, until: Default::default() }]
+        [eve_core::plan::graph::Edge { component: db, until: Until::default() }]
     );
     let edge = loaded.edges().find(|edge| edge.component() == "web").unwrap();
     assert_eq!((edge.rule(), edge.place().unwrap().line), (Some("reference"), 10));

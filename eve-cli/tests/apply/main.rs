@@ -18,8 +18,10 @@ mod expressions;
 mod failures;
 mod get;
 mod journal;
+mod owners;
 mod refusals;
 mod signals;
+mod state;
 mod success;
 
 use std::collections::BTreeSet;

@@ -3,9 +3,9 @@
 use serde_json::{Map, Value};
 
 use crate::failure::Failure;
-use crate::ids::RunId;
 use crate::plan::Action;
 use crate::plan::expressions::{Known, RenderError};
+use crate::plan::graph::Source;
 use crate::ports::Step;
 use crate::run::{Change, ComponentStatus, Phase, PhaseEnd, Prepared, RunView};
 use crate::secret::Secrets;
@@ -16,14 +16,13 @@ pub(super) fn rendered(
     step: Step,
     phase: Phase,
     view: &RunView<'_>,
-    (run, secrets): (&RunId, &Secrets),
+    secrets: &Secrets,
 ) -> Result<Step, PhaseEnd> {
     let node = view.graph().node(step.component());
     let Some(expressions) = node.expressions().filter(|_| node.action() != Action::Delete) else {
         return Ok(step);
     };
-    let is_ready =
-        |source: &crate::plan::graph::Source| view.status(source.component) == ComponentStatus::Ready;
+    let is_ready = |source: &Source| view.status(source.component) == ComponentStatus::Ready;
     if phase == Phase::Prepare && !node.sources().iter().all(is_ready) {
         return Err(PhaseEnd::Prepare(Ok(Prepared::new(Change::Unknown))));
     }
@@ -38,9 +37,11 @@ pub(super) fn rendered(
         components.insert(source.name.to_string(), Value::Object(outputs));
     }
     let components = Value::Object(components);
-    let known = Known { run: run.as_str(), components: &components, secrets };
+    let known = Known { run: step.run().as_str(), components: &components, secrets };
     match expressions.render(node.spec(), known) {
         Ok(spec) => Ok(step.with_rendered(spec)),
+        // What was there before is put back from what was kept of it.
+        Err(_) if phase == Phase::Undo => Ok(step),
         Err(error) => Err(PhaseEnd::failed(phase, failure(&error))),
     }
 }

@@ -102,7 +102,10 @@ fn eval<'a>(
         }
         Expr::Has(of, field) => match &*eval(of, names, scope, meter)? {
             Value::Object(fields) => Ok(Cow::Owned(Value::Bool(fields.contains_key(&**field)))),
-            other => Err(no_fields(of, other, at)),
+            other
+            @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
+                Err(no_fields(of, other, at))
+            }
         },
         Expr::Index(pair) => index(pair, at, names, scope, meter),
         Expr::Unary(sign, of) => {
@@ -171,7 +174,8 @@ fn map<'a>(
     for (key, value) in entries {
         let name = match &*eval(key, names, scope, meter)? {
             Value::String(name) => name.clone(),
-            other => {
+            other
+            @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
                 let message = format!("the key of a map must be a text, not {}", words_of(other));
                 return Err(ExprError::of_type(key.at.clone(), message));
             }
@@ -401,7 +405,7 @@ fn looped<'a>(
             keys = fields.keys().map(|key| Value::String(key.clone())).collect();
             &keys
         }
-        other => {
+        other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => {
             let message = format!("a loop goes over a list or a map, not over {}", words_of(other));
             return Err(ExprError::of_type(one.range.at.clone(), message));
         }

@@ -21,8 +21,11 @@ pub struct Function {
     pub(super) style: Style,
     /// How many, what a method is called on included.
     pub(super) arguments: RangeInclusive<usize>,
-    call: fn(&[Cow<'_, Value>], &mut Meter, &Range<usize>) -> Result<Value, ExprError>,
+    call: Call,
 }
+
+/// The arguments, what is left of the budget, where the call stands.
+type Call = fn(&[Cow<'_, Value>], &mut Meter, &Range<usize>) -> Result<Value, ExprError>;
 
 /// How a function is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,7 +178,7 @@ pub(super) fn call(
     (function.call)(arguments, meter, at).map_err(|error| {
         let hint = error.hint.or_else(|| Some(format!("it is written `{}`", function.signature)));
         let message = error.message.replace("{}", function.name);
-        ExprError { hint, message, ..error }
+        ExprError { message, hint, ..error }
     })
 }
 

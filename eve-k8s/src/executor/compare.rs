@@ -44,6 +44,7 @@ impl KubeExecutor {
                 return Ok(Difference::Unverified(format!("`{}` is not served yet", place.resource.kind)));
             }
         };
+        live.as_ref().map_or(Ok(()), |(live, _)| self.is_of_other(step, place, live))?;
         if step.is_unrendered() {
             let why = "it has expressions whose values are only known while the plan runs";
             return Ok(if live.is_some() {

@@ -101,7 +101,7 @@ fn address(object: &Value) -> Option<&str> {
 mod tests {
     use std::sync::Arc;
 
-    use eve_core::ids::Attempt;
+    use eve_core::ids::{Attempt, ComponentId, RunId};
     use eve_core::plan::builder::{ComponentBuilder, PlanBuilder};
     use eve_core::plan::expressions::{Condition, Constants};
     use eve_core::plan::graph::Graph;
@@ -117,7 +117,7 @@ mod tests {
         }
         let graph =
             Arc::new(Graph::from_plan(&PlanBuilder::new("shop", "shop").component(component)).unwrap());
-        let step = Step::new(graph, eve_core::ids::ComponentId::new(0), Attempt::FIRST);
+        let step = Step::new(RunId::new("r"), graph, ComponentId::new(0), Attempt::FIRST);
         Wishes::of(&step)?.judge(object)
     }
 

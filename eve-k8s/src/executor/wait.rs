@@ -19,7 +19,7 @@ use super::prepare::Mark;
 use super::publish::{Granted, Wishes};
 use super::{KubeExecutor, Located, Missing, Target, failure};
 use crate::client::{Collection, Location};
-use crate::labels;
+use crate::labels::{self, PlanName};
 use crate::live::{Phase, Subscription, Topic, Wanted};
 use crate::pattern::ObjectPattern;
 use crate::readiness::storage::CLAIM_PENDING;
@@ -60,6 +60,7 @@ enum Judged {
 struct Waiter<'a> {
     executor: &'a KubeExecutor,
     cx: &'a Context,
+    plan: PlanName<'a>,
     target: &'a Target<'a>,
     mark: Option<Mark>,
     feed: Subscription,
@@ -113,6 +114,7 @@ impl KubeExecutor {
         let mut waiter = Waiter {
             executor: self,
             cx,
+            plan: PlanName::of(step),
             target: &target,
             mark,
             feed: self.live.subscribe(&collection, by_name(step, name)),
@@ -185,7 +187,7 @@ impl Waiter<'_> {
                         }
                     }
                 }
-                Seen::Gone(last) => return self.gone(last.as_deref()),
+                Seen::Gone(last) => return self.left(last.as_deref()).await,
                 Seen::Unknown => {
                     self.tell_trouble();
                     None
@@ -375,6 +377,15 @@ impl Waiter<'_> {
             return *self.late_binding.insert(known);
         }
         self.executor.is_said_to_wait(&self.target.place, claim).await
+    }
+
+    /// The feed lost the object, which need not be gone.
+    async fn left(&self, last: Option<&Value>) -> Result<Outputs, Failure> {
+        let uid = self.mark.as_ref().map_or("", |mark| mark.uid.as_str());
+        match self.executor.lost(&self.target.place, uid, self.plan).await? {
+            Some(failure) => Err(failure),
+            None => self.gone(last),
+        }
     }
 
     fn gone(&self, last: Option<&Value>) -> Result<Outputs, Failure> {

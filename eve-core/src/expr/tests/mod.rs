@@ -113,6 +113,7 @@ two'''"#,
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 #[test]
 fn problems_say_what_is_wrong_and_where() {
     for (text, want) in [

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::expressions::{Condition, Expressions};
 use super::problem::PlanProblem;
-use super::{Action, ClassLimit, FailurePolicy, Plan, RetryPolicy, Until};
+use super::{Action, ClassLimit, FailurePolicy, Plan, RetryPolicy, UndoRule, Until};
 use crate::ids::ComponentId;
 
 mod build;
@@ -28,6 +28,7 @@ pub struct Graph {
     name: Box<str>,
     namespace: Box<str>,
     on_failure: FailurePolicy,
+    may_be_rolled_back: bool,
     nodes: Vec<Node>,
     kinds: Vec<Box<str>>,
     classes: Vec<ClassLimit>,
@@ -46,6 +47,7 @@ pub struct Node {
     action: Action,
     until: Until,
     on_failure: Option<FailurePolicy>,
+    undo: UndoRule,
     timeout: Option<Duration>,
     retry: Option<Box<RetryPolicy>>,
     labels: Box<[(Box<str>, Box<str>)]>,
@@ -129,6 +131,11 @@ impl Graph {
     /// What a failure does to the run, unless the component says otherwise.
     pub const fn on_failure(&self) -> FailurePolicy {
         self.on_failure
+    }
+
+    /// Whether a run may be rolled back: the plan's policy or that of a component is [`FailurePolicy::Rollback`].
+    pub const fn may_be_rolled_back(&self) -> bool {
+        self.may_be_rolled_back
     }
 
     /// How many components there are, joins included.
@@ -231,6 +238,11 @@ impl Node {
     /// Its own failure policy, if it has one.
     pub const fn on_failure(&self) -> Option<FailurePolicy> {
         self.on_failure
+    }
+
+    /// Whether it may be undone when the run is rolled back.
+    pub const fn undo(&self) -> UndoRule {
+        self.undo
     }
 
     /// Its own timeout, if it has one.

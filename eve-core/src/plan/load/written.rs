@@ -253,6 +253,7 @@ fn written_of(spec: ComponentSpec, expansion: Expansion, known: &Known) -> Writt
             expressions: None,
             // One that is wrong has been reported.
             ready_when: spec.ready_when.and_then(|text| known.condition(&text).ok()).map(Arc::new),
+            undo: spec.undo.unwrap_or_default(),
         },
         expansion,
         references: Vec::new(),
@@ -281,9 +282,9 @@ fn edge_problem(
         let entries = components.get(component).and_then(|component| component.get("dependsOn")?.as_array());
         let entry =
             entries.and_then(|entries| entries.iter().position(|entry| dependency_name(entry) == Some(next)));
-        let used = uses.get(component).and_then(|uses| uses.iter().find(|one| one.component == *next));
-        let field = match (entry, used) {
-            (None, Some(used)) => used.pointer.clone(),
+        let reference = uses.get(component).and_then(|own| own.iter().find(|one| one.component == *next));
+        let field = match (entry, reference) {
+            (None, Some(reference)) => reference.pointer.clone(),
             (entry, _) => format!("{}/dependsOn/{}", component_pointer(component), entry.unwrap_or_default()),
         };
         if index == 0 {
