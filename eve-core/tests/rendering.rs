@@ -36,8 +36,10 @@ impl Witness {
 #[async_trait]
 impl Executor for Witness {
     async fn prepare(&self, step: &Step, _: &Context) -> Result<Prepared, Failure> {
+        let applied = format!("{} apply", step.name());
+        let is_applied = self.0.lock().unwrap().iter().any(|(call, _)| *call == applied);
         self.note("prepare", step);
-        Ok(Prepared::new(Change::Create))
+        Ok(Prepared::new(if is_applied { Change::None } else { Change::Create }))
     }
 
     async fn apply(&self, step: &Step, _: &Prepared, _: &Context) -> Result<Applied, Failure> {
@@ -86,8 +88,10 @@ async fn a_component_is_given_outputs_and_secrets_once_what_it_refers_to_is_read
         run(web("${{ components.db.host }}/${{ secrets.key }}/${{ run.id }}")).await;
     assert_eq!(outcome, Outcome::Succeeded);
     let calls: Vec<&str> = seen.iter().map(|(call, _)| call.as_str()).collect();
-    assert_eq!(calls, ["db prepare", "db apply", "db wait", "web prepare", "web apply", "web wait"]);
-    for (call, spec) in seen.iter().skip(3) {
+    // What comes behind is the proof that it is still so.
+    let first = ["db prepare", "db apply", "db wait", "web prepare", "web apply", "web wait"];
+    assert_eq!(calls.get(..first.len()), Some(&first[..]), "{calls:?}");
+    for (call, spec) in seen.iter().filter(|(call, _)| call.starts_with("web ")) {
         assert_eq!(*spec, json!({ "x": "${{ secrets.key }}/hunter2/r1", "y": 1 }), "{call}");
     }
     assert!(!records.contains("hunter2"), "{records}");

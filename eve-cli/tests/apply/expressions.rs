@@ -117,10 +117,6 @@ async fn a_plan_with_secrets_is_refused_where_nobody_can_be_asked_for_them() {
     for command in ["apply", "diff"] {
         let ended = eve(control_plane, &[command, "-f", "-"], plan).await;
         assert_eq!(ended.code, Some(5), "{}", ended.err);
-        assert!(
-            ended.err.contains("the secret `key` cannot be asked for by this command yet"),
-            "{}",
-            ended.err
-        );
+        assert!(ended.err.contains("cannot be asked for by this command yet"), "{}", ended.err);
     }
 }
