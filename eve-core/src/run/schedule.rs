@@ -14,9 +14,15 @@ impl Run {
     /// Starts whatever may be started now, and ends the run if nothing is left.
     pub(super) fn schedule(&mut self) {
         if self.state.rollback.is_none() {
-            self.settle();
-            self.serve_waits();
-            self.serve_runnable();
+            // Whoever turns out to be out of time makes room for others.
+            loop {
+                self.settle();
+                self.serve_waits();
+                self.serve_runnable();
+                if self.state.moved.is_empty() {
+                    break;
+                }
+            }
             self.serve_early();
             self.settle();
         }

@@ -119,6 +119,26 @@ fn a_wait_never_holds_a_slot_that_a_write_needs() {
 }
 
 #[test]
+fn a_class_whose_next_has_run_out_of_time_goes_to_the_one_behind_in_the_same_turn() {
+    let parts = ["a", "b", "c"]
+        .map(|name| ComponentBuilder::new(name, "test").class("k", 1).on_failure(FailurePolicy::Continue));
+    let mut bench = Bench::new(parts.into(), RunOptions::default().with_component_timeout(secs(20)));
+    let _ = bench.commands();
+    (0..3).for_each(|component| bench.prepared(component, Change::Create));
+    assert_eq!(bench.called(Phase::Apply), [0]);
+    bench.end(0, 1, PhaseEnd::Apply(Err(Failure::transient("t", "lost"))));
+    assert_eq!(bench.called(Phase::Apply), [1]);
+    bench.applied(1);
+    bench.pass(secs(2));
+    assert_eq!(bench.called(Phase::Prepare), [0], "its second attempt");
+    bench.end(0, 2, PhaseEnd::Prepare(Ok(Prepared::new(Change::Create))));
+    assert!(bench.commands().is_empty(), "it queues for its class");
+    bench.now = BEGINNING.plus(secs(20));
+    bench.ready(1);
+    assert_eq!(bench.called(Phase::Apply), [2]);
+}
+
+#[test]
 fn the_longest_remaining_path_goes_first() {
     let parts = vec![
         ComponentBuilder::new("short", "test"),
