@@ -125,7 +125,7 @@ impl Calls {
             // A full channel has rung already.
             let _ = bell.try_send(());
         };
-        let cx = Context::new(deadline, Arc::clone(&ports.clock), Arc::new(tell));
+        let cx = Context::new(deadline, Arc::clone(&ports.clock), Arc::new(tell)).in_run(run.id().clone());
         let step = Step::new(Arc::clone(run.graph()), component, attempt);
         let prepared = run.prepared(component).cloned().unwrap_or(Prepared::new(Change::Unknown));
         let applied = run.applied(component).cloned().unwrap_or(Applied::new(Change::None));

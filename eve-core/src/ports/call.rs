@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::Clock;
 use crate::failure::Cause;
-use crate::ids::{Attempt, ComponentId};
+use crate::ids::{Attempt, ComponentId, RunId};
 use crate::plan::graph::{Graph, Node};
 use crate::plan::{Action, Until};
 use crate::time::Timestamp;
@@ -99,6 +99,7 @@ pub struct Context {
     deadline: Timestamp,
     clock: Arc<dyn Clock>,
     progress: Arc<dyn Fn(Cause) + Send + Sync>,
+    run: Option<RunId>,
 }
 
 impl Context {
@@ -108,7 +109,19 @@ impl Context {
         clock: Arc<dyn Clock>,
         progress: Arc<dyn Fn(Cause) + Send + Sync>,
     ) -> Self {
-        Self { deadline, clock, progress }
+        Self { deadline, clock, progress, run: None }
+    }
+
+    /// The same for a call of this run.
+    #[must_use]
+    pub fn in_run(mut self, run: RunId) -> Self {
+        self.run = Some(run);
+        self
+    }
+
+    /// The run that the call belongs to; `None` where whoever calls has no runs.
+    pub const fn run(&self) -> Option<&RunId> {
+        self.run.as_ref()
     }
 
     /// When the engine stops waiting for the end of this call.
