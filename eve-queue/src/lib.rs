@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Nothing here loops or tries again: each request is made once, within a time, and what went wrong is classified. The core
-//! decides what follows. Redirects are never followed, answers are bounded, link-local addresses are refused. Why it is so: ADR 13.
+//! decides what follows. Redirects are never followed, answers are bounded, link-local addresses are refused. Why it is so: ADR 15.
 //!
 //! Where to start: [`DirectorySource`] and [`DirectoryNotifier`] need nothing but a folder; `aws` (feature `aws`) has
 //! the queue, its payloads and the ways to credentials; [`FunctionClient`] and [`WebhookNotifier`] call out.

@@ -10,25 +10,26 @@ use super::Clock;
 use crate::failure::Cause;
 use crate::ids::{Attempt, ComponentId, RunId};
 use crate::plan::graph::{Graph, Node};
-use crate::plan::{Action, Until};
+use crate::plan::{Action, UndoRule, Until};
 use crate::time::Timestamp;
 
 /// One component as an executor sees it. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Step {
+    run: RunId,
     graph: Arc<Graph>,
     component: ComponentId,
     attempt: Attempt,
 }
 
 impl Step {
-    /// The component of this graph, in this attempt.
+    /// The component of this graph, in this attempt of this run.
     ///
     /// # Panics
     /// If the graph has no such component: an identifier of another graph was used.
-    pub fn new(graph: Arc<Graph>, component: ComponentId, attempt: Attempt) -> Self {
+    pub fn new(run: RunId, graph: Arc<Graph>, component: ComponentId, attempt: Attempt) -> Self {
         assert!(component.index() < graph.len(), "the component belongs to another graph");
-        Self { graph, component, attempt }
+        Self { run, graph, component, attempt }
     }
 
     fn node(&self) -> &Node {
@@ -38,6 +39,17 @@ impl Step {
     /// The graph that the component belongs to: what else the plan wants.
     pub const fn graph(&self) -> &Arc<Graph> {
         &self.graph
+    }
+
+    /// Which run it is; of a look outside of any run, whatever name its caller gave it.
+    pub const fn run(&self) -> &RunId {
+        &self.run
+    }
+
+    /// Whether the run may be rolled back, and this component with it: only then `prepare` needs to say what would put it
+    /// back, and `apply` to keep it.
+    pub fn may_be_undone(&self) -> bool {
+        self.graph.may_be_rolled_back() && self.node().undo() == UndoRule::Allowed
     }
 
     /// The name of the plan.
@@ -99,7 +111,6 @@ pub struct Context {
     deadline: Timestamp,
     clock: Arc<dyn Clock>,
     progress: Arc<dyn Fn(Cause) + Send + Sync>,
-    run: Option<RunId>,
 }
 
 impl Context {
@@ -109,19 +120,7 @@ impl Context {
         clock: Arc<dyn Clock>,
         progress: Arc<dyn Fn(Cause) + Send + Sync>,
     ) -> Self {
-        Self { deadline, clock, progress, run: None }
-    }
-
-    /// The same for a call of this run.
-    #[must_use]
-    pub fn in_run(mut self, run: RunId) -> Self {
-        self.run = Some(run);
-        self
-    }
-
-    /// The run that the call belongs to; `None` where whoever calls has no runs.
-    pub const fn run(&self) -> Option<&RunId> {
-        self.run.as_ref()
+        Self { deadline, clock, progress }
     }
 
     /// When the engine stops waiting for the end of this call.

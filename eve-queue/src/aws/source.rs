@@ -100,8 +100,8 @@ impl SqsSource {
         let payloads =
             Payloads::new(access, options.buckets.clone(), options.payload_limit, options.plan_bytes_max)?;
         Ok(Self {
-            // An answer comes after the wait at the latest, and then takes as long as any other.
-            waiting: access.sqs(options.wait),
+            // An answer comes after the wait, of whole seconds, at the latest, and then takes as long as any other.
+            waiting: access.sqs(options.wait.saturating_add(Duration::from_secs(1))),
             client: access.sqs(Duration::ZERO),
             options,
             payloads,

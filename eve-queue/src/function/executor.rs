@@ -68,13 +68,7 @@ impl Executor for FunctionExecutor {
         let (spec, address) = self.read(step.spec()).map_err(|problem| {
             Failure::permanent(problem.code, format!("component {}: {}", step.name(), problem.message))
         })?;
-        let Some(run) = cx.run() else {
-            return Err(Failure::misuse(
-                "function.run",
-                "a function is called in a run, which gives the call its identity",
-            ));
-        };
-        let stable = format!("{run}/{}", step.name());
+        let stable = format!("{}/{}", step.run(), step.name());
         let key = self.keys.key(&spec.url).await?;
         let limit = spec.limit().min(cx.remaining());
         let body = Value::Object(spec.payload);
