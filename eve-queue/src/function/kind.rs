@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use eve_core::kind::{Expansion, Kind, Part, Scope};
-use eve_core::plan::Action;
 use eve_core::plan::problem::SpecProblem;
+use eve_core::plan::{Action, UndoRule};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -16,7 +16,7 @@ use crate::address::Address;
 /// The longest that a plan may let a function take, in seconds.
 const SECONDS_MAX: u64 = 3600;
 
-/// The kind `function`: `{url, payload?, timeoutSeconds?}`, primitive.
+/// The kind `function`: `{url, payload?, timeoutSeconds?}`, primitive, never undone.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FunctionKind;
 
@@ -91,6 +91,8 @@ impl Kind for FunctionKind {
             action: Action::Apply,
             spec: Arc::new(spec.clone()),
             dependencies: Vec::new(),
+            // What a function did is out of reach, and so is what it needed then.
+            undo: UndoRule::Never,
             labels: BTreeMap::new(),
             identity: None,
             origin: None,
