@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use crate::failure::Failure;
 use crate::ids::RunId;
 use crate::run::Outcome;
-use crate::scheduler::{Answer, Outgoing, Reason};
 use crate::time::Timestamp;
 
 /// Delivers the outcome of a request to somebody outside.
@@ -19,8 +18,7 @@ use crate::time::Timestamp;
 /// - **Never holds a run**: the outcome is durable before it is delivered, and stays what it is.
 /// - **Cancel safety**: a dropped delivery may or may not have arrived.
 ///
-/// The outbox is that of a [`Scheduler`](crate::scheduler::Scheduler); an embedder without one may call a notifier with the
-/// outcome that `drive` returns.
+/// No part of this version has an outbox; an embedder may call it with the outcome that `drive` returns.
 #[cfg_attr(any(test, feature = "test-util"), mockall::automock)]
 #[async_trait]
 pub trait Notifier: Send + Sync {
@@ -58,9 +56,6 @@ pub struct Notice {
     pub namespace: String,
     /// How it ended.
     pub ending: Ending,
-    /// The request that took its place.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub superseded_by: Option<String>,
     /// Why, where it did not succeed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Told>,
@@ -98,7 +93,6 @@ impl Notice {
             plan: String::new(),
             namespace: String::new(),
             ending,
-            superseded_by: None,
             failure: None,
             components: Vec::new(),
             components_left_out: 0,
@@ -122,37 +116,7 @@ impl Notice {
         for text in [&mut self.request, &mut self.plan, &mut self.namespace] {
             cut(text);
         }
-        self.superseded_by.iter_mut().for_each(cut);
         self
-    }
-}
-
-impl From<Outgoing> for Notice {
-    /// What a scheduler tells; of the components, the one that failed first. Who has the records of the run adds the others.
-    fn from(outgoing: Outgoing) -> Self {
-        let Outgoing { key, request, run, namespace, plan, answer, reason, superseded_by, at, sequence } =
-            outgoing;
-        let told =
-            |reason: &Reason| Told { code: reason.code.to_string(), message: reason.message.to_string() };
-        let failure = reason.as_ref().map(told);
-        let failed = reason.and_then(|reason| reason.component).map(|name| ComponentNotice {
-            name: name.to_string(),
-            state: ComponentEnd::Failed,
-            failure: failure.clone(),
-            messages: Vec::new(),
-        });
-        let notice = Self {
-            sequence,
-            request: request.to_string(),
-            run,
-            plan: plan.to_string(),
-            namespace: namespace.to_string(),
-            superseded_by: superseded_by.map(|request| request.to_string()),
-            failure,
-            components: failed.into_iter().collect(),
-            ..Self::new(key, at, answer.into())
-        };
-        notice.bounded()
     }
 }
 
@@ -169,14 +133,12 @@ pub enum Ending {
     Cancelled,
     /// Left for a newer plan, and nothing failed.
     Superseded,
-    /// Everything that the run changed is as it was before.
+    /// Everything that was changed is as it was before.
     RolledBack,
-    /// The run was to be rolled back, and something that it changed is not as it was before, or was not looked at.
+    /// Not everything that was changed is as it was before, or known to be.
     RollbackFailed,
     /// Never accepted; nothing was written.
     Refused,
-    /// It asked to stop another request, and that was taken in.
-    Taken,
 }
 
 impl Ending {
@@ -190,7 +152,6 @@ impl Ending {
             Self::RolledBack => "rolled_back",
             Self::RollbackFailed => "rollback_failed",
             Self::Refused => "refused",
-            Self::Taken => "taken",
         }
     }
 }
@@ -204,16 +165,6 @@ impl From<Outcome> for Ending {
             Outcome::Superseded => Self::Superseded,
             Outcome::RolledBack => Self::RolledBack,
             Outcome::RollbackFailed => Self::RollbackFailed,
-        }
-    }
-}
-
-impl From<Answer> for Ending {
-    fn from(answer: Answer) -> Self {
-        match answer {
-            Answer::Ended(outcome) => outcome.into(),
-            Answer::Refused => Self::Refused,
-            Answer::Taken => Self::Taken,
         }
     }
 }
@@ -350,7 +301,6 @@ mod tests {
             run: Some(RunId::new("r")),
             plan: long.clone(),
             namespace: long.clone(),
-            superseded_by: Some(long.clone()),
             failure: Some(told()),
             components: vec![component; Notice::COMPONENTS_MAX + 3],
             ..Notice::new("key", Timestamp::from_micros(1), Ending::Failed)
@@ -384,30 +334,5 @@ mod tests {
         {
             assert_eq!(serde_json::to_value(ending).unwrap(), ending.as_str());
         }
-    }
-
-    #[test]
-    fn what_a_scheduler_tells_is_told_whole() {
-        let failure = Failure::permanent("t.code", "it broke");
-        let outgoing = Outgoing {
-            key: "k".into(),
-            request: "r".into(),
-            run: Some(RunId::new("run")),
-            namespace: "team".into(),
-            plan: "shop".into(),
-            answer: Answer::Ended(Outcome::Failed),
-            reason: Some(Reason::of(&failure).with_component("web")),
-            superseded_by: None,
-            at: Timestamp::from_micros(5),
-            sequence: 7,
-        };
-        let notice = serde_json::to_value(Notice::from(outgoing)).unwrap();
-        let failure = serde_json::json!({ "code": "t.code", "message": "it broke" });
-        let expected = serde_json::json!({
-            "key": "k", "at": 5, "sequence": 7, "request": "r", "run": "run", "plan": "shop", "namespace": "team",
-            "ending": "failed", "failure": failure,
-            "components": [{ "name": "web", "state": "failed", "failure": failure }],
-        });
-        assert_eq!(notice, expected);
     }
 }
