@@ -11,8 +11,8 @@ use eve_core::plan::graph::Graph;
 use eve_core::ports::Clock as _;
 use eve_k8s::KindPattern;
 use eve_store::{
-    FileError, HashKey, KeyedHash, Listed, Retention, RunFile, RunFolder, RunHeader, RunSource, RunState,
-    RunSummary,
+    FileError, KeyedHash, Listed, Retention, RunFile, RunFolder, RunHeader, RunSource, RunState, RunSummary,
+    StoredKey,
 };
 
 use crate::cli::{Apply, Cli, Cluster, Command, Delete, Rollback};
@@ -147,7 +147,7 @@ pub(crate) fn discard(file: RunFile) {
 
 /// Everything that decides what a run does, under a key: specs may hold passwords, and a plain digest would let them be
 /// guessed.
-fn digest(key: &HashKey, graph: &Graph) -> KeyedHash {
+fn digest(key: &StoredKey, graph: &Graph) -> KeyedHash {
     let mut pieces = Vec::new();
     graph.identity(&mut |piece| pieces.push(piece.to_vec()));
     key.hash(pieces)

@@ -1,30 +1,11 @@
-//! References to secrets, and their values.
-//!
-//! A reference may be shown and stored; a value may not: it has no `Display`, no `Serialize`, a `Debug` that masks it, and
-//! its memory is overwritten when it is dropped.
+//! The value of a secret, and how it is kept from being shown.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
-
-/// Where a secret is kept: the name of a backend and what that backend understands. Not secret itself.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct SecretRef {
-    /// The backend, for example `vault`.
-    pub backend: String,
-    /// The place in it, in the backend's own syntax, for example `shop/db#password`.
-    pub place: String,
-}
-
-impl fmt::Display for SecretRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.backend, self.place)
-    }
-}
 
 /// The value of a secret.
 ///
