@@ -140,7 +140,7 @@ impl Layout {
             Server::KubeScheduler => self.scheduler(),
             Server::Kwok => self.kwok(),
             // No part of a control plane.
-            Server::Kubectl | Server::Vault => Vec::new(),
+            Server::Kubectl | Server::Moto | Server::Vault => Vec::new(),
         }
     }
 

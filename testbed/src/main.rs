@@ -9,7 +9,7 @@ use std::process::{ExitCode, ExitStatus};
 
 use clap::{Parser, Subcommand};
 use eve_testbed::progress::say;
-use eve_testbed::{ControlPlane, Options, Server, TestbedError, Vault, servers};
+use eve_testbed::{Aws, ControlPlane, Options, Server, TestbedError, Vault, servers};
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -60,6 +60,9 @@ enum Verb {
 /// A server beside the control plane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Extra {
+    /// SQS, S3, STS and IAM, as moto plays them; any credentials will do. Sets `AWS_ENDPOINT_URL`, `AWS_REGION`,
+    /// `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`.
+    Aws,
     /// Vault, in which accounts of the control plane can log in (`auth/kubernetes`). Sets `VAULT_ADDR`, `VAULT_TOKEN` (of
     /// root), and `EVE_TESTBED_VAULT_AUDIT_LOG`.
     Vault,
@@ -68,6 +71,7 @@ enum Extra {
 /// What was started, and how to reach it.
 struct Testbed {
     control_plane: ControlPlane,
+    aws: Option<Aws>,
     vault: Option<Vault>,
 }
 
@@ -93,6 +97,14 @@ impl Testbed {
         let begun = std::time::Instant::now();
         let control_plane = ControlPlane::start(Options::new().nodes(nodes)).await?;
         say(&format!("ready after {:.1} s at {}", begun.elapsed().as_secs_f32(), control_plane.url()));
+        let mut aws = None;
+        if with.contains(&Extra::Aws) {
+            say("starting moto");
+            let begun = std::time::Instant::now();
+            let started = Aws::start().await?;
+            say(&format!("ready after {:.1} s at {}", begun.elapsed().as_secs_f32(), started.url()));
+            aws = Some(started);
+        }
         let mut vault = None;
         if with.contains(&Extra::Vault) {
             say("starting Vault");
@@ -102,7 +114,7 @@ impl Testbed {
             say(&format!("ready after {:.1} s at {}", begun.elapsed().as_secs_f32(), started.address()));
             vault = Some(started);
         }
-        Ok(Self { control_plane, vault })
+        Ok(Self { control_plane, aws, vault })
     }
 
     /// The variables that say how to reach everything.
@@ -113,6 +125,14 @@ impl Testbed {
             ("EVE_TESTBED_ADMIN_KUBECONFIG", path(self.control_plane.admin_kubeconfig_path())),
             ("EVE_TESTBED_AUDIT_LOG", path(self.control_plane.audit_log_path())),
         ];
+        if let Some(aws) = &self.aws {
+            variables.extend([
+                ("AWS_ENDPOINT_URL", aws.url()),
+                ("AWS_REGION", Aws::REGION.to_owned()),
+                ("AWS_ACCESS_KEY_ID", "testing".to_owned()),
+                ("AWS_SECRET_ACCESS_KEY", "testing".to_owned()),
+            ]);
+        }
         if let Some(vault) = &self.vault {
             variables.extend([
                 ("VAULT_ADDR", vault.address()),
@@ -124,6 +144,9 @@ impl Testbed {
     }
 
     async fn stop(self) {
+        if let Some(aws) = self.aws {
+            aws.stop().await;
+        }
         if let Some(vault) = self.vault {
             vault.stop().await;
         }
