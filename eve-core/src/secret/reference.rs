@@ -61,9 +61,7 @@ pub struct SecretRef {
 #[non_exhaustive]
 pub enum SecretRefError {
     /// There is no backend before a colon.
-    #[error(
-        "a reference to a secret names a backend in lower-case letters, a colon and a place, such as `vault:kv/shop/db#password`"
-    )]
+    #[error("a reference to a secret is written `BACKEND:PLACE`, for example `vault:shop/db#password`")]
     Backend,
     /// There is nothing after the colon.
     #[error("nothing follows the backend; a place is wanted, such as `vault:kv/shop/db#password`")]
