@@ -111,7 +111,7 @@ pub(crate) fn begin(call: &Call, cluster: &Cluster, server: &str, graph: &Graph)
         eve_version: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let file = folder.create(&header).map_err(|error| halt(&error))?;
-    if let Err(error) = folder.prune(Retention::default()) {
+    if let Err(error) = folder.prune_when_due(Retention::default()) {
         tracing::warn!(%error, "old runs are not removed");
     }
     Ok(file)
