@@ -20,6 +20,7 @@ pub mod plan;
 pub mod ports;
 pub mod run;
 pub mod run_store;
+pub mod scheduler;
 pub mod secret;
 pub mod time;
 

@@ -11,7 +11,7 @@ use eve_core::failure::{Cause, Failure};
 use eve_core::ids::{Attempt, ComponentId, RunId};
 use eve_core::plan::builder::{ComponentBuilder, PlanBuilder};
 use eve_core::plan::graph::Graph;
-use eve_core::plan::{FailurePolicy, UndoRule, Until};
+use eve_core::plan::{Action, FailurePolicy, UndoRule, Until};
 use eve_core::ports::{Clock, Context, Executor, RecordBatch, Reporter, RunStore, Step, StoreError};
 use eve_core::run::{
     Applied, Change, ComponentStatus, Event, KeepReason, Outcome, Outputs, Phase, Prepared, Record, Run,
@@ -78,7 +78,7 @@ async fn phases_are_called_in_order_and_everything_is_stored() {
     let calls: Vec<String> =
         executor.calls().iter().map(|(name, _, phase)| format!("{name} {phase:?}")).collect();
     let forward = ["a Prepare", "b Prepare", "a Apply", "a Wait", "b Apply", "b Wait"];
-    assert_eq!(calls, [&forward[..], &["a Verify", "b Verify"]].concat());
+    assert_eq!(calls, [forward.as_slice(), &["a Verify", "b Verify"]].concat());
     let log = setup.store.records(&RunId::new("r"));
     assert!(matches!(log.last().map(|r| &r.event), Some(Event::Finished { outcome: Outcome::Succeeded })));
 }
@@ -157,27 +157,100 @@ async fn progress_is_shown_at_once_and_stored() {
     assert_eq!(*seen.0.lock().unwrap(), ["shown starting", "stored starting"]);
 }
 
-#[tokio::test(start_paused = true)]
-async fn nothing_starts_after_the_store_has_failed() {
-    struct Failing(Mutex<u32>);
-    #[async_trait]
-    impl RunStore for Failing {
-        async fn append(&self, _: Vec<RecordBatch>) -> Result<(), StoreError> {
-            let mut left = self.0.lock().unwrap();
-            *left =
-                left.checked_sub(1).ok_or_else(|| StoreError::Unavailable { reason: "disk full".into() })?;
-            Ok(())
-        }
-        async fn load(&self, _: &RunId) -> Result<Vec<Record>, StoreError> {
-            Ok(Vec::new())
-        }
+/// Takes so many appends, and keeps them.
+struct Limited {
+    left: Mutex<u32>,
+    batches: Mutex<Vec<Vec<Record>>>,
+}
+
+impl Limited {
+    fn to(appends: u32) -> Arc<Self> {
+        Arc::new(Self { left: Mutex::new(appends), batches: Mutex::default() })
     }
-    let executor = Arc::new(ScriptedExecutor::new());
-    let mut setup = setup(chain(&["a", "b"]), executor.clone());
-    setup.ports.store = Arc::new(Failing(Mutex::new(1)));
-    let result = drive(&mut setup.run, &setup.ports, setup.control).await;
-    assert!(matches!(result, Err(DriveError::Store(_))));
-    assert!(executor.calls().iter().all(|(_, _, phase)| *phase == Phase::Prepare));
+
+    fn started(&self) -> Vec<ComponentId> {
+        let batches = self.batches.lock().unwrap();
+        let started = |record: &Record| {
+            if let Event::Started { component, .. } = record.event { Some(component) } else { None }
+        };
+        batches.iter().flatten().filter_map(started).collect()
+    }
+}
+
+#[async_trait]
+impl RunStore for Limited {
+    async fn append(&self, batches: Vec<RecordBatch>) -> Result<(), StoreError> {
+        // Whoever does not wait for this gets ahead of it.
+        tokio::task::yield_now().await;
+        let mut left = self.left.lock().unwrap();
+        *left = left.checked_sub(1).ok_or_else(|| StoreError::Unavailable { reason: "disk full".into() })?;
+        self.batches.lock().unwrap().extend(batches.into_iter().map(|batch| batch.records));
+        Ok(())
+    }
+    async fn load(&self, _: &RunId) -> Result<Vec<Record>, StoreError> {
+        Ok(Vec::new())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_written_after_the_store_has_failed() {
+    let names = ["a", "b", "c"];
+    for appends in 0..4 {
+        let executor = Arc::new(ScriptedExecutor::new());
+        let mut setup = setup(chain(&names), executor.clone());
+        let store = Limited::to(appends);
+        setup.ports.store = Arc::<Limited>::clone(&store);
+        let result = drive(&mut setup.run, &setup.ports, setup.control).await;
+        assert!(matches!(result, Err(DriveError::Store(_))), "{appends}");
+        let calls = executor.calls();
+        let written: Vec<&str> = calls
+            .iter()
+            .filter(|(_, _, phase)| *phase == Phase::Apply)
+            .map(|(name, _, _)| name.as_str())
+            .collect();
+        let stored: Vec<&str> = store.started().iter().map(|id| names[id.index()]).collect();
+        assert_eq!(written, stored, "what was started is what is stored, after {appends} appends");
+        assert_eq!(stored.len(), usize::try_from(appends).unwrap());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hop_is_one_append() {
+    let mut setup = setup(chain(&["a", "b", "c"]), Arc::new(ScriptedExecutor::new()));
+    let store = Limited::to(u32::MAX);
+    setup.ports.store = Arc::<Limited>::clone(&store);
+    drive(&mut setup.run, &setup.ports, setup.control).await.unwrap();
+    let batches = store.batches.lock().unwrap();
+    let hop = |records: &[Record]| {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "nothing else belongs to a hop")]
+        let name = |record: &Record| match record.event {
+            Event::Applied { .. } => "applied",
+            Event::Ready { .. } => "ready",
+            Event::Started { .. } => "started",
+            Event::Verifying => "verifying",
+            Event::Finished { .. } => "finished",
+            _ => "other",
+        };
+        records.iter().map(name).collect::<Vec<_>>()
+    };
+    let hops: Vec<_> = batches[1..].iter().map(|records| hop(records)).collect();
+    let (to_the_next, to_the_end) =
+        (vec!["applied", "ready", "started"], vec!["applied", "ready", "verifying", "finished"]);
+    assert_eq!(hops, [to_the_next.clone(), to_the_next, to_the_end]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_to_stop_does_not_wait_for_everything_that_can_be_read() {
+    let parts =
+        (0..10_000).map(|index| ComponentBuilder::new(format!("c{index}"), "test").action(Action::Read));
+    let mut setup = setup(parts.collect(), Arc::new(ScriptedExecutor::new()));
+    let store = Limited::to(u32::MAX);
+    setup.ports.store = Arc::<Limited>::clone(&store);
+    setup.stop.send(StopMode::Now).await.unwrap();
+    let outcome = drive(&mut setup.run, &setup.ports, setup.control).await.unwrap();
+    assert_eq!(outcome, Outcome::Cancelled);
+    let first = store.batches.lock().unwrap()[0].len();
+    assert!(first < 2_000, "{first} records in one append");
 }
 
 #[tokio::test(start_paused = true)]

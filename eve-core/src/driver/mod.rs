@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::ports::{Clock, Reporter, RunStore, StoreError};
 
+mod calls;
 mod clock;
 mod drive;
 mod executors;
@@ -35,7 +36,7 @@ pub enum DriveError {
     /// The graph has kinds that nobody carries out; nothing was started.
     #[error("nothing here carries out components of kind {}", .0.join(", "))]
     NoExecutor(Vec<String>),
-    /// The store failed; nothing was started since.
+    /// The store failed; no write was started since.
     #[error("failed to store what the run decided")]
     Store(#[from] StoreError),
 }

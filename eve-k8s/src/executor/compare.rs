@@ -37,13 +37,14 @@ impl KubeExecutor {
             Located::Unknown(unknown) => return Ok(Difference::Unverified(unknown.message)),
         };
         let place = &target.place;
-        let live = match self.read(step, &target, None).await? {
+        let live = match self.read(step, &target.place, None).await? {
             Found::There(live, detail) => Some((*live, detail)),
             Found::Absent => None,
             Found::NotServed | Found::Unknown => {
                 return Ok(Difference::Unverified(format!("`{}` is not served yet", place.resource.kind)));
             }
         };
+        live.as_ref().map_or(Ok(()), |(live, _)| self.is_of_other(step, place, live))?;
         let before = live.as_ref().map(|(live, _)| Mark::of(live));
         let intent = Intent::of(step, &target, before.as_ref());
         if live.as_ref().is_some_and(|(live, _)| intent.holds(live).is_ok()) {
