@@ -47,7 +47,7 @@ pub(crate) struct Snapshot {
 }
 
 /// A snapshot cannot be kept, or not read.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum SnapshotError {
     #[error("compressed it has {bytes} bytes, and a Secret holds at most {BYTES_MAX}")]
     TooLarge { bytes: usize },
@@ -86,9 +86,9 @@ impl Snapshot {
 
     fn pack(&self) -> Result<Vec<u8>, SnapshotError> {
         let text = serde_json::to_vec(self).map_err(|_| SnapshotError::Damaged)?;
-        let mut packer = ZlibEncoder::new(Vec::new(), Compression::default());
-        packer.write_all(&text).map_err(|_| SnapshotError::Damaged)?;
-        let packed = packer.finish().map_err(|_| SnapshotError::Damaged)?;
+        let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(&text).map_err(|_| SnapshotError::Damaged)?;
+        let packed = encoder.finish().map_err(|_| SnapshotError::Damaged)?;
         let bytes = packed.len();
         if bytes > BYTES_MAX { Err(SnapshotError::TooLarge { bytes }) } else { Ok(packed) }
     }

@@ -9,7 +9,7 @@
 //! Where to start: [`RunFolder`], the runs of one user, one file each; [`RunFile`], the run that this process drives, which
 //! is the [`RunStore`](eve_core::ports::RunStore) of its driver; [`RunReader`], a run that is looked at. [`SqliteStore`] is
 //! the store alone, for embedders and for many runs in one file; [`LedgerFile`] keeps besides the ledger of a scheduler, for a
-//! daemon. Why it is so: ADR 11 and 13.
+//! daemon. Why it is so: ADR 11 and 17.
 //!
 //! # Example
 //!

@@ -204,7 +204,7 @@ impl Run {
         let attempt = self.attempt_of(id, Phase::Undo);
         let goes_on = !self.state.curb.keeps_rest && !self.state.curb.is_late;
         let pause =
-            goes_on.then(|| retry::pause(&self.options, None, (id, attempt), failure.class)).flatten();
+            goes_on.then(|| retry::pause_of_undo(&self.options, (id, attempt), failure.class)).flatten();
         let retry_at = pause.map(|pause| self.now.plus(pause)).filter(|&at| at < self.undo_deadline(id));
         let (phase, failure) = (Phase::Undo, Box::new(failure.bounded()));
         self.emit(Event::UndoFailed { component: id, attempt, phase, failure, retry_at });

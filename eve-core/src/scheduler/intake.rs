@@ -5,8 +5,9 @@ use std::sync::Arc;
 use super::Scheduler;
 use super::flight::Hold;
 use super::options::{Newer, Running};
-use super::protocol::{Arrival, Asks, Digest, LedgerEvent, REQUEST_BYTES_MAX, Reason, RequestKey, Ticket};
+use super::protocol::{Arrival, Asks, LedgerEvent, REQUEST_BYTES_MAX, Reason, RequestKey, Ticket};
 use super::state::Status;
+use crate::digest::Digest;
 use crate::failure::Failure;
 use crate::run::StopMode;
 

@@ -47,10 +47,11 @@ mod tests;
 mod turns;
 mod view;
 
+pub use crate::digest::Digest;
 pub use options::{AcknowledgeAfter, Newer, NoticeOptions, Running, SchedulerOptions};
 pub use protocol::{
-    Answer, Arrival, Asks, Command, Digest, Input, LedgerEvent, LedgerRecord, REQUEST_BYTES_MAX, Reason,
-    RequestKey, Ticket,
+    Answer, Arrival, Asks, Command, Input, LedgerEvent, LedgerRecord, REQUEST_BYTES_MAX, Reason, RequestKey,
+    Ticket,
 };
 pub use resume::LedgerError;
 pub use state::Kept;

@@ -5,7 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use super::protocol::{Answer, Digest, Reason, RequestKey, Ticket};
+use super::protocol::{Answer, Reason, RequestKey, Ticket};
+use crate::digest::Digest;
 use crate::ids::RunId;
 use crate::run::StopMode;
 use crate::time::Timestamp;

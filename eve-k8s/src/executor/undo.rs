@@ -17,7 +17,7 @@ use crate::client::{Conflicts, Effect, Location};
 use crate::fields::Entry;
 use crate::labels::{self, PlanName};
 use crate::readiness::text;
-use crate::restore::{self, Rebirth, Restoration, Sides};
+use crate::restore::{self, Restoration, Sides};
 use crate::{owned, snapshot::Snapshot};
 
 /// How often an object is looked at anew: two patches, one look behind them, and what others write meanwhile.
@@ -124,14 +124,13 @@ impl Undoing<'_> {
 
     async fn restore(mut self, before: &Value, intent: Option<&Value>) -> Result<UndoReport, Failure> {
         let reborn = restore::comparable(before);
-        let uid = text(before, "/metadata/uid").to_owned();
         let mut left = Vec::new();
         for _ in 0..ROUNDS_MAX {
             let Some(live) = self.look().await? else {
                 self.remake(before).await?;
                 continue;
             };
-            let is_same = text(&live, "/metadata/uid") == uid;
+            let is_same = restore::is_same(before, &live);
             if live.pointer("/metadata/deletionTimestamp").is_some() {
                 if !self.promise.deletes {
                     return Err(conflict(&self.place, "is being deleted by somebody else"));
@@ -143,10 +142,7 @@ impl Undoing<'_> {
                 // The request never arrived.
                 return Ok(self.report);
             }
-            let sides = match is_same {
-                true => Sides { before, intent, live: &live, rebirth: Rebirth::No },
-                false => Sides { before: &reborn, intent, live: &live, rebirth: Rebirth::Yes },
-            };
+            let sides = Sides::new(before, &reborn, intent, &live);
             match Restoration::of(sides) {
                 Restoration::Settled => return Ok(self.report),
                 _ if !is_same && !self.is_remade(&live) => {

@@ -17,9 +17,11 @@ use crate::client::{Detail, Location};
 use crate::fields::Entry;
 use crate::labels::PlanName;
 use crate::owned::{self, Gap};
-use crate::readiness::text;
-use crate::restore::{self, Rebirth, Restoration, Sides};
+use crate::restore::{self, Restoration, Sides};
 use crate::survey::Found;
+
+/// How many fields are named.
+const FIELDS_MAX: usize = 10;
 
 impl KubeExecutor {
     pub(super) async fn look_again(&self, step: &Step, of: Verify<'_>) -> Result<(), Failure> {
@@ -85,11 +87,11 @@ impl KubeExecutor {
         };
         let by = match &doubt {
             Doubt::Fields(Gap::Lost(field)) => owners(live, field),
-            _ => Vec::new(),
+            Doubt::Input | Doubt::Fields(_) | Doubt::Values(_) => Vec::new(),
         };
         let message = format!("{place} was changed by somebody since it was applied: {why}");
         let failure = Failure::permanent("k8s.verify.changed", message);
-        Err(by.iter().map(|name| format!("it belongs to `{name}` now")).fold(failure, Failure::with_note))
+        Err(by.into_iter().take(FIELDS_MAX).fold(failure, Failure::with_note))
     }
 
     async fn verify_gone(&self, step: &Step, until: Until) -> Result<(), Failure> {
@@ -135,21 +137,23 @@ fn removes_itself(target: &Target<'_>) -> bool {
     *target.place.resource.kind == *"Job" && target.object.pointer("/spec/ttlSecondsAfterFinished").is_some()
 }
 
-/// Who owns a field of this name besides eve.
+/// Who owns a field of this name, or fields in it, besides eve.
 fn owners(live: &Value, field: &str) -> Vec<String> {
     let entries = Entry::all(live);
+    let is_in =
+        |words: &str| words.strip_prefix(field).is_some_and(|rest| !rest.starts_with(char::is_alphanumeric));
     let others = entries.iter().filter(|entry| !entry.is_eves());
-    let named = others.filter(|entry| entry.paths.iter().any(|path| owned::words(path) == field));
-    named.map(|entry| entry.manager().to_owned()).collect()
+    others
+        .flat_map(|entry| {
+            let fields = entry.paths.iter().map(|path| owned::words(path)).filter(|words| is_in(words));
+            fields.map(|words| format!("`{words}` belongs to `{}` now", entry.manager())).collect::<Vec<_>>()
+        })
+        .collect()
 }
 
 fn as_before(place: &Location, before: &Value, intent: Option<&Value>, live: &Value) -> Result<(), Failure> {
-    let is_same = text(before, "/metadata/uid") == text(live, "/metadata/uid");
     let reborn = restore::comparable(before);
-    let sides = match is_same {
-        true => Sides { before, intent, live, rebirth: Rebirth::No },
-        false => Sides { before: &reborn, intent, live, rebirth: Rebirth::Yes },
-    };
+    let sides = Sides::new(before, &reborn, intent, live);
     match Restoration::of(sides) {
         Restoration::Settled => Ok(()),
         Restoration::Conflict(conflicts) => Err(conflict::of_fields(place, &conflicts)),

@@ -53,11 +53,13 @@ impl Merge<'_> {
                     && live.is_none_or(|other| same_shape(shape, other));
                 match shape {
                     Value::Object(_) if is_one && !self.is_whole() => self.map(before, live, stray),
-                    Value::Array(_) if is_one => match self.sharing(before, live) {
-                        Sharing::Whole => self.leaf(before, live, stray),
-                        sharing => self.list(before, live, &sharing, stray),
-                    },
-                    _ => self.leaf(before, live, stray),
+                    Value::Array(_) if is_one => self.list(before, live, stray),
+                    Value::Null
+                    | Value::Bool(_)
+                    | Value::Number(_)
+                    | Value::String(_)
+                    | Value::Array(_)
+                    | Value::Object(_) => self.leaf(before, live, stray),
                 }
             }
         }
@@ -80,13 +82,11 @@ impl Merge<'_> {
         self.keep(Value::Object(wanted), before, live, stray)
     }
 
-    fn list(
-        &mut self,
-        before: Option<&Value>,
-        live: Option<&Value>,
-        sharing: &Sharing,
-        stray: Stray,
-    ) -> Option<Value> {
+    fn list(&mut self, before: Option<&Value>, live: Option<&Value>, stray: Stray) -> Option<Value> {
+        let sharing = &self.sharing(before, live);
+        if matches!(sharing, Sharing::Whole) {
+            return self.leaf(before, live, stray);
+        }
         let stray = self.stray_within(before, stray);
         let items = |side: Option<&Value>| side.and_then(Value::as_array).cloned().unwrap_or_default();
         let (was, is) = (keyed(items(before), sharing), keyed(items(live), sharing));

@@ -4,7 +4,7 @@
 //! may have changed goes back; what others own stays as they want it; where both speak of one field and want different
 //! things, that is a conflict, and nothing is written. Start at [`Restoration::of`].
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
@@ -25,6 +25,28 @@ pub(crate) struct Sides<'a> {
     pub(crate) intent: Option<&'a Value>,
     pub(crate) live: &'a Value,
     pub(crate) rebirth: Rebirth,
+}
+
+impl<'a> Sides<'a> {
+    /// `reborn` is what the object before can be again; see [`comparable`].
+    pub(crate) fn new(
+        before: &'a Value,
+        reborn: &'a Value,
+        intent: Option<&'a Value>,
+        live: &'a Value,
+    ) -> Self {
+        if is_same(before, live) {
+            Self { before, intent, live, rebirth: Rebirth::No }
+        } else {
+            Self { before: reborn, intent, live, rebirth: Rebirth::Yes }
+        }
+    }
+}
+
+/// Whether both are states of one object, not of two with one name.
+pub(crate) fn is_same(one: &Value, other: &Value) -> bool {
+    let uid = |object: &Value| object.pointer("/metadata/uid").cloned();
+    uid(one) == uid(other)
 }
 
 /// What is left to do.
@@ -165,9 +187,9 @@ fn difference(from: &Value, to: &Value, path: &mut String, fields: &mut Vec<Stri
         fields.push(path.clone());
         return Some(to.clone());
     };
-    let mut patch = Map::new();
-    let keys: BTreeMap<&String, ()> = from.keys().chain(to.keys()).map(|key| (key, ())).collect();
-    for key in keys.into_keys() {
+    let mut changed = Map::new();
+    let keys: BTreeSet<&String> = from.keys().chain(to.keys()).collect();
+    for key in keys {
         let length = path.len();
         if !path.is_empty() {
             path.push('.');
@@ -176,22 +198,22 @@ fn difference(from: &Value, to: &Value, path: &mut String, fields: &mut Vec<Stri
         match (from.get(key), to.get(key)) {
             (Some(from), Some(to)) => {
                 if let Some(inner) = difference(from, to, path, fields) {
-                    patch.insert(key.clone(), inner);
+                    changed.insert(key.clone(), inner);
                 }
             }
             (Some(_), None) => {
                 fields.push(path.clone());
-                patch.insert(key.clone(), Value::Null);
+                changed.insert(key.clone(), Value::Null);
             }
             (None, Some(to)) => {
                 fields.push(path.clone());
-                patch.insert(key.clone(), to.clone());
+                changed.insert(key.clone(), to.clone());
             }
             (None, None) => {}
         }
         path.truncate(length);
     }
-    Some(Value::Object(patch))
+    Some(Value::Object(changed))
 }
 
 /// A path for people.

@@ -7,7 +7,7 @@ fn entry(manager: &str, operation: &str, fields: &Value) -> Value {
     json!({ "manager": manager, "operation": operation, "apiVersion": "v1", "fieldsType": "FieldsV1", "fieldsV1": fields })
 }
 
-/// A ConfigMap with its managed fields, of which eve owns the digest too.
+/// A `ConfigMap` with its managed fields, of which eve owns the digest too.
 fn config(digest: &str, data: &Value, eve: &[&str], others: &[(&str, &[&str])]) -> Value {
     let fields =
         |keys: &[&str]| keys.iter().map(|key| (format!("f:{key}"), json!({}))).collect::<Map<_, _>>();

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// The first and the second release of one ConfigMap.
+/// The first and the second release of one `ConfigMap`.
 async fn two(place: &Place) -> Release {
     place.deploy("first", &[apply(config_map("x", json!({ "a": "1", "b": "1" })))]).await;
     place.deploy("second", &[apply(config_map("x", json!({ "a": "2", "new": "n" })))]).await
@@ -110,7 +110,7 @@ async fn an_adopted_object_is_its_owners_again() {
     let theirs = config_map("x", json!({ "a": "1", "b": "1" }));
     let collection = format!("{}?fieldManager=kubectl", path.trim_end_matches("/x"));
     place.other("POST", &collection, "application/json", &theirs).await.unwrap();
-    let was = place.state(&[path.clone()]).await;
+    let was = place.state(std::slice::from_ref(&path)).await;
     let mut part = apply(config_map("x", json!({ "a": "2", "c": "1" })));
     part.force = true;
     let release = place.deploy("first", &[part]).await;
@@ -129,7 +129,7 @@ async fn what_somebody_made_while_the_run_went_on_loses_only_what_eve_added() {
     let theirs = config_map("x", json!({ "a": "1", "b": "1" }));
     let collection = format!("{}?fieldManager=kubectl", path.trim_end_matches("/x"));
     place.other("POST", &collection, "application/json", &theirs).await.unwrap();
-    let was = place.state(&[path.clone()]).await;
+    let was = place.state(std::slice::from_ref(&path)).await;
     let (cx, _) = Told::context();
     let applied = release.executor.apply(&release.step(0), &prepared, &cx).await.unwrap();
     release.done.get_mut(&0).unwrap().1 = Some(applied);

@@ -3,7 +3,6 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
     clippy::indexing_slicing,
     reason = "a test that cannot go on says so and ends"
 )]
@@ -18,6 +17,7 @@ mod keeping;
 mod kinds;
 mod table;
 mod verify;
+mod whole;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,5 +1,7 @@
 //! One release over another, undone.
 
+use Change::{Create, Delete, None, Update};
+
 use super::*;
 
 #[tokio::test]
@@ -35,7 +37,6 @@ async fn everything_is_as_before_and_the_plan_before_writes_nothing() {
     ];
     let mark = place.control_plane.audit().mark().await;
     let mut release = place.release("second", &next).await;
-    use Change::{Create, Delete, None, Update};
     assert_eq!(
         release.apply_all().await,
         [Update, Update, Update, Delete, None, Update, Create, Create, Create]
