@@ -11,7 +11,7 @@
 //! | `replied:PHASE:N` | when the N-th call of this phase that ends has its answer, before anybody knows |
 //! | `at:TIME` | so long after the run has begun or goes on |
 //!
-//! Events are named as in the journal (`started`), phases `prepare`, `apply` and `wait`, times in `us`, `ms` or `s`. It
+//! Events are named as in the journal (`started`), phases `prepare`, `apply`, `wait`, `verify` and `undo`, times in `us`, `ms` or `s`. It
 //! dies by SIGKILL, after it has written one line into the file that [`LOG_VARIABLE`] names: the point, then what it was
 //! about. Calls are told by their component, and by `answered` if the end of the call came before the time of `sent`.
 
@@ -43,7 +43,7 @@ const LOG_VARIABLE: &str = "EVE_FAIL_POINT_LOG";
 /// How long a request takes at most to be on its way, on an idle machine.
 const SENDING: Duration = Duration::from_millis(1);
 /// The events of a journal, as they are named there.
-const EVENTS: [&str; 12] = [
+const EVENTS: [&str; 19] = [
     "runStarted",
     "resumed",
     "prepared",
@@ -55,6 +55,13 @@ const EVENTS: [&str; 12] = [
     "interrupted",
     "skipped",
     "stopping",
+    "verifying",
+    "rollingBack",
+    "inherited",
+    "undoStarted",
+    "undone",
+    "undoFailed",
+    "kept",
     "finished",
 ];
 
@@ -275,13 +282,14 @@ impl Executor for Calls {
 
 #[cfg(test)]
 mod tests {
-    use eve_core::testing::sample_events;
+    use eve_core::testing::{sample_events, sample_rollback, sample_undoing};
 
     use super::*;
 
     #[test]
     fn every_event_of_a_journal_has_a_point() {
-        let names: Vec<&str> = sample_events().iter().map(|record| name(&record.event)).collect();
+        let all = [sample_events(), sample_rollback(), sample_undoing()].concat();
+        let names: Vec<&str> = all.iter().map(|record| name(&record.event)).collect();
         assert!(EVENTS.iter().all(|event| names.contains(event)), "{names:?}");
         assert!(!names.contains(&""), "an event has no name here: {names:?}");
     }

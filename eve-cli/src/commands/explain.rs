@@ -122,7 +122,7 @@ async fn look(
     printer: &Printer,
 ) -> Result<Exit, Halt> {
     let graph = Arc::new(graph);
-    let findings = findings(Arc::new(connected.executor(&[])), &graph, args.concurrency).await?;
+    let findings = findings(Arc::new(connected.executor(&[], &[])), &graph, args.concurrency).await?;
     let explained = Explained { graph: &graph, findings: &findings, asked };
     match args.output {
         ExplainOutput::Text => printer.out(&explained.text()),

@@ -28,6 +28,8 @@ pub enum Verify<'a> {
 /// - **Who retries**: the core. An executor makes each request once and classifies what went wrong.
 /// - **Cancel safety**: the futures of `prepare`, `wait` and `verify` may be dropped at any await; those of `apply` and
 ///   `undo` are only dropped with the process.
+/// - **Journal**: `apply` and `undo` are called when the record that allows it is durable. The others may be called before
+///   what led to them is: if it never is, nothing may have changed.
 /// - **Ordering**: `prepare` may be called long before the dependencies of a component are ready; `apply` never.
 ///   Calls for one component never overlap.
 /// - **Deadline**: [`Context::deadline`]; a call that is still running then is given up.

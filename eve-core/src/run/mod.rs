@@ -9,6 +9,9 @@
 //! 3. only then [`Run::poll_command`] until it is empty, and carry the commands out;
 //! 4. until [`Run::outcome`] is there.
 //!
+//! Only writes wait for their records. Who wants fewer, larger appends may carry out what [`Run::poll_read`] gives before
+//! the records are stored, and handle what comes of it at once, as long as [`Run::wants_to_write`] does not hold.
+//!
 //! Start with [`protocol`], then `schedule` (what is started when), then `apply` (what an event changes).
 
 use std::collections::VecDeque;
@@ -46,6 +49,7 @@ pub use protocol::{
     VALUE_DEPTH_MAX,
 };
 pub use resume::ResumeError;
+pub(crate) use retry::mixed;
 pub use rollback::RollbackError;
 pub use state::{ComponentStatus, Counts};
 pub use undo::{UndoCounts, UndoStatus};
@@ -68,7 +72,10 @@ pub struct Run {
     next_seq: Seq,
     now: Timestamp,
     events: VecDeque<Record>,
-    commands: VecDeque<Command>,
+    /// Wishes that need no record: reads, and word that a call is given up.
+    reads: VecDeque<Command>,
+    /// Wishes that are carried out when the records before them are durable.
+    writes: VecDeque<Command>,
 }
 
 impl Run {
@@ -91,7 +98,8 @@ impl Run {
             next_seq: Seq::FIRST,
             now,
             events: VecDeque::new(),
-            commands: VecDeque::new(),
+            reads: VecDeque::new(),
+            writes: VecDeque::new(),
         }
     }
 
@@ -148,24 +156,49 @@ impl Run {
         self.events.pop_front()
     }
 
-    /// The next command to carry out. Poll until `None`, after the records were polled and stored.
+    /// The next command that needs no record: a call of a phase that only reads, or word that a call is given up. It may be
+    /// carried out before the records are stored; if they never are, nothing has changed in the world.
+    #[must_use = "a command that is not carried out never ends"]
+    pub fn poll_read(&mut self) -> Option<Command> {
+        while let Some(command) = self.reads.pop_front() {
+            if self.is_wanted(command) {
+                return Some(command);
+            }
+        }
+        None
+    }
+
+    /// Whether [`Run::poll_command`] has a write: then the records are to be stored before anything else is handled.
+    pub fn wants_to_write(&self) -> bool {
+        !self.writes.is_empty()
+    }
+
+    /// The next command to carry out: what [`Run::poll_read`] gives, then writes. Poll until `None`, after the records were
+    /// polled and stored.
     ///
     /// # Panics
     /// If there are records that were not polled: an effect would come before its record.
     #[must_use = "a command that is not carried out never ends"]
     pub fn poll_command(&mut self) -> Option<Command> {
         assert!(self.events.is_empty(), "records must be polled and stored before commands");
-        loop {
-            let command = self.commands.pop_front()?;
-            let wanted = match command {
-                Command::Call { component, attempt, phase, .. } => {
-                    self.flight.give_out(component, attempt, phase)
-                }
-                Command::Abort { .. } => true,
-            };
-            if wanted {
+        if let Some(read) = self.poll_read() {
+            return Some(read);
+        }
+        while let Some(command) = self.writes.pop_front() {
+            if self.is_wanted(command) {
                 return Some(command);
             }
+        }
+        None
+    }
+
+    /// Whether what was wished for was not given up since.
+    fn is_wanted(&mut self, command: Command) -> bool {
+        match command {
+            Command::Call { component, attempt, phase, .. } => {
+                self.flight.give_out(component, attempt, phase)
+            }
+            Command::Abort { .. } => true,
         }
     }
 

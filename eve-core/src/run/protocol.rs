@@ -29,6 +29,17 @@ pub enum Phase {
     Undo,
 }
 
+impl Phase {
+    /// Whether a call of it may change the world: then its record is durable before it is called, and it is never dropped but
+    /// with the process.
+    pub const fn writes(self) -> bool {
+        match self {
+            Self::Apply | Self::Undo => true,
+            Self::Prepare | Self::Wait | Self::Verify => false,
+        }
+    }
+}
+
 /// A wish: what the driver is to do next. Derived from the state, never stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {

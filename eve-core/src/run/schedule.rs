@@ -14,9 +14,15 @@ impl Run {
     /// Starts whatever may be started now, and ends the run if nothing is left.
     pub(super) fn schedule(&mut self) {
         if self.state.rollback.is_none() {
-            self.settle();
-            self.serve_waits();
-            self.serve_runnable();
+            // Whoever turns out to be out of time makes room for others.
+            loop {
+                self.settle();
+                self.serve_waits();
+                self.serve_runnable();
+                if self.state.moved.is_empty() {
+                    break;
+                }
+            }
             self.serve_early();
             self.settle();
         }
@@ -214,7 +220,9 @@ impl Run {
         if phase == Phase::Wait {
             self.set_wait_timer(id);
         }
-        self.commands.push_back(Command::Call { component: id, attempt, phase, deadline });
+        let writes = phase.writes() && !sabotaged!(self.state, WriteTakenForRead);
+        let queue = if writes { &mut self.writes } else { &mut self.reads };
+        queue.push_back(Command::Call { component: id, attempt, phase, deadline });
     }
 
     /// Gives up the call of this component, if one is under way; of one that was not given out, nobody is told.
@@ -222,7 +230,7 @@ impl Run {
         if let Some(call) = self.flight.end(id)
             && call.given_out
         {
-            self.commands.push_back(Command::Abort { component: id, attempt: call.attempt });
+            self.reads.push_back(Command::Abort { component: id, attempt: call.attempt });
         }
     }
 }

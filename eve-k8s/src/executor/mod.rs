@@ -32,6 +32,7 @@ mod intent;
 mod keep;
 mod maker;
 mod namespace;
+mod owner;
 mod pods;
 mod prepare;
 mod promise;
@@ -44,6 +45,7 @@ mod wait;
 pub use compare::Difference;
 pub use delete::KEPT;
 pub use explain::Explanation;
+pub use owner::TakeOver;
 
 /// Makes Kubernetes objects so: server-side apply, then a wait until they are ready.
 ///
@@ -51,7 +53,8 @@ pub use explain::Explanation;
 /// One executor may serve many runs at once; must be used inside a tokio runtime.
 ///
 /// A component that is deleted is removed in the foreground, if it carries the label of its plan, was not there before
-/// eve, and no annotation keeps it; see [`KEPT`]. A component that is only read is never written.
+/// eve, and no annotation keeps it; see [`KEPT`]. A component that is only read is never written. What belongs to another
+/// plan is refused with `k8s.object.other-plan`, unless it is to be taken over.
 ///
 /// **Rights**: `get`, `patch` and `create` on what the plan holds. With `list` and `watch` on the same, waits share one
 /// watch a kind and namespace; without, each waiting object is read every 2 s, and the watch is asked for again at least
@@ -73,6 +76,7 @@ pub struct KubeExecutor {
     /// Of the looks before a run is said to be rolled back.
     whole: Surveys,
     adopted: Adopted,
+    take_over: Vec<TakeOver>,
     census: blocked::Census,
 }
 
@@ -100,6 +104,7 @@ pub struct KubeExecutorBuilder {
     policy: ScopePolicy,
     graces: Graces,
     adopted: Adopted,
+    take_over: Vec<TakeOver>,
 }
 
 impl KubeExecutorBuilder {
@@ -131,6 +136,13 @@ impl KubeExecutorBuilder {
         self
     }
 
+    /// What is written although it belongs to another plan, and belongs to the run's plan then. By default nothing.
+    #[must_use]
+    pub fn with_take_over(mut self, take_over: Vec<TakeOver>) -> Self {
+        self.take_over = take_over;
+        self
+    }
+
     /// The executor.
     pub fn build(self) -> KubeExecutor {
         KubeExecutor {
@@ -144,6 +156,7 @@ impl KubeExecutorBuilder {
             policy: self.policy,
             graces: self.graces,
             adopted: self.adopted,
+            take_over: self.take_over,
             census: blocked::Census::default(),
         }
     }
@@ -158,6 +171,7 @@ impl KubeExecutor {
             policy: ScopePolicy::default(),
             graces: Graces::default(),
             adopted: Adopted::default(),
+            take_over: Vec::new(),
         }
     }
 }

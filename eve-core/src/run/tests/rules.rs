@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::bench::{Bench, secs};
 use super::world::{BEGINNING, Behaviour, World};
 use crate::failure::{Failure, FailureClass};
-use crate::ids::ComponentId;
+use crate::ids::{Attempt, ComponentId};
 use crate::plan::FailurePolicy;
 use crate::plan::builder::{ComponentBuilder, PlanBuilder};
 use crate::plan::graph::Graph;
@@ -35,6 +35,26 @@ fn a_plan_without_components_succeeds_at_once() {
 fn a_command_is_not_given_out_before_its_record() {
     let mut run = Bench::new(one(), RunOptions::default()).run;
     let _ = run.poll_command();
+}
+
+#[test]
+fn reads_are_given_out_before_their_records_and_writes_are_not() {
+    let mut run = Bench::new(one(), RunOptions::default()).run;
+    let phase = |command: Option<Command>| match command {
+        Some(Command::Call { phase, .. }) => Some(phase),
+        Some(Command::Abort { .. }) | None => None,
+    };
+    assert_eq!(phase(run.poll_read()), Some(Phase::Prepare));
+    assert!(!run.wants_to_write());
+    let (component, attempt) = (ComponentId::new(0), Attempt::FIRST);
+    let end = PhaseEnd::Prepare(Ok(Prepared::new(Change::Create)));
+    run.handle(Input::Ended { component, attempt, end }, BEGINNING);
+    assert!(run.wants_to_write());
+    assert_eq!(run.poll_read(), None);
+    let last = std::iter::from_fn(|| run.poll_event()).last().unwrap();
+    assert!(matches!(last.event, Event::Started { .. }));
+    assert_eq!(phase(run.poll_command()), Some(Phase::Apply));
+    assert!(!run.wants_to_write());
 }
 
 #[test]
@@ -96,6 +116,26 @@ fn a_wait_never_holds_a_slot_that_a_write_needs() {
         })
         .collect();
     assert_eq!(phases, [Phase::Wait, Phase::Prepare]);
+}
+
+#[test]
+fn a_class_whose_next_has_run_out_of_time_goes_to_the_one_behind_in_the_same_turn() {
+    let parts = ["a", "b", "c"]
+        .map(|name| ComponentBuilder::new(name, "test").class("k", 1).on_failure(FailurePolicy::Continue));
+    let mut bench = Bench::new(parts.into(), RunOptions::default().with_component_timeout(secs(20)));
+    let _ = bench.commands();
+    (0..3).for_each(|component| bench.prepared(component, Change::Create));
+    assert_eq!(bench.called(Phase::Apply), [0]);
+    bench.end(0, 1, PhaseEnd::Apply(Err(Failure::transient("t", "lost"))));
+    assert_eq!(bench.called(Phase::Apply), [1]);
+    bench.applied(1);
+    bench.pass(secs(2));
+    assert_eq!(bench.called(Phase::Prepare), [0], "its second attempt");
+    bench.end(0, 2, PhaseEnd::Prepare(Ok(Prepared::new(Change::Create))));
+    assert!(bench.commands().is_empty(), "it queues for its class");
+    bench.now = BEGINNING.plus(secs(20));
+    bench.ready(1);
+    assert_eq!(bench.called(Phase::Apply), [2]);
 }
 
 #[test]

@@ -38,7 +38,9 @@ impl Sim<'_> {
             .note(self.now, 100 + u64::from(id.get()) * 4 + phase as u64, || format!("asked: {request:?}"));
         self.admit(request)?;
         self.token_is_told(process, request)?;
-        let mut length = self.scenario.script(id).takes;
+        let script = self.scenario.script(id);
+        let at_once = script.reads_at_once && !phase.writes();
+        let mut length = if at_once { Duration::ZERO } else { script.takes };
         if self.happens(Fault::Slow) {
             length *= 1 + u32::try_from(self.choices.below(1_000, "latency.slow")).unwrap_or(0);
         }

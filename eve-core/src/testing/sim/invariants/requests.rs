@@ -26,8 +26,6 @@ pub(in super::super) fn request_is_allowed(
     disk: &Disk,
     request: Request,
 ) -> Check {
-    let begun = disk.is_durable(1);
-    ensure(begun, Invariant::IntentBeforeEffect, || format!("{request:?} of a run that is not in the log"))?;
     if request.phase == Phase::Apply {
         intent_before_effect(model, disk, request)?;
         order(model, cluster, request)?;
