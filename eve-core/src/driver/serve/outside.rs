@@ -174,10 +174,10 @@ impl Outside {
             let result = match notifier {
                 Some(notifier) => {
                     let notice = notice(&outgoing);
-                    let notified = AssertUnwindSafe(notifier.notify(&notice)).catch_unwind();
+                    let call = AssertUnwindSafe(notifier.notify(&notice)).catch_unwind();
                     let late =
                         |_| Failure::transient("notice.timeout", format!("no answer within {limit:?}"));
-                    let result = timeout(limit, notified).await.map_err(late);
+                    let result = timeout(limit, call).await.map_err(late);
                     result.and_then(|caught| {
                         caught.unwrap_or_else(|_| Err(panicked("the notifier"))).map(|_| ())
                     })
