@@ -167,7 +167,7 @@ async fn the_end_of_a_run_and_its_outcome_are_stored_in_one_append() {
 
 #[tokio::test(start_paused = true)]
 async fn a_run_that_was_handed_back_is_taken_up_by_the_next_process() {
-    let slow = vec![ScriptStep::Sleep(Duration::from_secs(60))];
+    let slow = vec![ScriptStep::Sleep(Duration::from_mins(1))];
     let executor = ScriptedExecutor::new().with("c1", Phase::Wait, slow);
     let executor = Arc::new(executor);
     let world = world(Executors::new().with("noop", Arc::clone(&executor) as _));
@@ -191,7 +191,7 @@ async fn a_run_that_was_handed_back_is_taken_up_by_the_next_process() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stop_reaches_the_run_and_a_drain_waits_for_it() {
-    let slow = vec![ScriptStep::Sleep(Duration::from_secs(600))];
+    let slow = vec![ScriptStep::Sleep(Duration::from_mins(10))];
     let world =
         world(Executors::new().with("noop", Arc::new(ScriptedExecutor::new().with("c0", Phase::Wait, slow))));
     world.source.send("r", "n 2");
