@@ -218,6 +218,7 @@ impl Sim<'_> {
                         None => outcome,
                         Some(StopMode::Supersede) => Outcome::Superseded,
                         Some(StopMode::Drain | StopMode::Now) => Outcome::Cancelled,
+                        Some(StopMode::Rollback) => Outcome::RolledBack,
                     };
                     self.note(2 + outcome as u64);
                     process.scheduler.handle(Input::RunEnded { run, outcome, reason: None }, self.now);
