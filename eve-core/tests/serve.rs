@@ -16,6 +16,7 @@ use eve_core::ports::{Clock as _, Ending, Ledger as _, Notifier, PlanSource};
 use eve_core::run::{Event, Phase, RunOptions};
 use eve_core::run_store::MemoryLedger;
 use eve_core::scheduler::{LedgerEvent, Scheduler, SchedulerOptions};
+use eve_core::secret::Secrets;
 use eve_core::testing::{
     NoopExecutor, QueueSource, RecordingNotifier, ScriptStep, ScriptedExecutor, TokioClock,
 };
@@ -45,7 +46,7 @@ impl Intake for Words {
                 plan.component(after.into_iter().fold(component, |component, name| component.after(&name)));
         }
         let graph = Arc::new(Graph::from_plan(&plan).unwrap());
-        Ok(Opened { graph, options: RunOptions::default() })
+        Ok(Opened { graph, options: RunOptions::default(), secrets: Secrets::default() })
     }
 }
 

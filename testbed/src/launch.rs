@@ -139,7 +139,8 @@ impl Layout {
             Server::KubeControllerManager => self.controller_manager(),
             Server::KubeScheduler => self.scheduler(),
             Server::Kwok => self.kwok(),
-            Server::Kubectl | Server::Moto => Vec::new(),
+            // No part of a control plane.
+            Server::Kubectl | Server::Moto | Server::Vault => Vec::new(),
         }
     }
 

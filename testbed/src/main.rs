@@ -9,7 +9,7 @@ use std::process::{ExitCode, ExitStatus};
 
 use clap::{Parser, Subcommand};
 use eve_testbed::progress::say;
-use eve_testbed::{Aws, ControlPlane, Options, Server, TestbedError, servers};
+use eve_testbed::{Aws, ControlPlane, Options, Server, TestbedError, Vault, servers};
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -63,12 +63,16 @@ enum Extra {
     /// SQS, S3, STS and IAM, as moto plays them; any credentials will do. Sets `AWS_ENDPOINT_URL`, `AWS_REGION`,
     /// `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`.
     Aws,
+    /// Vault, in which accounts of the control plane can log in (`auth/kubernetes`). Sets `VAULT_ADDR`, `VAULT_TOKEN` (of
+    /// root), and `EVE_TESTBED_VAULT_AUDIT_LOG`.
+    Vault,
 }
 
 /// What was started, and how to reach it.
 struct Testbed {
     control_plane: ControlPlane,
     aws: Option<Aws>,
+    vault: Option<Vault>,
 }
 
 /// The testbed itself failed: the code that other programs which run programs use for that (`env`, `timeout`, docker).
@@ -101,7 +105,16 @@ impl Testbed {
             say(&format!("ready after {:.1} s at {}", begun.elapsed().as_secs_f32(), started.url()));
             aws = Some(started);
         }
-        Ok(Self { control_plane, aws })
+        let mut vault = None;
+        if with.contains(&Extra::Vault) {
+            say("starting Vault");
+            let begun = std::time::Instant::now();
+            let started = Vault::start().await?;
+            started.enable_kubernetes_auth(&control_plane).await?;
+            say(&format!("ready after {:.1} s at {}", begun.elapsed().as_secs_f32(), started.address()));
+            vault = Some(started);
+        }
+        Ok(Self { control_plane, aws, vault })
     }
 
     /// The variables that say how to reach everything.
@@ -120,12 +133,22 @@ impl Testbed {
                 ("AWS_SECRET_ACCESS_KEY", "testing".to_owned()),
             ]);
         }
+        if let Some(vault) = &self.vault {
+            variables.extend([
+                ("VAULT_ADDR", vault.address()),
+                ("VAULT_TOKEN", vault.root_token().to_owned()),
+                ("EVE_TESTBED_VAULT_AUDIT_LOG", path(vault.audit_log_path())),
+            ]);
+        }
         variables
     }
 
     async fn stop(self) {
         if let Some(aws) = self.aws {
             aws.stop().await;
+        }
+        if let Some(vault) = self.vault {
+            vault.stop().await;
         }
         self.control_plane.stop().await;
     }

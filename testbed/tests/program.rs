@@ -48,6 +48,18 @@ fn exec_with_aws_says_how_to_reach_it() {
     assert!(text(&output.stdout).starts_with("http://127.0.0.1:"), "{}", text(&output.stdout));
 }
 
+#[test]
+fn exec_with_vault_says_how_to_reach_it() {
+    let script = r#"
+        test -s "$KUBECONFIG" && test -s "$EVE_TESTBED_VAULT_AUDIT_LOG" && test -n "$VAULT_TOKEN" || exit 1
+        echo "$VAULT_ADDR"
+    "#;
+    let args = ["exec", "--nodes", "0", "--with", "vault", "--", "sh", "-c", script];
+    let output = program().args(args).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).starts_with("http://127.0.0.1:"), "{}", text(&output.stdout));
+}
+
 /// Is a process running that has the folder in its command line? A process that has ended but is not yet reaped has none.
 fn runs(id: &str, folder: &Path) -> bool {
     fs::read(format!("/proc/{id}/cmdline")).is_ok_and(|line| text(&line).contains(&*folder.to_string_lossy()))

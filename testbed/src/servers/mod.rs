@@ -16,7 +16,7 @@ mod build;
 mod module;
 mod python;
 
-use module::{ETCD, KUBERNETES, KWOK, Module};
+use module::{ETCD, KUBERNETES, KWOK, Module, VAULT};
 
 /// A server program that the testbed can build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum)]
@@ -35,11 +35,13 @@ pub enum Server {
     Kwok,
     /// Plays AWS: SQS, S3, STS, IAM. Its program is the Python interpreter that has it, for `-m moto.server`.
     Moto,
+    /// Vault: secrets.
+    Vault,
 }
 
 impl Server {
     /// Every server, in the order of the declaration.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Etcd,
         Self::KubeApiserver,
         Self::KubeControllerManager,
@@ -47,6 +49,7 @@ impl Server {
         Self::Kubectl,
         Self::Kwok,
         Self::Moto,
+        Self::Vault,
     ];
 
     /// What a control plane with nodes consists of.
@@ -54,13 +57,14 @@ impl Server {
         [Self::Etcd, Self::KubeApiserver, Self::KubeControllerManager, Self::KubeScheduler, Self::Kwok];
 
     /// What the tests of the workspace use.
-    pub const TESTS: [Self; 6] = [
+    pub const TESTS: [Self; 7] = [
         Self::Etcd,
         Self::KubeApiserver,
         Self::KubeControllerManager,
         Self::KubeScheduler,
         Self::Kwok,
         Self::Moto,
+        Self::Vault,
     ];
 
     /// The program's file name, such as `kube-apiserver`.
@@ -73,6 +77,7 @@ impl Server {
             Self::Kubectl => "kubectl",
             Self::Kwok => "kwok",
             Self::Moto => "moto",
+            Self::Vault => "vault",
         }
     }
 
@@ -84,6 +89,7 @@ impl Server {
                 &KUBERNETES
             }
             Self::Kwok => &KWOK,
+            Self::Vault => &VAULT,
             Self::Moto => return None,
         })
     }
@@ -97,6 +103,7 @@ impl Server {
             Self::Kubectl => "k8s.io/kubernetes/cmd/kubectl",
             Self::Kwok => "sigs.k8s.io/kwok/cmd/kwok",
             Self::Moto => "moto",
+            Self::Vault => "github.com/hashicorp/vault",
         }
     }
 

@@ -189,7 +189,7 @@ impl Server<'_> {
             let message = format!("nothing here carries out components of kind {}", missing.join(", "));
             Err(Failure::permanent("serve.no-executor", message))
         });
-        let (Opened { graph, options }, records) = match opened {
+        let (Opened { graph, options, secrets }, records) = match opened {
             Ok(opened) => opened,
             Err(failure) => {
                 let reason = Some(Reason::of(&failure));
@@ -200,7 +200,7 @@ impl Server<'_> {
         let resumed = Run::resume(graph, options, run.clone(), &records, now);
         let live = resumed.map_err(|source| ServeError::Resume { run: run.clone(), source })?;
         let reporters = (self.ports.reporters)(&run, live.graph());
-        self.live.begin(live, reporters);
+        self.live.begin(live, reporters, secrets);
         if let Some(mode) = stop {
             self.live.stop(&run, mode, now);
         }
