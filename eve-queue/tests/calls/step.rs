@@ -66,9 +66,9 @@ async fn a_step_calls_its_function_and_publishes_what_it_said() {
     assert_eq!(request.json(), json!({ "version": "1.2" }));
     assert_eq!(request.header("idempotency-key"), Some("run-1/migrate/1"));
     assert_eq!(request.header("eve-step"), Some("run-1/migrate"));
-    let outputs = records.iter().find_map(|record| match &record.event {
-        Event::Ready { outputs, .. } => Some(outputs),
-        _ => None,
+    let outputs = records.iter().find_map(|record| {
+        let Event::Ready { outputs, .. } = &record.event else { return None };
+        Some(outputs)
     });
     let outputs = outputs.unwrap();
     assert_eq!(outputs.get("result"), Some(&json!("noop")));
@@ -94,14 +94,14 @@ async fn silence_is_tried_again_with_the_next_attempt_and_an_answer_is_final() {
         .then(Reply::json(500, &json!({ "result": "failed", "messages": ["no room", "at all"] })));
     let (outcome, records) = run(&receiver, spec(&receiver)).await;
     assert_eq!(outcome, Outcome::Failed);
-    let received = receiver.received();
+    let requests = receiver.received();
     let identities: Vec<_> =
-        received.iter().filter_map(|request| request.header("idempotency-key")).collect();
+        requests.iter().filter_map(|request| request.header("idempotency-key")).collect();
     assert_eq!(identities, ["run-1/migrate/1", "run-1/migrate/2"]);
-    assert!(received.iter().all(|request| request.header("eve-step") == Some("run-1/migrate")));
-    let failure = records.iter().rev().find_map(|record| match &record.event {
-        Event::AttemptFailed { failure, .. } => Some(failure),
-        _ => None,
+    assert!(requests.iter().all(|request| request.header("eve-step") == Some("run-1/migrate")));
+    let failure = records.iter().rev().find_map(|record| {
+        let Event::AttemptFailed { failure, .. } = &record.event else { return None };
+        Some(failure)
     });
     let failure = failure.unwrap();
     assert_eq!((failure.class, &*failure.code), (FailureClass::Permanent, "function.failed"));
@@ -135,9 +135,9 @@ async fn after_a_crash_the_call_is_made_again_under_the_same_identity() {
         Run::resume(graph, RunOptions::default(), id.clone(), &store.records(&id), clock.now()).unwrap();
     let (outcome, _) = go_on(&mut second, &receiver, &id, clock).await.unwrap();
     assert_eq!(outcome, Outcome::Succeeded);
-    let received = receiver.received();
+    let requests = receiver.received();
     let identities: Vec<_> =
-        received.iter().filter_map(|request| request.header("idempotency-key")).collect();
+        requests.iter().filter_map(|request| request.header("idempotency-key")).collect();
     assert_eq!(identities, ["run-1/migrate/1", "run-1/migrate/1"]);
 }
 
