@@ -139,7 +139,7 @@ impl Layout {
             Server::KubeControllerManager => self.controller_manager(),
             Server::KubeScheduler => self.scheduler(),
             Server::Kwok => self.kwok(),
-            Server::Kubectl => Vec::new(),
+            Server::Kubectl | Server::Moto => Vec::new(),
         }
     }
 
@@ -239,7 +239,7 @@ fn kubeconfig_name(user: &str) -> String {
 
 /// Ports that were free a moment ago. They are held together, so that they differ; another process may still be
 /// faster than the server, which the start then notices and repeats.
-fn free_ports<const N: usize>() -> Result<[u16; N], TestbedError> {
+pub(crate) fn free_ports<const N: usize>() -> Result<[u16; N], TestbedError> {
     let mut ports = [0; N];
     let mut held = Vec::with_capacity(N);
     for port in &mut ports {

@@ -142,6 +142,10 @@ impl<'a> Sim<'a> {
             return Ok(());
         };
         let mut process = self.processes.remove(index);
+        // One that was taken over and has nothing to store would look into the queue for ever.
+        if process.epoch < self.epoch && self.is_calm() {
+            return Ok(());
+        }
         if process.paused && !matches!(fact, Fact::Wake { .. }) {
             process.inbox.push(fact);
             self.processes.push(process);
