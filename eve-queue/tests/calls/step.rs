@@ -10,7 +10,7 @@ use eve_core::plan::graph::Graph;
 use eve_core::ports::{Clock as _, Executor as _};
 use eve_core::run::{Event, Outcome, Record, Run, RunOptions};
 use eve_core::run_store::MemoryStore;
-use eve_core::secret::SecretValue;
+use eve_core::secret::{SecretValue, Secrets};
 use eve_queue::{Address, Allowed, FunctionClient, FunctionExecutor, KeyMap};
 use eve_testbed::{Receiver, Reply};
 use serde_json::{Value, json};
@@ -44,7 +44,13 @@ async fn go_on(
 ) -> Result<(Outcome, Vec<Record>), eve_core::driver::DriveError> {
     let store = Arc::new(MemoryStore::new());
     let executors = Executors::new().with("function", Arc::new(executor(receiver)));
-    let ports = Ports { executors, store: Arc::clone(&store) as _, reporters: Vec::new(), clock };
+    let ports = Ports {
+        executors,
+        store: Arc::clone(&store) as _,
+        reporters: Vec::new(),
+        clock,
+        secrets: Secrets::default(),
+    };
     let (_stop, control) = tokio::sync::mpsc::channel(1);
     let outcome = drive(run, &ports, control).await?;
     Ok((outcome, store.records(id)))
@@ -124,6 +130,7 @@ async fn after_a_crash_the_call_is_made_again_under_the_same_identity() {
             store: Arc::clone(&store) as _,
             reporters: Vec::new(),
             clock: Arc::clone(&clock) as _,
+            secrets: Secrets::default(),
         };
         let (_stop, control) = tokio::sync::mpsc::channel(1);
         tokio::select! {
