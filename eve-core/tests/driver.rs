@@ -78,11 +78,7 @@ async fn phases_are_called_in_order_and_everything_is_stored() {
     let calls: Vec<String> =
         executor.calls().iter().map(|(name, _, phase)| format!("{name} {phase:?}")).collect();
     let forward = ["a Prepare", "b Prepare", "a Apply", "a Wait", "b Apply", "b Wait"];
-<<<<<<< HEAD
-    assert_eq!(calls, [forward.as_slice(), &["a Verify", "b Verify"]].concat());
-=======
     assert_eq!(calls, [&forward[..], &["a Verify", "b Verify"]].concat());
->>>>>>> main
     let log = setup.store.records(&RunId::new("r"));
     assert!(matches!(log.last().map(|r| &r.event), Some(Event::Finished { outcome: Outcome::Succeeded })));
 }
