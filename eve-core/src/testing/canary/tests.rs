@@ -86,9 +86,36 @@ fn base64_broken_into_lines_is_found() {
 
 #[test]
 fn hex_is_found_in_both_cases() {
-    let text = hex(Canary::new(7).value().as_bytes());
-    found(format!("key={text};"), Form::Hex);
-    found(text.to_uppercase(), Form::Hex);
+    found(format!("key={};", hex(Canary::new(7).value().as_bytes())), Form::Hex);
+    // Every byte has a letter among its digits.
+    let canary = Canary::of("jklmno".repeat(4));
+    let text = hex(canary.value().as_bytes());
+    for text in [text.clone(), text.to_uppercase()] {
+        assert_eq!(canary.scan(text.as_bytes()), [Form::Hex]);
+    }
+}
+
+#[test]
+fn every_escape_is_undone() {
+    let escapes = [
+        ('\n', "\\n"),
+        ('\t', "\\t"),
+        ('\r', "\\r"),
+        ('\u{8}', "\\b"),
+        ('\u{c}', "\\f"),
+        ('\0', "\\0"),
+        ('"', "\\\""),
+        ('\'', "\\'"),
+        ('\\', "\\\\"),
+        ('/', "\\/"),
+        ('ä', "\\u00e4"),
+        ('ä', "\\u{e4}"),
+    ];
+    for (character, escaped) in escapes {
+        let canary = Canary::of(format!("{character}x").repeat(12));
+        let text = format!("{escaped}x").repeat(12);
+        assert_eq!(canary.scan(text.as_bytes()), [Form::JsonEscaped], "{escaped}");
+    }
 }
 
 #[test]
