@@ -61,6 +61,7 @@ impl Intake for Same {
 }
 
 #[expect(clippy::print_stdout, reason = "a program that prints a figure")]
+#[expect(clippy::cast_precision_loss, reason = "figures for people")]
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;

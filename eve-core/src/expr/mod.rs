@@ -2,7 +2,7 @@
 //!
 //! The language is CEL without bytes, times and unsigned numbers, with a closed list of functions. The evaluator is our
 //! own because each step and each byte is counted: what a hostile plan says costs no more than a [`Budget`]
-//! (`docs/adr/0013-expressions.md`). An error holds names and types, never a value.
+//! (`docs/adr/0018-expressions.md`). An error holds names and types, never a value.
 //!
 //! Start with [`Template`] for strings, [`Expression`] for conditions; `lex`, `parse`, `eval` are the three stages.
 

@@ -9,4 +9,4 @@ mod value;
 
 pub use hash::{HashKey, KeyedHash};
 pub use reference::{SecretRef, SecretRefError, SecretVersion};
-pub use value::SecretValue;
+pub use value::{SecretValue, Secrets};

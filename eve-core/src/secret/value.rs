@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
@@ -67,26 +66,6 @@ impl fmt::Debug for Secrets {
     }
 }
 
-/// A text is no reference to a secret.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a reference to a secret is written `BACKEND:PLACE`, for example `vault:shop/db#password`")]
-pub struct BadSecretRef;
-
-impl FromStr for SecretRef {
-    type Err = BadSecretRef;
-
-    /// Reads `BACKEND:PLACE`: the backend is a word of small letters, digits and `-`; the place is its own business.
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (backend, place) = text.split_once(':').ok_or(BadSecretRef)?;
-        let is_word = backend.starts_with(|c: char| c.is_ascii_lowercase())
-            && backend.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-        let is_place = !place.is_empty() && !place.contains(|c: char| c.is_control() || c.is_whitespace());
-        (is_word && is_place)
-            .then(|| Self { backend: backend.to_owned(), place: place.to_owned() })
-            .ok_or(BadSecretRef)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,15 +82,5 @@ mod tests {
         let secrets = Secrets::from_iter([("key".to_owned(), SecretValue::new("hunter2"))]);
         assert_eq!(format!("{secrets:?}"), "{\"key\"}");
         assert_eq!(secrets.get("key").map(SecretValue::expose), Some("hunter2"));
-    }
-
-    #[test]
-    fn a_reference_is_a_backend_and_a_place() {
-        for text in ["vault:shop/db#password", "vault:shop/db#password@3", "file-2:a:b"] {
-            assert_eq!(text.parse::<SecretRef>().unwrap().to_string(), text);
-        }
-        for text in ["", "vault", "vault:", ":x", "Vault:x", "vault:a b", "2vault:x", "vault :x"] {
-            assert_eq!(text.parse::<SecretRef>(), Err(BadSecretRef), "{text}");
-        }
     }
 }

@@ -85,7 +85,7 @@ mod tests {
     use crate::kinds::Manifests;
 
     /// The code and place of each problem of one object.
-    fn problems(object: serde_json::Value) -> Vec<String> {
+    fn problems(object: &serde_json::Value) -> Vec<String> {
         let spec = json!({ "objects": [object] });
         let all = Manifests::default().check(&spec, &Scope { namespace: "shop", component: "a" });
         all.iter().map(|one| format!("{} {}", one.code, one.pointer.replacen("/objects/0", "", 1))).collect()
@@ -97,7 +97,7 @@ mod tests {
         let within = "url://x:${{ string(secrets['key']) }}@y";
         let ours = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "s" },
             "stringData": { "a": secret, "b": within, "c": "${{ components.db.host }}" } });
-        assert_eq!(problems(ours), [""; 0]);
+        assert_eq!(problems(&ours), [""; 0]);
         for (object, place) in [
             (
                 json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "s" }, "data": { "a": within } }),
@@ -122,10 +122,10 @@ mod tests {
                 "/spec/containers/0/command/2",
             ),
         ] {
-            assert_eq!(problems(object), [format!("object.secret-exposed {place}")]);
+            assert_eq!(problems(&object), [format!("object.secret-exposed {place}")]);
         }
         let encoded = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "s" }, "data": { "a": secret } });
-        assert_eq!(problems(encoded), ["object.secret-not-base64 /data/a"]);
+        assert_eq!(problems(&encoded), ["object.secret-not-base64 /data/a"]);
     }
 
     #[test]
@@ -136,12 +136,12 @@ mod tests {
                 None => object[field] = json!("${{ components.db.host }}"),
                 Some((_, inner)) => object["metadata"][inner] = json!("a-${{ run.id }}"),
             }
-            assert_eq!(problems(object), [format!("object.dynamic-identity /{field}")]);
+            assert_eq!(problems(&object), [format!("object.dynamic-identity /{field}")]);
         }
         let label = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "s",
             "labels": { "a": "${{ components.db.host }}" } } });
-        assert_eq!(problems(label), [""; 0]);
+        assert_eq!(problems(&label), [""; 0]);
         let text = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "s" }, "data": { "a": "$${{ x }}" } });
-        assert_eq!(problems(text), [""; 0]);
+        assert_eq!(problems(&text), [""; 0]);
     }
 }

@@ -39,7 +39,7 @@ pub(super) fn of(
             Ok((object, expression)) => {
                 outputs.entry(object).or_default().insert(name.clone(), expression.into());
             }
-            Err(problem) => problems.push(problem),
+            Err(problem) => problems.push(*problem),
         }
     }
     (outputs, problems)
@@ -56,29 +56,31 @@ fn output(
     written: &Value,
     kept: &[(Identity<'_>, &Found<'_>)],
     namespace: &str,
-) -> Result<(usize, String), SpecProblem> {
+) -> Result<(usize, String), Box<SpecProblem>> {
     let at = format!("/outputs/{}", escaped(name));
     if !is_name(name) {
         let message = format!("`{}` is no name of an output", name.escape_debug());
-        return Err(SpecProblem::new("manifests.output", at, message)
-            .with_hint("use letters, digits and `_`, a letter first: `dbHost`"));
+        return Err(Box::new(
+            SpecProblem::new("manifests.output", at, message)
+                .with_hint("use letters, digits and `_`, a letter first: `dbHost`"),
+        ));
     }
-    let (pattern, text, text_at) = match written {
-        Value::String(text) => (None, Some(text.as_str()), at.clone()),
-        map => {
-            let text = |field: &str| map.get(field).and_then(Value::as_str);
-            (text("object"), text("value"), format!("{at}/value"))
-        }
+    let field = |field: &str| written.get(field).and_then(Value::as_str);
+    let (pattern, text, text_at) = match written.as_str() {
+        Some(text) => (None, Some(text), at.clone()),
+        None => (field("object"), field("value"), format!("{at}/value")),
     };
     let Some(text) = text else {
         let message = format!("output `{name}` has no expression");
-        return Err(SpecProblem::new("manifests.output", at, message)
-            .with_hint("write `NAME: EXPRESSION`, or `NAME: {object: KIND/NAME, value: EXPRESSION}`"));
+        return Err(Box::new(
+            SpecProblem::new("manifests.output", at, message)
+                .with_hint("write `NAME: EXPRESSION`, or `NAME: {object: KIND/NAME, value: EXPRESSION}`"),
+        ));
     };
     let object = object(name, pattern, kept, (namespace, &at))?;
     let expression = Expression::parse(text, &[Root::Itself]).map_err(|error| {
         let problem = SpecProblem::new(error.kind.code(), &text_at, format!("output `{name}`: {error}"));
-        SpecProblem { hint: error.hint, ..problem }
+        Box::new(SpecProblem { hint: error.hint, ..problem })
     })?;
     let is_secret = kept.get(object).is_some_and(|(identity, _)| identity.kind == "Secret");
     let is_open = |path: &[String]| {
@@ -88,8 +90,10 @@ fn output(
     };
     if is_secret && !expression.references().iter().all(|one| is_open(&one.path)) {
         let message = format!("output `{name}` could hold a secret, and outputs are stored");
-        return Err(SpecProblem::new("object.secret-exposed", text_at, message)
-            .with_hint("of a Secret only its name, namespace, uid, labels and type can be put out"));
+        return Err(Box::new(
+            SpecProblem::new("object.secret-exposed", text_at, message)
+                .with_hint("of a Secret only its name, namespace, uid, labels and type can be put out"),
+        ));
     }
     Ok((object, text.to_owned()))
 }
@@ -100,33 +104,38 @@ fn object(
     pattern: Option<&str>,
     kept: &[(Identity<'_>, &Found<'_>)],
     (namespace, at): (&str, &str),
-) -> Result<usize, SpecProblem> {
+) -> Result<usize, Box<SpecProblem>> {
     let Some(pattern) = pattern else {
         if kept.len() == 1 {
             return Ok(0);
         }
         let message = format!("output `{name}` does not say which object it is of");
-        return Err(SpecProblem::new("manifests.output", at, message)
-            .with_hint(format!("write `{name}: {{object: KIND/NAME, value: EXPRESSION}}`")));
+        return Err(Box::new(
+            SpecProblem::new("manifests.output", at, message)
+                .with_hint(format!("write `{name}: {{object: KIND/NAME, value: EXPRESSION}}`")),
+        ));
     };
     let at = format!("{at}/object");
-    let pattern: ObjectPattern =
-        pattern.parse().map_err(|error| SpecProblem::new("manifests.output", &at, format!("{error}")))?;
-    let means = |identity: &Identity<'_>| {
+    let pattern: ObjectPattern = pattern
+        .parse()
+        .map_err(|error| Box::new(SpecProblem::new("manifests.output", &at, format!("{error}"))))?;
+    let is_it = |identity: &Identity<'_>| {
         pattern.means((identity.group, identity.kind), (identity.namespace, identity.name))
     };
-    let mut meant = kept.iter().enumerate().filter(|(_, (identity, _))| means(identity));
+    let mut meant = kept.iter().enumerate().filter(|(_, (identity, _))| is_it(identity));
     match (meant.next(), meant.next()) {
         (Some((object, _)), None) => Ok(object),
         (None, _) => {
             let message = format!("there is no `{pattern}` in this component");
-            Err(SpecProblem::new("manifests.output", at, message))
+            Err(Box::new(SpecProblem::new("manifests.output", at, message)))
         }
         (Some((_, (first, _))), Some((_, (second, _)))) => {
             let (first, second) = (first.words(namespace), second.words(namespace));
             let message = format!("`{pattern}` means {first} and {second}");
-            Err(SpecProblem::new("manifests.output", at, message)
-                .with_hint("write the group too: KIND.GROUP/NAME"))
+            Err(Box::new(
+                SpecProblem::new("manifests.output", at, message)
+                    .with_hint("write the group too: KIND.GROUP/NAME"),
+            ))
         }
     }
 }
@@ -152,7 +161,7 @@ mod tests {
         ])
     }
 
-    fn problems(outputs: Value) -> Vec<String> {
+    fn problems(outputs: &Value) -> Vec<String> {
         let spec = json!({ "objects": objects(), "outputs": outputs });
         let all = Manifests::default().check(&spec, &Scope { namespace: "shop", component: "a" });
         all.iter().map(|one| format!("{} {} {}", one.code, one.pointer, one.message)).collect()
@@ -164,7 +173,7 @@ mod tests {
             "host": { "object": "svc/db", "value": "self.metadata.name + '.' + self.metadata.namespace" },
             "secret": { "object": "secret/shop/db", "value": "self.metadata.name" },
         });
-        assert_eq!(problems(outputs.clone()), [""; 0]);
+        assert_eq!(problems(&outputs), [""; 0]);
         let spec = json!({ "objects": objects(), "outputs": outputs });
         let parts = Manifests::default().expand(&spec, &Scope { namespace: "shop", component: "a" }).parts;
         let names: Vec<_> = parts.iter().map(|part| part.outputs.clone().unwrap()).collect();
@@ -200,9 +209,9 @@ mod tests {
                 "object.secret-exposed /outputs/o/value output `o` could hold a secret, and outputs are stored",
             ),
         ] {
-            assert_eq!(problems(json!({ "o": output })), [want]);
+            assert_eq!(problems(&json!({ "o": output })), [want]);
         }
-        let named = problems(json!({ "my-host": { "object": "svc/db", "value": "self.x" } }));
+        let named = problems(&json!({ "my-host": { "object": "svc/db", "value": "self.x" } }));
         assert_eq!(named, ["manifests.output /outputs/my-host `my-host` is no name of an output"]);
     }
 }

@@ -71,7 +71,7 @@ impl FunctionKeys for ResolvedKeys {
     async fn key(&self, url: &str) -> Result<Option<SecretValue>, Failure> {
         let Some(reference) = self.references.get(url) else { return Ok(None) };
         match self.resolver.resolve(std::slice::from_ref(reference)).await {
-            Ok(values) => Ok(values.into_iter().next()),
+            Ok(values) => Ok(values.into_iter().next().map(|resolved| resolved.value)),
             Err(bad) => Err(bad.into_iter().next().map_or_else(
                 || Failure::misuse("function.key", "there is no key, and no reason for it"),
                 |bad| {

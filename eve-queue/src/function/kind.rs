@@ -96,6 +96,8 @@ impl Kind for FunctionKind {
             labels: BTreeMap::new(),
             identity: None,
             origin: None,
+            outputs: Some(vec!["result".to_owned(), "messages".to_owned()]),
+            expressions: None,
         };
         Expansion { parts: vec![part] }
     }

@@ -128,15 +128,15 @@ async fn a24_credentials_are_renewed_early_with_the_token_that_the_file_has_then
     outside.token("second");
     receiver.then(outside.granted("ASIATWO")).then(empty());
     assert_eq!(source.receive().await, Ok(None));
-    let received = receiver.received();
-    let told: Vec<_> = received.iter().filter(|request| is_sts(request)).collect();
+    let requests = receiver.received();
+    let told: Vec<_> = requests.iter().filter(|request| is_sts(request)).collect();
     assert_eq!(told.len(), 2);
     for (request, token) in told.iter().zip(["hunter2-first", "hunter2-second"]) {
         let text = String::from_utf8_lossy(&request.body);
         assert!(text.contains(token) && text.contains("RoleSessionName=eve-east"), "{text}");
         assert_eq!(request.header("authorization"), None, "the token is all that is shown");
     }
-    let signed: Vec<_> = received.iter().filter_map(|request| request.header("authorization")).collect();
+    let signed: Vec<_> = requests.iter().filter_map(|request| request.header("authorization")).collect();
     assert_eq!(signed.iter().filter(|header| header.contains("ASIAONE")).count(), 3);
     assert_eq!(signed.iter().filter(|header| header.contains("ASIATWO")).count(), 1);
 }

@@ -132,15 +132,15 @@ async fn a_dead_letter_is_sent_before_the_message_is_deleted_and_known_when_it_i
     is(&source.reject(&delivery.handle, "no").await.unwrap_err(), "aws.connect", FailureClass::Transient);
     receiver.then(sent).then(Reply::json(200, &json!({})));
     assert_eq!(source.reject(&delivery.handle, "no").await, Ok(()));
-    let received = receiver.received();
-    let did: Vec<_> = received.iter().filter_map(|request| request.header("x-amz-target")).collect();
+    let requests = receiver.received();
+    let did: Vec<_> = requests.iter().filter_map(|request| request.header("x-amz-target")).collect();
     let did: Vec<_> = did.iter().map(|target| target.trim_start_matches("AmazonSQS.")).collect();
     assert_eq!(
         did,
         ["ReceiveMessage", "SendMessage", "SendMessage", "DeleteMessage", "SendMessage", "DeleteMessage"]
     );
     let again: Vec<_> =
-        received.iter().filter_map(|request| request.json().get("MessageDeduplicationId").cloned()).collect();
+        requests.iter().filter_map(|request| request.json().get("MessageDeduplicationId").cloned()).collect();
     assert_eq!(again, ["m-1", "m-1", "m-1"]);
 }
 
@@ -149,17 +149,14 @@ async fn a19_a21_every_way_in_which_a_plan_cannot_be_read_is_transient_and_the_m
     let receiver = Receiver::start().await;
     let elsewhere = Receiver::start().await;
     let source = source(&receiver);
-    let tag = |reply: Reply| match reply {
-        // What the store insists on.
-        Reply::Text(status, text) => Reply::Headers(
-            status,
-            vec![
-                ("etag".into(), "\"1\"".into()),
-                ("last-modified".into(), "Sat, 21 Nov 2026 05:00:00 GMT".into()),
-            ],
-            text,
-        ),
-        other => other,
+    // What the store insists on.
+    let tags = || {
+        [("etag", "\"1\""), ("last-modified", "Sat, 21 Nov 2026 05:00:00 GMT")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    };
+    let tag = |reply: Reply| {
+        let Reply::Text(status, text) = reply else { return reply };
+        Reply::Headers(status, tags().to_vec(), text)
     };
     for (reply, code) in [
         (s3_error(404, "NoSuchKey"), "queue.payload.missing"),

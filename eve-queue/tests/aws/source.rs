@@ -39,7 +39,7 @@ async fn a15_a_group_waits_for_its_plan_and_a_cancel_does_not() {
     assert_eq!(&*first.request, "r-1");
     world.send("other", "r-3", json!({ "inline": "3" })).await;
     world.send("cancel/team", "c-1", json!({ "stop": { "requestId": "r-1", "mode": "drain" } })).await;
-    let mut passed = vec![next(&source).await, next(&source).await];
+    let mut passed = [next(&source).await, next(&source).await];
     passed.sort_by(|a, b| a.request.cmp(&b.request));
     assert_eq!(&*passed[0].group, "cancel/team");
     assert_eq!(passed[0].content, Content::Stop { request: "r-1".into(), mode: StopMode::Drain });

@@ -13,18 +13,18 @@ use eve_queue::aws::{AwsAccess, AwsIdentity, PlanBucket, SqsOptions, SqsSource};
 use eve_testbed::Aws;
 use serde_json::{Value, json};
 
-pub const CLUSTER: &str = "east";
+pub(crate) const CLUSTER: &str = "east";
 
-pub struct World {
-    pub aws: &'static Aws,
-    pub admin: Client,
-    pub queue: String,
-    pub dead: String,
-    pub bucket: String,
+pub(crate) struct World {
+    pub(crate) aws: &'static Aws,
+    pub(crate) admin: Client,
+    pub(crate) queue: String,
+    pub(crate) dead: String,
+    pub(crate) bucket: String,
     http: reqwest::Client,
 }
 
-pub fn keys() -> AwsIdentity {
+pub(crate) fn keys() -> AwsIdentity {
     AwsIdentity::Keys {
         access_key_id: "AKIAEXAMPLE".into(),
         secret_access_key: SecretValue::new("secret"),
@@ -32,13 +32,13 @@ pub fn keys() -> AwsIdentity {
     }
 }
 
-pub fn access_to(endpoint: &str, identity: AwsIdentity) -> AwsAccess {
+pub(crate) fn access_to(endpoint: &str, identity: AwsIdentity) -> AwsAccess {
     let clock = Arc::new(SystemClock::new());
     AwsAccess::new(Aws::REGION, Some(endpoint.to_owned()), identity, clock).unwrap()
 }
 
 /// A client that arranges and looks, with no part in what is tested.
-pub fn admin(endpoint: &str) -> Client {
+pub(crate) fn admin(endpoint: &str) -> Client {
     use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
     use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
     let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring));
@@ -53,7 +53,7 @@ pub fn admin(endpoint: &str) -> Client {
 }
 
 impl World {
-    pub async fn new(name: &str) -> Self {
+    pub(crate) async fn new(name: &str) -> Self {
         let aws = Aws::shared().await;
         let admin = admin(&aws.url());
         let dead = create(&admin, &format!("{name}-dead.fifo"), None).await;
@@ -69,7 +69,7 @@ impl World {
     }
 
     /// A request to S3 as somebody, whoever that is; what comes back must be a success.
-    pub async fn s3(&self, method: &str, path: &str, body: &str) -> reqwest::Response {
+    pub(crate) async fn s3(&self, method: &str, path: &str, body: &str) -> reqwest::Response {
         let url = format!("{}/{}{path}", self.aws.url(), self.bucket);
         let scope = "AKIAADMIN/20260101/us-east-1/s3/aws4_request";
         let signed = format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0");
@@ -78,7 +78,7 @@ impl World {
         request.send().await.unwrap().error_for_status().unwrap()
     }
 
-    pub fn options(&self) -> SqsOptions {
+    pub(crate) fn options(&self) -> SqsOptions {
         let mut options = SqsOptions::new(&self.queue, &self.dead, CLUSTER);
         options.buckets = vec![PlanBucket { bucket: self.bucket.clone(), prefix: "plans/".into() }];
         options.wait = Duration::from_secs(1);
@@ -87,32 +87,32 @@ impl World {
         options
     }
 
-    pub fn source(&self) -> SqsSource {
+    pub(crate) fn source(&self) -> SqsSource {
         self.source_with(self.options())
     }
 
-    pub fn source_with(&self, options: SqsOptions) -> SqsSource {
+    pub(crate) fn source_with(&self, options: SqsOptions) -> SqsSource {
         SqsSource::new(&access_to(&self.aws.url(), keys()), options).unwrap()
     }
 
-    pub async fn send_text(&self, group: &str, text: &str) {
+    pub(crate) async fn send_text(&self, group: &str, text: &str) {
         let id = Digest::of(format!("{group}{text}").as_bytes()).to_string();
         let message = self.admin.send_message().queue_url(&self.queue).message_body(text);
         message.message_group_id(group).message_deduplication_id(id).send().await.unwrap();
     }
 
-    pub async fn send(&self, group: &str, request: &str, fields: Value) {
+    pub(crate) async fn send(&self, group: &str, request: &str, fields: Value) {
         let mut message = json!({ "version": 1, "requestId": request, "cluster": CLUSTER });
         message.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
         self.send_text(group, &message.to_string()).await;
     }
 
-    pub fn at(&self, key: &str, text: &str) -> Value {
+    pub(crate) fn at(&self, key: &str, text: &str) -> Value {
         json!({ "plan": { "bucket": self.bucket, "key": key, "sha256": Digest::of(text.as_bytes()) } })
     }
 
     /// How many messages wait in the queue, and how many are held.
-    pub async fn counts(&self, queue: &str) -> (u32, u32) {
+    pub(crate) async fn counts(&self, queue: &str) -> (u32, u32) {
         use QueueAttributeName::{
             ApproximateNumberOfMessages as Waiting, ApproximateNumberOfMessagesNotVisible as Held,
         };
@@ -123,13 +123,13 @@ impl World {
         (count(Waiting), count(Held))
     }
 
-    pub async fn dead_letters(&self) -> Vec<Message> {
+    pub(crate) async fn dead_letters(&self) -> Vec<Message> {
         received(&self.admin, &self.dead).await
     }
 }
 
 /// Everything that waits in a queue; it is held from then on.
-pub async fn received(admin: &Client, queue: &str) -> Vec<Message> {
+pub(crate) async fn received(admin: &Client, queue: &str) -> Vec<Message> {
     let mut all = Vec::new();
     loop {
         let asked = admin.receive_message().queue_url(queue).max_number_of_messages(10);
@@ -159,17 +159,17 @@ async fn create(admin: &Client, name: &str, dead: Option<&str>) -> String {
     asked.send().await.unwrap().queue_url.unwrap()
 }
 
-pub async fn next(source: &SqsSource) -> Delivery {
+pub(crate) async fn next(source: &SqsSource) -> Delivery {
     source.receive().await.unwrap().expect("there is a message")
 }
 
-pub fn body(delivery: &Delivery) -> &[u8] {
+pub(crate) fn body(delivery: &Delivery) -> &[u8] {
     let Content::Plan { body } = &delivery.content else { panic!("{delivery:?}") };
     body
 }
 
 /// Why a delivery can never be dealt with.
-pub fn unusable(delivery: &Delivery) -> &eve_core::failure::Failure {
+pub(crate) fn unusable(delivery: &Delivery) -> &eve_core::failure::Failure {
     let Content::Unusable { failure } = &delivery.content else { panic!("{delivery:?}") };
     failure
 }

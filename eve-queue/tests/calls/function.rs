@@ -27,15 +27,15 @@ async fn a_function_is_told_with_its_key_and_one_identity() {
         let receipt = notifier.notify(&notice()).await.unwrap();
         assert_eq!((receipt.verdict, receipt.messages), (Some(Verdict::Success), vec!["thanks".to_owned()]));
     }
-    let received = receiver.received();
-    assert_eq!(received.len(), 2);
-    for request in &received {
+    let requests = receiver.received();
+    assert_eq!(requests.len(), 2);
+    for request in &requests {
         assert_eq!((request.method.as_str(), request.target.as_str()), ("POST", "/api/done?code=k%2B%2F%3D"));
         assert_eq!(request.header("idempotency-key"), Some("r-1.outcome"));
         assert_eq!(request.header("content-type"), Some("application/json"));
         assert_eq!(request.json(), serde_json::to_value(notice()).unwrap());
     }
-    assert_eq!(received[0].body, received[1].body, "H2: the same bytes again");
+    assert_eq!(requests[0].body, requests[1].body, "H2: the same bytes again");
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! No key in anything that is written: failures, their notes, logs of the libraries below at their most talkative.
 
+use std::fmt::Write as _;
 use std::io;
 use std::sync::{Arc, Mutex};
 
@@ -33,7 +34,7 @@ impl io::Write for Logged {
 }
 
 fn forms() -> Vec<String> {
-    let hex: String = CANARY.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let hex = CANARY.bytes().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
     let url = CANARY.replace('/', "%2F").replace('+', "%2B").replace('=', "%3D");
     vec![CANARY.into(), STANDARD.encode(CANARY), hex, url.to_lowercase(), url]
 }
@@ -73,7 +74,7 @@ async fn keys_are_in_no_log_and_no_failure() {
     ] {
         for notifier in [&function as &dyn eve_core::ports::Notifier, &webhook] {
             receiver.then(reply.clone());
-            said += &format!("{:?}", notifier.notify(&notice()).await);
+            write!(said, "{:?}", notifier.notify(&notice()).await).unwrap();
         }
     }
     let gone = Receiver::start().await;
@@ -81,7 +82,7 @@ async fn keys_are_in_no_log_and_no_failure() {
     let keys = KeyMap::new().with(&url, SecretValue::new(CANARY));
     let unreachable = FunctionNotifier::new(FunctionClient::new().unwrap(), &url, Arc::new(keys)).unwrap();
     drop(gone);
-    said += &format!("{:?}", unreachable.notify(&notice()).await);
+    write!(said, "{:?}", unreachable.notify(&notice()).await).unwrap();
 
     assert!(receiver.received().iter().any(|request| finds(&request.target).is_some()), "the key arrives");
     assert_eq!(finds(&format!("planted: {}", forms()[1])), Some(forms()[1].clone()), "the search finds");

@@ -10,7 +10,7 @@ use eve_core::plan::graph::Graph;
 use eve_core::ports::{Clock as _, Executor as _};
 use eve_core::run::{Event, Outcome, Record, Run, RunOptions};
 use eve_core::run_store::MemoryStore;
-use eve_core::secret::SecretValue;
+use eve_core::secret::{SecretValue, Secrets};
 use eve_queue::{Address, Allowed, FunctionClient, FunctionExecutor, KeyMap};
 use eve_testbed::{Receiver, Reply};
 use serde_json::{Value, json};
@@ -44,7 +44,13 @@ async fn go_on(
 ) -> Result<(Outcome, Vec<Record>), eve_core::driver::DriveError> {
     let store = Arc::new(MemoryStore::new());
     let executors = Executors::new().with("function", Arc::new(executor(receiver)));
-    let ports = Ports { executors, store: Arc::clone(&store) as _, reporters: Vec::new(), clock };
+    let ports = Ports {
+        executors,
+        store: Arc::clone(&store) as _,
+        reporters: Vec::new(),
+        clock,
+        secrets: Secrets::default(),
+    };
     let (_stop, control) = tokio::sync::mpsc::channel(1);
     let outcome = drive(run, &ports, control).await?;
     Ok((outcome, store.records(id)))
@@ -66,9 +72,9 @@ async fn a_step_calls_its_function_and_publishes_what_it_said() {
     assert_eq!(request.json(), json!({ "version": "1.2" }));
     assert_eq!(request.header("idempotency-key"), Some("run-1/migrate/1"));
     assert_eq!(request.header("eve-step"), Some("run-1/migrate"));
-    let outputs = records.iter().find_map(|record| match &record.event {
-        Event::Ready { outputs, .. } => Some(outputs),
-        _ => None,
+    let outputs = records.iter().find_map(|record| {
+        let Event::Ready { outputs, .. } = &record.event else { return None };
+        Some(outputs)
     });
     let outputs = outputs.unwrap();
     assert_eq!(outputs.get("result"), Some(&json!("noop")));
@@ -94,14 +100,14 @@ async fn silence_is_tried_again_with_the_next_attempt_and_an_answer_is_final() {
         .then(Reply::json(500, &json!({ "result": "failed", "messages": ["no room", "at all"] })));
     let (outcome, records) = run(&receiver, spec(&receiver)).await;
     assert_eq!(outcome, Outcome::Failed);
-    let received = receiver.received();
+    let requests = receiver.received();
     let identities: Vec<_> =
-        received.iter().filter_map(|request| request.header("idempotency-key")).collect();
+        requests.iter().filter_map(|request| request.header("idempotency-key")).collect();
     assert_eq!(identities, ["run-1/migrate/1", "run-1/migrate/2"]);
-    assert!(received.iter().all(|request| request.header("eve-step") == Some("run-1/migrate")));
-    let failure = records.iter().rev().find_map(|record| match &record.event {
-        Event::AttemptFailed { failure, .. } => Some(failure),
-        _ => None,
+    assert!(requests.iter().all(|request| request.header("eve-step") == Some("run-1/migrate")));
+    let failure = records.iter().rev().find_map(|record| {
+        let Event::AttemptFailed { failure, .. } = &record.event else { return None };
+        Some(failure)
     });
     let failure = failure.unwrap();
     assert_eq!((failure.class, &*failure.code), (FailureClass::Permanent, "function.failed"));
@@ -124,6 +130,7 @@ async fn after_a_crash_the_call_is_made_again_under_the_same_identity() {
             store: Arc::clone(&store) as _,
             reporters: Vec::new(),
             clock: Arc::clone(&clock) as _,
+            secrets: Secrets::default(),
         };
         let (_stop, control) = tokio::sync::mpsc::channel(1);
         tokio::select! {
@@ -135,9 +142,9 @@ async fn after_a_crash_the_call_is_made_again_under_the_same_identity() {
         Run::resume(graph, RunOptions::default(), id.clone(), &store.records(&id), clock.now()).unwrap();
     let (outcome, _) = go_on(&mut second, &receiver, &id, clock).await.unwrap();
     assert_eq!(outcome, Outcome::Succeeded);
-    let received = receiver.received();
+    let requests = receiver.received();
     let identities: Vec<_> =
-        received.iter().filter_map(|request| request.header("idempotency-key")).collect();
+        requests.iter().filter_map(|request| request.header("idempotency-key")).collect();
     assert_eq!(identities, ["run-1/migrate/1", "run-1/migrate/1"]);
 }
 

@@ -48,8 +48,8 @@ async fn an_event_is_signed_with_both_keys_and_repeated_to_the_byte() {
     for now in [1_700_000_000, 1_700_090_000] {
         assert_eq!(notifier(&receiver.url("/hook"), now).notify(&notice()).await, Ok(Receipt::default()));
     }
-    let received = receiver.received();
-    let [first, second] = received.as_slice() else { panic!("{received:?}") };
+    let requests = receiver.received();
+    let [first, second] = requests.as_slice() else { panic!("{requests:?}") };
     assert_eq!(first.header("content-type"), Some("application/cloudevents+json; charset=utf-8"));
     assert_eq!(first.json()["type"], "dev.eve.run.succeeded");
     assert_eq!(first.json()["data"], serde_json::to_value(notice()).unwrap());

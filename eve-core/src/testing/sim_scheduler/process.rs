@@ -217,8 +217,8 @@ impl Sim<'_> {
                     let outcome = match stop {
                         None => outcome,
                         Some(StopMode::Supersede) => Outcome::Superseded,
-                        Some(StopMode::Rollback) => Outcome::RolledBack,
                         Some(StopMode::Drain | StopMode::Now) => Outcome::Cancelled,
+                        Some(StopMode::Rollback) => Outcome::RolledBack,
                     };
                     self.note(2 + outcome as u64);
                     process.scheduler.handle(Input::RunEnded { run, outcome, reason: None }, self.now);
