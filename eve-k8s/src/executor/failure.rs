@@ -3,7 +3,7 @@
 //! The server quotes values of the object in its refusals, so of a refused Secret only reasons and field paths are
 //! kept.
 
-use eve_core::failure::Failure;
+use eve_core::failure::{Failure, FailureClass};
 
 use crate::client::Location;
 use crate::error::{ApiError, ApiStatus, StatusCause};
@@ -20,6 +20,16 @@ pub(super) fn of_read(place: &Location, error: ApiError) -> Failure {
     match error.status() {
         Some(status) if status.code == 403 => forbidden(place, status),
         _ => error.into(),
+    }
+}
+
+/// Putting something back failed. Right after its start an API server knows no rights yet, and the run had them when it wrote:
+/// a refusal may pass.
+pub(super) fn of_undo(failure: Failure) -> Failure {
+    if failure.code == "k8s.api.forbidden" {
+        Failure { class: FailureClass::Transient, ..failure }
+    } else {
+        failure
     }
 }
 

@@ -298,7 +298,7 @@ impl Executor for KubeExecutor {
         applied: Option<&'a Applied>,
         cx: &Context,
     ) -> Result<UndoReport, Failure> {
-        self.put_back(step, token, applied, cx).await
+        self.put_back(step, token, applied, cx).await.map_err(failure::of_undo)
     }
 
     async fn verify<'a>(&self, step: &Step, of: Verify<'a>, cx: &Context) -> Result<(), Failure> {

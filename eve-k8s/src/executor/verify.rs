@@ -26,7 +26,7 @@ const FIELDS_MAX: usize = 10;
 impl KubeExecutor {
     pub(super) async fn look_again(&self, step: &Step, of: Verify<'_>) -> Result<(), Failure> {
         match (of, step.action()) {
-            (Verify::Undone(token), _) => self.verify_undone(step, token).await,
+            (Verify::Undone(token), _) => self.verify_undone(step, token).await.map_err(failure::of_undo),
             (Verify::Applied(_, until), Action::Delete) => self.verify_gone(step, until).await,
             (Verify::Applied(_, until), Action::Apply | Action::Read | Action::None) => {
                 self.verify_there(step, until).await

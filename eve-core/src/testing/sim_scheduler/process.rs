@@ -217,6 +217,7 @@ impl Sim<'_> {
                     let outcome = match stop {
                         None => outcome,
                         Some(StopMode::Supersede) => Outcome::Superseded,
+                        Some(StopMode::Rollback) => Outcome::RolledBack,
                         Some(StopMode::Drain | StopMode::Now) => Outcome::Cancelled,
                         Some(StopMode::Rollback) => Outcome::RolledBack,
                     };
