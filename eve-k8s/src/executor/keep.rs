@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::promise::{self, snapshots};
 use super::{KubeExecutor, failure};
 use crate::client::{Detail, Labelled, Location};
-use crate::error::ApiError;
+use crate::error::{ApiError, ApiStatus};
 use crate::labels;
 use crate::path::PathSegment;
 use crate::snapshot::{self, Kept, Snapshot, SnapshotError};
@@ -25,7 +25,12 @@ impl KubeExecutor {
     ) -> Result<(), Failure> {
         let before = match self.client.get(place).await {
             Ok(object) => Some(object),
-            Err(error) if error.is_code(404) => None,
+            // That the kind is not served says nothing of the object.
+            Err(error)
+                if error.is_code(404) && !error.status().is_some_and(ApiStatus::is_unknown_resource) =>
+            {
+                None
+            }
             Err(error) => return Err(failure::of_read(place, error)),
         };
         let home = promise::snapshot_place(step, &snapshot::name(step.run(), place))?;

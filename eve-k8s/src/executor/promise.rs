@@ -18,7 +18,7 @@ use crate::snapshot;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Promise {
-    api_version: String,
+    pub(super) api_version: String,
     kind: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     namespace: Option<String>,

@@ -53,7 +53,7 @@ impl KubeExecutor {
         let promise = Promise::read(token)?;
         self.forget_looks(step);
         let Some(place) = self.promised_place(step, &promise).await? else {
-            return unserved(step, &promise);
+            return self.unserved(step, &promise);
         };
         let past = self.past(step, &promise).await?;
         let report = UndoReport::new(Change::None);
@@ -63,8 +63,25 @@ impl KubeExecutor {
                 undoing.unmake(applied.and_then(|applied| Mark::read(applied.token.as_deref()))).await
             }
             Past::There(before, intent) => undoing.restore(&before, intent.as_ref()).await,
+            // It is on record that the run wrote, and nobody knows any more what was before.
+            Past::Unkept if applied.is_some_and(|applied| applied.change != Change::None) => {
+                Err(conflict::unkept(&undoing.place))
+            }
             Past::Unkept => undoing.untouched().await,
         }
+    }
+
+    /// What is of a kind that is gone is gone too; of a kind whose API server only does not answer, nobody knows.
+    fn unserved(&self, step: &Step, promise: &Promise) -> Result<UndoReport, Failure> {
+        if promise.before.is_none() && !self.is_away(promise) {
+            return Ok(UndoReport::new(Change::None));
+        }
+        Err(not_served(step))
+    }
+
+    /// Whether the API server behind the object's kind does not answer.
+    pub(super) fn is_away(&self, promise: &Promise) -> bool {
+        self.kinds().is_away(&promise.api_version)
     }
 
     /// What was there before the run.
@@ -78,13 +95,10 @@ impl KubeExecutor {
     }
 }
 
-/// What is of a kind that is gone is gone too.
-fn unserved(step: &Step, promise: &Promise) -> Result<UndoReport, Failure> {
-    if promise.before.is_none() {
-        return Ok(UndoReport::new(Change::None));
-    }
-    let message = format!("{}: its kind is not served any more", step.name());
-    Err(Failure::transient("k8s.kind.not-served", message))
+/// Nothing can be told of an object whose kind is not served.
+pub(super) fn not_served(step: &Step) -> Failure {
+    let message = format!("{}: its kind is not served now", step.name());
+    Failure::transient("k8s.kind.not-served", message)
 }
 
 /// Whether the object is the one that was looked at before the run, and nothing of the run has reached it.
@@ -210,6 +224,10 @@ impl Undoing<'_> {
     async fn unmake(mut self, applied: Option<Mark>) -> Result<UndoReport, Failure> {
         let Some(live) = self.look().await? else { return Ok(self.report) };
         let uid = text(&live, "/metadata/uid").to_owned();
+        // It was there before the run, whatever was kept of it: it is never deleted.
+        if self.promise.before.as_ref().is_some_and(|before| before.uid == uid) {
+            return Err(conflict::unkept(&self.place));
+        }
         match Maker::of(&live, self.step, self.promise, applied.as_ref()) {
             Maker::Nobody => Ok(self.report),
             Maker::Somebody => {

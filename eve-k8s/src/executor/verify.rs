@@ -1,6 +1,8 @@
 //! `verify`: a fresh look at what is said to be done, or undone. Reads only, but for a dry run where ownership does not
 //! tell; one list for each kind and namespace, for all components of a run.
 
+use std::sync::Arc;
+
 use eve_core::failure::Failure;
 use eve_core::plan::{Action, Until};
 use eve_core::ports::{Step, Verify};
@@ -12,12 +14,13 @@ use super::failure;
 use super::intent::{Doubt, Intent};
 use super::prepare::Mark;
 use super::promise::Promise;
-use super::undo::{Past, is_untouched};
+use super::undo::{Past, is_untouched, not_served};
 use super::{Explanation, KubeExecutor, Located, Missing, Target, conflict};
 use crate::client::{Detail, Location};
 use crate::fields::Entry;
 use crate::labels::PlanName;
 use crate::owned::{self, Gap};
+use crate::readiness::{self, Bygone};
 use crate::restore::{self, Restoration, Sides};
 use crate::survey::Found;
 
@@ -61,7 +64,14 @@ impl KubeExecutor {
         if until == Until::Applied {
             return Ok(());
         }
-        let object = self.with_status(place, live, detail).await?;
+        let (group, kind) = (place.resource.group(), &*place.resource.kind);
+        let object = if readiness::is_ready_at_once(group, kind, target.object) {
+            live
+        } else {
+            self.with_status(place, live, detail).await?
+        };
+        // It was ready in this run: what its controller said of its own deadline before, it has not taken back.
+        let object = Bygone::default().judged(&Arc::new(object));
         match self.state(step, &target, &object).await? {
             Explanation::Up => Ok(()),
             Explanation::Absent(failure) | Explanation::Waiting(failure) | Explanation::Failed(failure) => {
@@ -115,7 +125,11 @@ impl KubeExecutor {
 
     async fn verify_undone(&self, step: &Step, token: &UndoToken) -> Result<(), Failure> {
         let promise = Promise::read(token)?;
-        let Some(place) = self.promised_place(step, &promise).await? else { return Ok(()) };
+        let Some(place) = self.promised_place(step, &promise).await? else {
+            // What is of a kind that is gone is gone too; of a kind that is only not served, nobody knows.
+            let is_gone = promise.before.is_none() && !self.is_away(&promise);
+            return if is_gone { Ok(()) } else { Err(not_served(step)) };
+        };
         let live = match self.read_from(&self.whole, step, &place, None).await? {
             Found::There(live, _) => Some(*live),
             Found::Absent | Found::NotServed | Found::Unknown => None,

@@ -60,6 +60,20 @@ async fn a_snapshot_is_no_part_of_the_plan_and_holds_the_only_copy_of_a_secret()
 }
 
 #[tokio::test]
+async fn without_its_snapshot_a_change_that_is_on_record_is_never_said_to_be_undone() {
+    let place = Place::new("gone").await;
+    place.deploy("first", &settings("1")).await;
+    let release = place.deploy("second", &settings("2")).await;
+    release.executor.forget_run(place.namespace.name(), &release.run).await.unwrap();
+    // A later run, of which this one's journal knows nothing, has written another input.
+    place.deploy("third", &settings("3")).await;
+    for index in 0..2 {
+        let failure = release.undo(index).await.unwrap_err();
+        assert_eq!(failure.code, "k8s.undo.no-snapshot", "{failure:?}");
+    }
+}
+
+#[tokio::test]
 async fn snapshots_of_older_runs_are_removed_when_a_new_one_is_kept() {
     let place = Place::new("older").await;
     for run in 0..5 {
