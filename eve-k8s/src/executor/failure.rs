@@ -202,11 +202,7 @@ fn invalid(place: &Location, status: &ApiStatus) -> Failure {
 
 /// The refusal with what the server said, or without any value where the object is a Secret.
 fn refused(place: &Location, status: &ApiStatus, code: &'static str) -> Failure {
-    let class = if code.starts_with("k8s.apply.") {
-        eve_core::failure::FailureClass::Permanent
-    } else {
-        status.class()
-    };
+    let class = if code.starts_with("k8s.apply.") { FailureClass::Permanent } else { status.class() };
     let causes = status.details.causes.iter().take(FIELDS_MAX);
     if is_secret(place) {
         let reason = if status.reason.is_empty() { "refused" } else { &status.reason };

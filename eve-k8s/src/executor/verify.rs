@@ -8,6 +8,7 @@ use eve_core::run::{Change, UndoToken};
 use serde_json::Value;
 
 use super::delete::Fate;
+use super::failure;
 use super::intent::{Doubt, Intent};
 use super::prepare::Mark;
 use super::promise::Promise;

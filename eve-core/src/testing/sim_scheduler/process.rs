@@ -219,7 +219,6 @@ impl Sim<'_> {
                         Some(StopMode::Supersede) => Outcome::Superseded,
                         Some(StopMode::Rollback) => Outcome::RolledBack,
                         Some(StopMode::Drain | StopMode::Now) => Outcome::Cancelled,
-                        Some(StopMode::Rollback) => Outcome::RolledBack,
                     };
                     self.note(2 + outcome as u64);
                     process.scheduler.handle(Input::RunEnded { run, outcome, reason: None }, self.now);
