@@ -36,7 +36,8 @@ async fn what_is_as_it_should_be_costs_one_list_for_each_kind() {
     let release = ready(&place, &parts).await;
     let mark = place.control_plane.audit().mark().await;
     assert!(verify(&release).await.iter().all(Result::is_ok));
-    let entries = place.since(mark).await;
+    // The pods are those of the waits before: their feed may begin late.
+    let entries = place.since(mark).await.filter(|entry| entry.resource != "pods");
     assert_eq!(entries.len(), 3, "{entries:?}");
     assert_eq!(entries.verb("list").len(), 3);
 }
