@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::plan::problem::SpecProblem;
-use crate::plan::{Action, Until};
+use crate::plan::{Action, UndoRule, Until};
 
 /// A component kind: its key in the plan, its schema, its checks, and its expansion into primitive components.
 pub trait Kind: Send + Sync {
@@ -123,6 +123,8 @@ pub struct Part {
     pub spec: Arc<Value>,
     /// What must have happened before it starts: edges to other parts of the same component.
     pub dependencies: Vec<PartEdge>,
+    /// Whether this part may be undone, where the component as a whole may.
+    pub undo: UndoRule,
     /// Labels that this part adds to those of the component.
     pub labels: BTreeMap<String, String>,
     /// What it makes, in words that name it (`Deployment web`), if only one part of a plan may make it: two parts with
@@ -141,6 +143,7 @@ impl Part {
             action: Action::None,
             spec: Arc::new(Value::Null),
             dependencies: Vec::new(),
+            undo: UndoRule::Allowed,
             labels: BTreeMap::new(),
             identity: None,
             origin: None,

@@ -14,7 +14,7 @@ use eve_core::plan::RetryPolicy;
 use eve_core::plan::graph::Graph;
 use eve_core::run::{
     Applied, Change, Command, Event, Input, Outcome, Outputs, Phase, PhaseEnd, Prepared, Record, Run,
-    RunOptions, RunStart, SkipReason, StopMode, StopReason,
+    RunOptions, RunStart, SkipReason, StopMode, StopReason, UndoReport,
 };
 use eve_core::testing::{sample_events, sample_graph};
 use eve_core::time::Timestamp;
@@ -158,6 +158,8 @@ fn finish(run: &mut Run, from: Timestamp, mut after: impl FnMut(&mut Run, usize)
                 Phase::Prepare => PhaseEnd::Prepare(Ok(Prepared::new(Change::Create))),
                 Phase::Apply => PhaseEnd::Apply(Ok(Applied::new(Change::Create))),
                 Phase::Wait => PhaseEnd::Wait(Ok(Outputs::NONE)),
+                Phase::Verify => PhaseEnd::Verify(Ok(())),
+                Phase::Undo => PhaseEnd::Undo(Ok(UndoReport::new(Change::None))),
             };
             now = now.plus(Duration::from_secs(1));
             run.handle(Input::Ended { component, attempt, end }, now);
@@ -199,8 +201,12 @@ fn every_field() -> Vec<Record> {
             Failure::new(class, "test.code", "one\nline \"quoted\"").with_note("ä\u{0}").with_hint("do");
         Event::AttemptFailed { component, attempt, phase, failure: Box::new(failure), retry_at }
     };
-    let prepared =
-        Prepared { change: Change::Update, desired: Some("sha256:00".into()), token: token("found") };
+    let prepared = Prepared {
+        change: Change::Update,
+        desired: Some("sha256:00".into()),
+        token: token("found"),
+        undo: None,
+    };
     let applied = Applied { change: Change::Replace, token: Some(Box::new(json!(null))) };
     let outputs =
         Outputs::NONE.with("host", "db.shop.svc").with("ports", json!([5432, -1, 1e300])).with("", true);
@@ -220,6 +226,7 @@ fn every_field() -> Vec<Record> {
         namespace: "ns".into(),
         components: u32::MAX,
         options,
+        undoes: None,
     };
     let mut events = vec![
         Event::RunStarted { run: Box::new(start) },

@@ -11,7 +11,7 @@ use eve_core::plan::graph::Graph;
 use eve_core::plan::{Dependency, FailurePolicy, Until};
 use eve_core::run::{
     Applied, Change, Event, Input, Outcome, Outputs, Phase, PhaseEnd, Prepared, Record, Run, RunOptions,
-    SkipReason, StopMode, StopReason,
+    SkipReason, StopMode, StopReason, UndoReport,
 };
 use eve_core::time::Timestamp;
 use proptest::prelude::*;
@@ -71,6 +71,8 @@ fn end() -> impl Strategy<Value = PhaseEnd> {
                 Phase::Prepare => PhaseEnd::Prepare(Ok(Prepared { token: token(), ..Prepared::new(change) })),
                 Phase::Apply => PhaseEnd::Apply(Ok(Applied { token: token(), ..Applied::new(change) })),
                 Phase::Wait => PhaseEnd::Wait(Ok(Outputs::NONE.with("out", "x".repeat(size * 10)))),
+                Phase::Verify => PhaseEnd::Verify(Ok(())),
+                Phase::Undo => PhaseEnd::Undo(Ok(UndoReport::new(change))),
             }
         },
     )

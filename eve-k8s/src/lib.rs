@@ -44,7 +44,7 @@ pub use client::{Ensured, KubeClient};
 pub use config::{Chosen, ConnectError, KubeConfigOptions, chosen, connect, context_namespace, init};
 pub use discovery::{Kinds, Scope, UnknownKind};
 pub use error::{ApiError, ApiStatus, StatusCause, StatusDetails};
-pub use executor::{Adopted, Difference, Explanation, KEPT, KubeExecutor, KubeExecutorBuilder};
+pub use executor::{Adopted, Difference, Explanation, KEPT, KubeExecutor, KubeExecutorBuilder, TakeOver};
 pub use inventory::{Installed, Inventory, InventoryScope, inventory, plan_of};
 pub use object::OBJECT_KIND;
 pub use path::{PathError, PathSegment};

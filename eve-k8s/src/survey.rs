@@ -126,6 +126,29 @@ impl Surveys {
         }
     }
 
+    /// What `judge` says of an object that the list of its kind and namespace holds; `None` where there is no list, or the
+    /// object is not in it. Nothing is handed out. Cancel safe.
+    pub(crate) async fn peek<T>(
+        &self,
+        graph: &Arc<Graph>,
+        place: &Location,
+        live: &Live,
+        judge: impl FnOnce(&Value) -> T,
+    ) -> Option<T> {
+        if !place.resource.watchable {
+            return None;
+        }
+        let (survey, collection, cell) = self.cell(graph, place);
+        match cell.get_or_init(|| self.list(graph, &collection, Some(live))).await {
+            List::Made { objects, .. } => lock(objects).get(place.name.as_str())?.as_ref().map(judge),
+            List::NotServed { .. } | List::Denied => None,
+            List::Failed(_) => {
+                survey.forget(&collection, &cell);
+                None
+            }
+        }
+    }
+
     /// Where the list of a kind and namespace is kept.
     fn cell(&self, graph: &Arc<Graph>, place: &Location) -> (Arc<Survey>, Collection, Arc<OnceCell<List>>) {
         let survey = self.of(graph);

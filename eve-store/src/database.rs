@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
+use rustix::fs::OFlags;
 
 use crate::error::FileError;
 
@@ -146,6 +147,21 @@ fn sync_failed(path: &Path, error: &io::Error) -> FileError {
         return FileError::SyncFailed { path: path.to_owned() };
     }
     error
+}
+
+/// Opens what must be a file: nothing else, such as a pipe that nobody writes to, holds anybody up.
+pub(crate) fn open_file(
+    doing: &'static str,
+    path: &Path,
+    options: &mut OpenOptions,
+) -> Result<File, FileError> {
+    let failed = |error: io::Error| FileError::io(doing, path, &error);
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let file = options.custom_flags(flags).open(path).map_err(failed)?;
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Err(FileError::NoFile { path: path.to_owned() });
+    }
+    Ok(file)
 }
 
 fn exists(path: &Path) -> Result<(), FileError> {

@@ -130,6 +130,14 @@ impl RunFolder {
         HashKey::load_or_make(&self.root.join("key"))
     }
 
+    /// The key of this user's keyed hashes, which must be there: what it said of a run that was begun, no other key can say.
+    ///
+    /// # Errors
+    /// [`FileError::Missing`] where it is lost; otherwise as [`key`](Self::key).
+    pub fn key_of_old(&self) -> Result<HashKey, FileError> {
+        HashKey::load(&self.root.join("key"))
+    }
+
     /// Begins the file of a new run and holds it, and its plan.
     ///
     /// # Errors

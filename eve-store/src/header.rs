@@ -107,6 +107,8 @@ enum ModeWord {
     Now,
     #[serde(rename = "supersede")]
     Supersede,
+    #[serde(rename = "rollback")]
+    Rollback,
 }
 
 impl RunHeader {
@@ -126,6 +128,7 @@ impl StopRequest {
             StopMode::Drain => ModeWord::Drain,
             StopMode::Now => ModeWord::Now,
             StopMode::Supersede => ModeWord::Supersede,
+            StopMode::Rollback => ModeWord::Rollback,
         };
         let form = RequestForm { mode, at, who: who.to_owned() };
         serde_json::to_vec(&form).map_err(|error| error.to_string())
@@ -138,6 +141,7 @@ impl StopRequest {
             ModeWord::Drain => StopMode::Drain,
             ModeWord::Now => StopMode::Now,
             ModeWord::Supersede => StopMode::Supersede,
+            ModeWord::Rollback => StopMode::Rollback,
         };
         Ok(Self { number, mode, at: form.at, who: form.who })
     }

@@ -5,13 +5,15 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
+use std::time::SystemTime;
 
+use eve_core::time::Timestamp;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use crate::database::sync_folder;
+use crate::database::{open_file, sync_folder};
 use crate::error::FileError;
 
 /// The length of a key: that of the hash.
@@ -19,7 +21,10 @@ const KEY_BYTES: usize = 32;
 
 /// The key of keyed hashes: from the hash of a value nobody can tell, by trying, what the value is. Kept in a file that
 /// only its owner can read; its memory is overwritten when it is dropped.
-pub struct HashKey(Zeroizing<[u8; KEY_BYTES]>);
+pub struct HashKey {
+    bytes: Zeroizing<[u8; KEY_BYTES]>,
+    made_at: Timestamp,
+}
 
 /// An HMAC-SHA256, in hexadecimal digits. Tells nothing to who does not have the key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,13 +56,18 @@ impl fmt::Debug for HashKey {
 }
 
 impl HashKey {
+    /// When its file was written, by the clock of the file system. A run that was started before has another key.
+    pub const fn made_at(&self) -> Timestamp {
+        self.made_at
+    }
+
     /// The keyed hash of these parts in this order. Where one part ends and the next begins is part of it.
     ///
     /// # Panics
     /// Never: a key of this length is one.
     pub fn hash<Part: AsRef<[u8]>>(&self, parts: impl IntoIterator<Item = Part>) -> KeyedHash {
         #[expect(clippy::expect_used, reason = "an HMAC takes keys of every length")]
-        let mut mac = Hmac::<Sha256>::new_from_slice(&*self.0).expect("a key");
+        let mut mac = Hmac::<Sha256>::new_from_slice(&*self.bytes).expect("a key");
         for part in parts {
             let part = part.as_ref();
             mac.update(&(part.len() as u64).to_le_bytes());
@@ -95,10 +105,12 @@ impl HashKey {
         Self::load(path)
     }
 
-    fn load(path: &Path) -> Result<Self, FileError> {
+    /// The key in this file.
+    pub(crate) fn load(path: &Path) -> Result<Self, FileError> {
         let failed = |error: io::Error| FileError::io("read", path, &error);
-        let mut file = fs::File::open(path).map_err(failed)?;
-        let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o777;
+        let mut file = open_file("read", path, OpenOptions::new().read(true))?;
+        let found = file.metadata().map_err(failed)?;
+        let mode = found.permissions().mode() & 0o777;
         if mode & 0o077 != 0 {
             return Err(FileError::Exposed { path: path.to_owned(), mode });
         }
@@ -106,9 +118,10 @@ impl HashKey {
         let whole = file.read_exact(&mut *key).is_ok() && file.read(&mut [0]).is_ok_and(|more| more == 0);
         if !whole {
             let reason = format!("a key has {KEY_BYTES} bytes");
-            return Err(FileError::Damaged { path: path.to_owned(), reason });
+            return Err(FileError::BadKey { path: path.to_owned(), reason });
         }
-        Ok(Self(key))
+        let since = found.modified().map_err(failed)?.duration_since(SystemTime::UNIX_EPOCH);
+        Ok(Self { bytes: key, made_at: Timestamp::EPOCH.plus(since.unwrap_or_default()) })
     }
 }
 
@@ -133,7 +146,7 @@ mod tests {
     #[test]
     fn a_hash_is_an_hmac_of_its_parts_and_their_lengths() {
         // RFC 4231 has no case with our framing; the value was made with Python's `hmac`.
-        let key = HashKey(Zeroizing::new([7; KEY_BYTES]));
+        let key = HashKey { bytes: Zeroizing::new([7; KEY_BYTES]), made_at: Timestamp::EPOCH };
         let expected = "cb26cbd8f92f96666adb85ea48780f04962ec8ae8998cd24c8bfb1721f19bb3c";
         assert_eq!(key.hash(["ab", "c"]).as_str(), expected);
         assert_ne!(key.hash(["a", "bc"]), key.hash(["ab", "c"]));
@@ -150,7 +163,7 @@ mod tests {
         for bytes in [31, 33] {
             fs::write(&path, vec![1; bytes]).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-            assert!(matches!(HashKey::load_or_make(&path), Err(FileError::Damaged { .. })), "{bytes}");
+            assert!(matches!(HashKey::load_or_make(&path), Err(FileError::BadKey { .. })), "{bytes}");
         }
     }
 }

@@ -17,8 +17,10 @@ mod drift;
 mod failures;
 mod get;
 mod journal;
+mod owners;
 mod refusals;
 mod signals;
+mod state;
 mod success;
 
 use std::collections::BTreeSet;

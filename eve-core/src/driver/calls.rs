@@ -11,8 +11,8 @@ use tokio::task::{AbortHandle, JoinSet};
 use super::Ports;
 use crate::failure::Cause;
 use crate::ids::{Attempt, ComponentId};
-use crate::ports::{Context, Step};
-use crate::run::{Applied, Change, Command, Input, Phase, PhaseEnd, Prepared, Run};
+use crate::ports::{Context, Executor, Step, Verify};
+use crate::run::{Applied, Change, Command, Input, Phase, PhaseEnd, Prepared, Run, UndoStatus, UndoToken};
 
 /// The last cause of each wait.
 type Causes = BTreeMap<ComponentId, (Attempt, Cause)>;
@@ -91,16 +91,8 @@ impl Calls {
             let _ = bell.try_send(());
         };
         let cx = Context::new(deadline, Arc::clone(&ports.clock), Arc::new(tell));
-        let step = Step::new(Arc::clone(run.graph()), component, attempt);
-        let prepared = run.prepared(component).cloned().unwrap_or(Prepared::new(Change::Unknown));
-        let applied = run.applied(component).cloned().unwrap_or(Applied::new(Change::None));
-        let call = async move {
-            match phase {
-                Phase::Prepare => PhaseEnd::Prepare(executor.prepare(&step, &cx).await),
-                Phase::Apply => PhaseEnd::Apply(executor.apply(&step, &prepared, &cx).await),
-                Phase::Wait => PhaseEnd::Wait(executor.wait(&step, &applied, step.until(), &cx).await),
-            }
-        };
+        let step = Step::new(run.id().clone(), Arc::clone(run.graph()), component, attempt);
+        let call = call(executor, step, phase, Known::of(run, component), cx);
         let end = AssertUnwindSafe(call).catch_unwind().unwrap_or_else(move |_| PhaseEnd::panicked(phase));
         let mut ended = end.map(move |end| Input::Ended { component, attempt, end }).boxed();
         if phase.writes() {
@@ -116,5 +108,50 @@ impl Calls {
     pub(super) fn let_go(mut self) {
         self.reads.values().for_each(AbortHandle::abort);
         self.tasks.detach_all();
+    }
+}
+
+/// The work of one phase, with what the run knows for it.
+async fn call(executor: Arc<dyn Executor>, step: Step, phase: Phase, known: Known, cx: Context) -> PhaseEnd {
+    let Known { prepared, applied, last_applied, token, is_undone } = known;
+    match phase {
+        Phase::Prepare => PhaseEnd::Prepare(executor.prepare(&step, &cx).await),
+        Phase::Apply => PhaseEnd::Apply(executor.apply(&step, &prepared, &cx).await),
+        Phase::Wait => {
+            let applied = applied.unwrap_or(Applied::new(Change::None));
+            PhaseEnd::Wait(executor.wait(&step, &applied, step.until(), &cx).await)
+        }
+        Phase::Verify => {
+            let of = match &token {
+                Some(token) if is_undone => Verify::Undone(token),
+                _ => Verify::Applied(applied.as_ref(), step.until()),
+            };
+            PhaseEnd::Verify(executor.verify(&step, of, &cx).await)
+        }
+        Phase::Undo => {
+            let token = token.unwrap_or(UndoToken::new(serde_json::Value::Null));
+            PhaseEnd::Undo(executor.undo(&step, &token, last_applied.as_ref(), &cx).await)
+        }
+    }
+}
+
+/// What a run knows of a component, for its calls.
+struct Known {
+    prepared: Prepared,
+    applied: Option<Applied>,
+    last_applied: Option<Applied>,
+    token: Option<UndoToken>,
+    is_undone: bool,
+}
+
+impl Known {
+    fn of(run: &Run, component: ComponentId) -> Self {
+        Self {
+            prepared: run.prepared(component).unwrap_or(Prepared::new(Change::Unknown)),
+            applied: run.applied(component).cloned(),
+            last_applied: run.last_applied(component).cloned(),
+            token: run.undo_token(component).cloned(),
+            is_undone: run.view().undo_status(component) == UndoStatus::Undone,
+        }
     }
 }

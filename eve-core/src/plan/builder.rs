@@ -15,7 +15,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Action, ClassLimit, Component, Dependency, FailurePolicy, Plan, RetryPolicy, Settings, Until};
+use super::{
+    Action, ClassLimit, Component, Dependency, FailurePolicy, Plan, RetryPolicy, Settings, UndoRule, Until,
+};
 
 /// A plan held in memory. Nothing is checked before it becomes a graph.
 #[derive(Clone, Debug, PartialEq)]
@@ -158,6 +160,13 @@ impl ComponentBuilder {
     #[must_use]
     pub fn on_failure(mut self, policy: FailurePolicy) -> Self {
         self.settings.on_failure = Some(policy);
+        self
+    }
+
+    /// Whether it may be undone when the run is rolled back.
+    #[must_use]
+    pub fn undo(mut self, rule: UndoRule) -> Self {
+        self.settings.undo = rule;
         self
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Action, Component, Dependency, Settings, Until};
+use super::{Action, Component, Dependency, Settings, UndoRule, Until};
 use crate::kind::{EdgeReason, EdgeSource, Expansion, Part, PartEdge, PartOrigin};
 
 /// The join before the parts of a composite.
@@ -193,6 +193,8 @@ impl Expander {
         let mut settings = Arc::clone(&parent.settings);
         if part.action == Action::None {
             settings = Arc::new(Settings { action: Action::None, ..Settings::default() });
+        } else if part.undo == UndoRule::Never {
+            settings = Arc::new(Settings { undo: UndoRule::Never, ..Settings::clone(&settings) });
         }
         self.result.push(Expanded {
             name: parent.part_name(&part.name).into(),

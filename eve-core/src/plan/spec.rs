@@ -12,7 +12,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-use super::{FailurePolicy, Until};
+use super::{FailurePolicy, UndoRule, Until};
 
 /// The `apiVersion` of plans.
 pub const API_VERSION: &str = "eve.dev/v1alpha1";
@@ -81,7 +81,8 @@ pub struct PlanSpec {
     #[schemars(length(min = 1, max = 253))]
     pub cluster: Option<String>,
     /// What a failed component does to the run, unless the component says otherwise. `drain` (the default) starts
-    /// nothing new, lets what runs come to its end, then fails; `continue` skips only what depends on it.
+    /// nothing new, lets what runs come to its end, then fails; `continue` skips only what depends on it; `rollback`
+    /// drains, then undoes everything that the run changed, what was changed last first.
     #[serde(default)]
     pub on_failure: Option<FailurePolicy>,
     /// The components, each with a unique name and exactly one kind key.
@@ -120,6 +121,10 @@ pub struct ComponentSpec {
     /// Labels for the objects of the component.
     #[serde(default)]
     pub labels: Option<BTreeMap<String, String>>,
+    /// Whether it may be undone when the run is rolled back. `never`, for example for a migration: once it was begun,
+    /// what it depends on stays too.
+    #[serde(default)]
+    pub undo: Option<UndoRule>,
 }
 
 /// What is to be done with a component.

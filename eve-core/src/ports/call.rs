@@ -8,27 +8,28 @@ use serde_json::Value;
 
 use super::Clock;
 use crate::failure::Cause;
-use crate::ids::{Attempt, ComponentId};
+use crate::ids::{Attempt, ComponentId, RunId};
 use crate::plan::graph::{Graph, Node};
-use crate::plan::{Action, Until};
+use crate::plan::{Action, UndoRule, Until};
 use crate::time::Timestamp;
 
 /// One component as an executor sees it. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Step {
+    run: RunId,
     graph: Arc<Graph>,
     component: ComponentId,
     attempt: Attempt,
 }
 
 impl Step {
-    /// The component of this graph, in this attempt.
+    /// The component of this graph, in this attempt of this run.
     ///
     /// # Panics
     /// If the graph has no such component: an identifier of another graph was used.
-    pub fn new(graph: Arc<Graph>, component: ComponentId, attempt: Attempt) -> Self {
+    pub fn new(run: RunId, graph: Arc<Graph>, component: ComponentId, attempt: Attempt) -> Self {
         assert!(component.index() < graph.len(), "the component belongs to another graph");
-        Self { graph, component, attempt }
+        Self { run, graph, component, attempt }
     }
 
     fn node(&self) -> &Node {
@@ -38,6 +39,17 @@ impl Step {
     /// The graph that the component belongs to: what else the plan wants.
     pub const fn graph(&self) -> &Arc<Graph> {
         &self.graph
+    }
+
+    /// Which run it is; of a look outside of any run, whatever name its caller gave it.
+    pub const fn run(&self) -> &RunId {
+        &self.run
+    }
+
+    /// Whether the run may be rolled back, and this component with it: only then `prepare` needs to say what would put it
+    /// back, and `apply` to keep it.
+    pub fn may_be_undone(&self) -> bool {
+        self.graph.may_be_rolled_back() && self.node().undo() == UndoRule::Allowed
     }
 
     /// The name of the plan.

@@ -14,7 +14,7 @@ mod secret_resolver;
 
 pub use call::{Context, Step};
 pub use clock::Clock;
-pub use executor::Executor;
+pub use executor::{Executor, Verify};
 pub use notifier::{Notice, Notifier};
 pub use plan_source::{Delivery, PlanSource};
 pub use reporter::Reporter;

@@ -32,20 +32,26 @@ pub mod options;
 pub mod protocol;
 mod resume;
 mod retry;
+mod rollback;
 mod schedule;
 mod state;
 mod stop;
 #[cfg(test)]
 mod tests;
+mod undo;
+mod verify;
 mod view;
 
 pub use options::RunOptions;
 pub use protocol::{
-    Applied, Change, Command, Event, Input, OUTPUTS_BYTES_MAX, Outcome, Outputs, Phase, PhaseEnd, Prepared,
-    Record, RunStart, SkipReason, StopMode, StopReason, TOKEN_BYTES_MAX, VALUE_DEPTH_MAX,
+    Applied, Change, Command, Event, Input, KeepReason, OUTPUTS_BYTES_MAX, Outcome, Outputs, Phase, PhaseEnd,
+    Prepared, Record, RunStart, SkipReason, StopMode, StopReason, TOKEN_BYTES_MAX, UndoReport, UndoToken,
+    VALUE_DEPTH_MAX,
 };
 pub use resume::ResumeError;
+pub use rollback::RollbackError;
 pub use state::{ComponentStatus, Counts};
+pub use undo::{UndoCounts, UndoStatus};
 pub use view::RunView;
 
 #[cfg(any(test, feature = "test-util"))]
@@ -97,15 +103,20 @@ impl Run {
     }
 
     fn begin(&mut self) {
-        let start = RunStart {
+        let start = self.beginning();
+        self.emit(Event::RunStarted { run: Box::new(start) });
+        self.schedule();
+    }
+
+    fn beginning(&self) -> RunStart {
+        RunStart {
             id: self.id.clone(),
             plan: self.graph.name().to_owned(),
             namespace: self.graph.namespace().to_owned(),
             components: u32::try_from(self.graph.len()).unwrap_or(u32::MAX),
             options: self.options.clone(),
-        };
-        self.emit(Event::RunStarted { run: Box::new(start) });
-        self.schedule();
+            undoes: None,
+        }
     }
 
     /// Takes in a fact. Late, duplicate and unknown facts change nothing.
@@ -199,7 +210,7 @@ impl Run {
         }
         let state = &self.state;
         let lost = sabotaged!(state, LostWakeUp);
-        let timer = self.flight.next_timer(|id| !lost && !state.cell(id).status.is_final());
+        let timer = self.flight.next_timer(|id| !lost && state.is_timed(id));
         timer.into_iter().chain([self.run_timer()]).min()
     }
 
@@ -228,14 +239,27 @@ impl Run {
         &self.options
     }
 
-    /// What `prepare` found for this attempt of the component, for the call of `apply`.
-    pub fn prepared(&self, component: crate::ids::ComponentId) -> Option<&Prepared> {
-        self.state.cell(component).prepared.as_ref()
+    /// What `prepare` found for this attempt of the component, for the call of `apply`; with the undo token that holds.
+    pub fn prepared(&self, component: crate::ids::ComponentId) -> Option<Prepared> {
+        let cell = self.state.cell(component);
+        let undo = || cell.undo.clone();
+        cell.prepared.clone().map(|prepared| Prepared { undo: undo(), ..prepared })
     }
 
-    /// What `apply` did in this attempt of the component, for the call of `wait`; `None` where nothing had to be written.
+    /// What puts the component back as it was before the run, for the calls of `undo` and of `verify` afterwards.
+    pub fn undo_token(&self, component: crate::ids::ComponentId) -> Option<&UndoToken> {
+        self.state.cell(component).undo.as_ref()
+    }
+
+    /// What `apply` did the last time that its end is known, in whatever attempt: for the call of `undo`.
+    pub fn last_applied(&self, component: crate::ids::ComponentId) -> Option<&Applied> {
+        self.state.cell(component).applied.last()
+    }
+
+    /// What `apply` did in this attempt of the component, for the calls of `wait` and `verify`; `None` where nothing had to
+    /// be written.
     pub fn applied(&self, component: crate::ids::ComponentId) -> Option<&Applied> {
-        self.state.cell(component).applied.as_ref()
+        self.state.cell(component).applied.now()
     }
 
     /// Decides something: the one way by which the state of a live run changes.

@@ -115,9 +115,16 @@ mod hooks {
         /// A call that failed gives its slot back; here it does not.
         pub(in super::super) fn leak_slot(&mut self, end: &PhaseEnd) {
             match end {
-                PhaseEnd::Prepare(Err(_)) | PhaseEnd::Apply(Err(_)) => self.flight.api_calls += 1,
+                PhaseEnd::Prepare(Err(_))
+                | PhaseEnd::Apply(Err(_))
+                | PhaseEnd::Verify(Err(_))
+                | PhaseEnd::Undo(Err(_)) => self.flight.api_calls += 1,
                 PhaseEnd::Wait(Err(_)) => self.flight.wait_calls += 1,
-                PhaseEnd::Prepare(Ok(_)) | PhaseEnd::Apply(Ok(_)) | PhaseEnd::Wait(Ok(_)) => {}
+                PhaseEnd::Prepare(Ok(_))
+                | PhaseEnd::Apply(Ok(_))
+                | PhaseEnd::Wait(Ok(_))
+                | PhaseEnd::Verify(Ok(()))
+                | PhaseEnd::Undo(Ok(_)) => {}
             }
         }
 

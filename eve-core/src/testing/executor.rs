@@ -7,8 +7,8 @@ use async_trait::async_trait;
 
 use crate::failure::{Cause, Failure};
 use crate::plan::Until;
-use crate::ports::{self, Context, Executor};
-use crate::run::{Applied, Change, Outputs, Phase, Prepared};
+use crate::ports::{self, Context, Executor, Verify};
+use crate::run::{Applied, Change, Outputs, Phase, Prepared, UndoReport, UndoToken};
 
 /// Succeeds at once, whatever it is given, and changes nothing.
 #[derive(Clone, Copy, Debug, Default)]
@@ -127,5 +127,20 @@ impl Executor for ScriptedExecutor {
     ) -> Result<Outputs, Failure> {
         self.follow(step, Phase::Wait, cx).await?;
         Ok(Outputs::NONE)
+    }
+
+    async fn undo<'a>(
+        &self,
+        step: &ports::Step,
+        _: &UndoToken,
+        _: Option<&'a Applied>,
+        cx: &Context,
+    ) -> Result<UndoReport, Failure> {
+        let change = self.follow(step, Phase::Undo, cx).await?;
+        Ok(UndoReport::new(change.unwrap_or(Change::Delete)))
+    }
+
+    async fn verify<'a>(&self, step: &ports::Step, _: Verify<'a>, cx: &Context) -> Result<(), Failure> {
+        self.follow(step, Phase::Verify, cx).await.map(|_| ())
     }
 }

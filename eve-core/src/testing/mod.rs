@@ -13,7 +13,7 @@ pub mod sim;
 pub use clock::ManualClock;
 #[cfg(feature = "driver")]
 pub use clock::TokioClock;
-pub use events::{sample_events, sample_graph};
+pub use events::{sample_events, sample_graph, sample_rollback, sample_rollback_graph, sample_undoing};
 pub use executor::{NoopExecutor, ScriptedExecutor, Step as ScriptStep};
 pub use outside::{MapResolver, QueueSource, RecordingNotifier};
 pub use shapes::{Shape, ShapedPlan};

@@ -34,7 +34,7 @@ impl KubeExecutor {
         }
         let (graph, component) = (step.graph(), step.component());
         let known = if before.is_none() { self.surveys.send(graph, component) } else { None };
-        let (mut written, ensured) = self.send(step, &target, &intent).await?;
+        let (mut written, ensured) = self.send_first(step, &target, &intent, before.as_ref()).await?;
         let mut after = Mark::of(&written);
         if ensured == Ensured::Existed && maker::is_taken_over(before.as_ref(), known, &written) {
             tracing::info!("{}: somebody made it since it was looked for: it is adopted", target.place);

@@ -44,6 +44,7 @@ impl KubeExecutor {
                 return Ok(Difference::Unverified(format!("`{}` is not served yet", place.resource.kind)));
             }
         };
+        live.as_ref().map_or(Ok(()), |(live, _)| self.is_of_other(step, place, live))?;
         let before = live.as_ref().map(|(live, _)| Mark::of(live));
         let intent = Intent::of(step, &target, before.as_ref());
         if live.as_ref().is_some_and(|(live, _)| intent.holds(live).is_ok()) {

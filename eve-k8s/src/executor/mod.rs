@@ -30,6 +30,7 @@ mod failure;
 mod intent;
 mod maker;
 mod namespace;
+mod owner;
 mod pods;
 mod prepare;
 mod read;
@@ -39,6 +40,7 @@ mod wait;
 pub use compare::Difference;
 pub use delete::KEPT;
 pub use explain::Explanation;
+pub use owner::TakeOver;
 
 /// Makes Kubernetes objects so: server-side apply, then a wait until they are ready.
 ///
@@ -46,7 +48,8 @@ pub use explain::Explanation;
 /// One executor may serve many runs at once; must be used inside a tokio runtime.
 ///
 /// A component that is deleted is removed in the foreground, if it carries the label of its plan, was not there before
-/// eve, and no annotation keeps it; see [`KEPT`]. A component that is only read is never written.
+/// eve, and no annotation keeps it; see [`KEPT`]. A component that is only read is never written. What belongs to another
+/// plan is refused with `k8s.object.other-plan`, unless it is to be taken over.
 ///
 /// **Rights**: `get`, `patch` and `create` on what the plan holds. With `list` and `watch` on the same, waits share one
 /// watch a kind and namespace; without, each waiting object is read every 2 s, and the watch is asked for again at least
@@ -63,6 +66,7 @@ pub struct KubeExecutor {
     live: Live,
     surveys: Surveys,
     adopted: Adopted,
+    take_over: Vec<TakeOver>,
     census: blocked::Census,
 }
 
@@ -90,6 +94,7 @@ pub struct KubeExecutorBuilder {
     policy: ScopePolicy,
     graces: Graces,
     adopted: Adopted,
+    take_over: Vec<TakeOver>,
 }
 
 impl KubeExecutorBuilder {
@@ -121,6 +126,13 @@ impl KubeExecutorBuilder {
         self
     }
 
+    /// What is written although it belongs to another plan, and belongs to the run's plan then. By default nothing.
+    #[must_use]
+    pub fn with_take_over(mut self, take_over: Vec<TakeOver>) -> Self {
+        self.take_over = take_over;
+        self
+    }
+
     /// The executor.
     pub fn build(self) -> KubeExecutor {
         KubeExecutor {
@@ -132,6 +144,7 @@ impl KubeExecutorBuilder {
             policy: self.policy,
             graces: self.graces,
             adopted: self.adopted,
+            take_over: self.take_over,
             census: blocked::Census::default(),
         }
     }
@@ -146,6 +159,7 @@ impl KubeExecutor {
             policy: ScopePolicy::default(),
             graces: Graces::default(),
             adopted: Adopted::default(),
+            take_over: Vec::new(),
         }
     }
 }

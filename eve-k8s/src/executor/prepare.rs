@@ -136,6 +136,7 @@ impl KubeExecutor {
         live: Value,
         detail: Detail,
     ) -> Result<Prepared, Failure> {
+        self.is_of_other(step, &target.place, &live)?;
         let mut before = Mark::of(&live);
         // A write of ours whose answer was lost may have taken it over.
         before.adopted |= self.surveys.is_sent(step.graph(), step.component()) && maker::is_of_another(&live);

@@ -18,7 +18,7 @@ use super::pods::Pods;
 use super::prepare::Mark;
 use super::{KubeExecutor, Located, Missing, Target, failure};
 use crate::client::{Collection, Location};
-use crate::labels;
+use crate::labels::{self, PlanName};
 use crate::live::{Phase, Subscription, Topic, Wanted};
 use crate::pattern::ObjectPattern;
 use crate::readiness::storage::CLAIM_PENDING;
@@ -59,6 +59,7 @@ enum Judged {
 struct Waiter<'a> {
     executor: &'a KubeExecutor,
     cx: &'a Context,
+    plan: PlanName<'a>,
     target: &'a Target<'a>,
     mark: Option<Mark>,
     feed: Subscription,
@@ -106,6 +107,7 @@ impl KubeExecutor {
         let mut waiter = Waiter {
             executor: self,
             cx,
+            plan: PlanName::of(step),
             target: &target,
             mark,
             feed: self.live.subscribe(&collection, by_name(step, name)),
@@ -173,7 +175,7 @@ impl Waiter<'_> {
                         Judged::Waiting(cause) => self.troubles(&object, cause).await?,
                     }
                 }
-                Seen::Gone(last) => return self.gone(last.as_deref()),
+                Seen::Gone(last) => return self.left(last.as_deref()).await,
                 Seen::Unknown => {
                     self.tell_trouble();
                     None
@@ -338,6 +340,15 @@ impl Waiter<'_> {
             return *self.late_binding.insert(known);
         }
         self.executor.is_said_to_wait(&self.target.place, claim).await
+    }
+
+    /// The feed lost the object, which need not be gone.
+    async fn left(&self, last: Option<&Value>) -> Result<Outputs, Failure> {
+        let uid = self.mark.as_ref().map_or("", |mark| mark.uid.as_str());
+        match self.executor.lost(&self.target.place, uid, self.plan).await? {
+            Some(failure) => Err(failure),
+            None => self.gone(last),
+        }
     }
 
     fn gone(&self, last: Option<&Value>) -> Result<Outputs, Failure> {

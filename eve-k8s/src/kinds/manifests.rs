@@ -143,6 +143,7 @@ impl Kind for Manifests {
                 action: Action::Apply,
                 spec: Arc::new(part_spec(one, force)),
                 dependencies: Vec::new(),
+                undo: metadata::undo_rule(one),
                 labels: BTreeMap::new(),
                 identity: Some(identity.words(scope.namespace)),
                 origin: Some(PartOrigin { part: "/object", spec: one.pointer.clone() }),

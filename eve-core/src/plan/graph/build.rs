@@ -7,7 +7,7 @@ use super::{Edge, Edges, Graph, Node, cycle};
 use crate::ids::ComponentId;
 use crate::plan::limits::Limits;
 use crate::plan::problem::PlanProblem;
-use crate::plan::{Action, ClassLimit, Component, Plan, Until};
+use crate::plan::{Action, ClassLimit, Component, FailurePolicy, Plan, Until};
 
 #[expect(clippy::disallowed_types, reason = "names are looked up, never iterated, so the order cannot show")]
 type Index = std::collections::HashMap<Box<str>, u32>;
@@ -66,10 +66,14 @@ pub(super) fn build(plan: &dyn Plan, limits: &Limits) -> Result<Graph, Vec<PlanP
         return Err(builder.finish());
     }
     let ranks = ranks(&order, &dependants);
+    let rolls_back = |policy: FailurePolicy| policy == FailurePolicy::Rollback;
+    let may_be_rolled_back = rolls_back(plan.on_failure())
+        || builder.nodes.iter().any(|node| node.on_failure.is_some_and(rolls_back));
     Ok(Graph {
         name: plan.name().into(),
         namespace: plan.namespace().into(),
         on_failure: plan.on_failure(),
+        may_be_rolled_back,
         nodes: builder.nodes,
         kinds: builder.kinds,
         classes: builder.classes,
@@ -113,6 +117,7 @@ impl Builder<'_> {
             action: settings.action,
             until: settings.until,
             on_failure: settings.on_failure,
+            undo: settings.undo,
             timeout: settings.timeout,
             retry: settings.retry.map(Box::new),
             labels,

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::Graph;
 use crate::ids::ComponentId;
+use crate::plan::UndoRule;
 
 impl Graph {
     /// Gives everything that decides what a run of this graph does to `sink`, piece by piece: for a digest. Equal graphs
@@ -31,12 +32,17 @@ impl Graph {
         let node = self.node(id);
         let edges = self.dependencies(id).iter();
         let kind = if node.action().is_join() { "" } else { self.kind(id) };
-        json!({
+        let mut settings = json!({
             "name": node.name(), "kind": kind, "class": node.class_index(), "action": node.action(),
             "until": node.until(), "onFailure": node.on_failure(), "timeout": node.timeout(),
             "retry": node.retry(), "labels": node.labels().collect::<Vec<_>>(),
             "after": edges.map(|edge| (edge.component, edge.until)).collect::<Vec<_>>(),
-        })
+        });
+        // What is not written must not be told: the digests of graphs without it are in journals.
+        if let (UndoRule::Never, Some(fields)) = (node.undo(), settings.as_object_mut()) {
+            fields.insert("undo".into(), json!(node.undo()));
+        }
+        settings
     }
 }
 

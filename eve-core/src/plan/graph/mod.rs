@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::problem::PlanProblem;
-use super::{Action, ClassLimit, FailurePolicy, Plan, RetryPolicy, Until};
+use super::{Action, ClassLimit, FailurePolicy, Plan, RetryPolicy, UndoRule, Until};
 use crate::ids::ComponentId;
 
 mod build;
@@ -27,6 +27,7 @@ pub struct Graph {
     name: Box<str>,
     namespace: Box<str>,
     on_failure: FailurePolicy,
+    may_be_rolled_back: bool,
     nodes: Vec<Node>,
     kinds: Vec<Box<str>>,
     classes: Vec<ClassLimit>,
@@ -45,6 +46,7 @@ pub struct Node {
     action: Action,
     until: Until,
     on_failure: Option<FailurePolicy>,
+    undo: UndoRule,
     timeout: Option<Duration>,
     retry: Option<Box<RetryPolicy>>,
     labels: Box<[(Box<str>, Box<str>)]>,
@@ -108,6 +110,11 @@ impl Graph {
     /// What a failure does to the run, unless the component says otherwise.
     pub const fn on_failure(&self) -> FailurePolicy {
         self.on_failure
+    }
+
+    /// Whether a run may be rolled back: the plan's policy or that of a component is [`FailurePolicy::Rollback`].
+    pub const fn may_be_rolled_back(&self) -> bool {
+        self.may_be_rolled_back
     }
 
     /// How many components there are, joins included.
@@ -210,6 +217,11 @@ impl Node {
     /// Its own failure policy, if it has one.
     pub const fn on_failure(&self) -> Option<FailurePolicy> {
         self.on_failure
+    }
+
+    /// Whether it may be undone when the run is rolled back.
+    pub const fn undo(&self) -> UndoRule {
+        self.undo
     }
 
     /// Its own timeout, if it has one.

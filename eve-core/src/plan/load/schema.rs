@@ -439,10 +439,6 @@ fn unsupported_field(at: &str, name: &str, is_component: bool, scene: &str) -> O
 fn unsupported_value(at: &str, text: &str, scene: &str) -> Option<FieldProblem> {
     let field = at.rsplit('/').next().unwrap_or_default();
     let (code, hint): (&str, Cow<'_, str>) = match (field, text) {
-        ("onFailure", "rollback") => (
-            "plan.unsupported-rollback",
-            "use `drain`: start nothing new and let what runs come to its end".into(),
-        ),
         ("action", "none") => {
             ("plan.unsupported-action", "use `apply`, the default, `delete` or `read`".into())
         }

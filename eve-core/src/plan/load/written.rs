@@ -249,6 +249,7 @@ fn written_of(spec: ComponentSpec, expansion: Expansion) -> Written {
             on_failure: spec.on_failure,
             class: spec.class.map(|class| ClassLimit { name: class.name, limit: class.limit }),
             labels: spec.labels.unwrap_or_default(),
+            undo: spec.undo.unwrap_or_default(),
         },
         expansion,
     }

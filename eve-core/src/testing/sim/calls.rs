@@ -11,7 +11,7 @@ use super::world::{Sim, Together};
 use crate::failure::{Cause, Failure, FailureClass};
 use crate::ids::{Attempt, ComponentId};
 use crate::plan::Until;
-use crate::run::{Applied, Change, Input, Outputs, Phase, PhaseEnd, Prepared};
+use crate::run::{Applied, Change, Input, Outputs, Phase, PhaseEnd, Prepared, UndoReport};
 use crate::time::Timestamp;
 
 /// More news than this from one wait tells nothing new about the engine.
@@ -45,11 +45,15 @@ impl Sim<'_> {
             length *= 1 + u32::try_from(self.choices.below(1_000, "latency.slow")).unwrap_or(0);
         }
         let taken = Taken { epoch: process.epoch, request, ends_at: self.now.plus(length) };
-        let how = self.misbehaviour(request);
+        let how = if phase == Phase::Verify { None } else { self.misbehaviour(request) };
         match phase {
             Phase::Prepare => self.prepare(taken, how),
             Phase::Apply => self.apply(taken, how),
             Phase::Wait => self.wait(taken, how),
+            Phase::Verify => self.end(taken, taken.ends_at, PhaseEnd::Verify(Ok(()))),
+            Phase::Undo => {
+                self.end(taken, taken.ends_at, PhaseEnd::Undo(Ok(UndoReport::new(Change::None))));
+            }
         }
         Ok(())
     }
