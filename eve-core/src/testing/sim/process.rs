@@ -122,6 +122,12 @@ impl Sim<'_> {
             self.stops_given.push(mode);
             self.stop(process, mode);
         }
+        if self.happens(Fault::Meddle) {
+            self.meddle();
+        }
+        if self.happens(Fault::Falter) {
+            self.falter();
+        }
         if self.happens(Fault::EarlyAlarm) {
             self.time_passes(process);
         }

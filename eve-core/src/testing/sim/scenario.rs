@@ -12,7 +12,7 @@ use crate::ids::ComponentId;
 use crate::plan::builder::{ComponentBuilder, PlanBuilder};
 use crate::plan::graph::Graph;
 use crate::plan::problem::PlanProblem;
-use crate::plan::{Action, Dependency, FailurePolicy, Plan, RetryPolicy, Until};
+use crate::plan::{Action, Dependency, FailurePolicy, Plan, RetryPolicy, UndoRule, Until};
 use crate::run::{Phase, RunOptions, StopMode};
 
 /// The most components of a drawn plan.
@@ -47,7 +47,10 @@ pub struct Scenario {
     pub(super) stops: &'static [StopMode],
 }
 
-const ALL_STOPS: &[StopMode] = &[StopMode::Drain, StopMode::Now, StopMode::Supersede];
+const ALL_STOPS: &[StopMode] = &[StopMode::Drain, StopMode::Now, StopMode::Supersede, StopMode::Rollback];
+
+const POLICIES: &[FailurePolicy] =
+    &[FailurePolicy::Drain, FailurePolicy::Continue, FailurePolicy::Rollback, FailurePolicy::Rollback];
 
 impl Scenario {
     /// This plan; every component is created at once, and nothing goes wrong.
@@ -147,7 +150,7 @@ impl Scenario {
 }
 
 fn policy(choices: &mut dyn Choices) -> FailurePolicy {
-    pick(choices, &[FailurePolicy::Drain, FailurePolicy::Continue], "plan.policy").unwrap_or_default()
+    pick(choices, POLICIES, "plan.policy").unwrap_or_default()
 }
 
 fn drawn_options(choices: &mut dyn Choices) -> RunOptions {
@@ -222,6 +225,9 @@ fn drawn_component(
         let (backoff, max_backoff) = (Duration::from_secs(2), Duration::from_secs(5));
         component = component.retry(RetryPolicy { attempts, backoff, max_backoff });
     }
+    if odd.happens(choices, "plan.odd-undo") {
+        component = component.undo(UndoRule::Never);
+    }
     if !action.is_join() && odd.happens(choices, "plan.odd-class") {
         let class = choices.below(2, "plan.class");
         component = component.class(format!("k{class}"), 1 + u32::try_from(class).unwrap_or(0));
@@ -256,8 +262,12 @@ fn drawn_script(choices: &mut dyn Choices, odd: Chance) -> Script {
     if odd.happens(choices, "plan.odd-never") && choices.below(3, "plan.never") == 2 {
         script = script.never_ready();
     }
+    if odd.happens(choices, "plan.odd-token") && choices.below(3, "plan.token") == 2 {
+        script = script.cannot_be_undone();
+    }
     if odd.happens(choices, "plan.odd-end") {
-        let phase = pick(choices, &[Phase::Prepare, Phase::Apply, Phase::Wait], "plan.phase");
+        let phases = [Phase::Prepare, Phase::Apply, Phase::Wait, Phase::Undo, Phase::Verify];
+        let phase = pick(choices, &phases, "plan.phase");
         let attempts = 1 + u32::try_from(choices.below(4, "plan.bad-attempts")).unwrap_or(0);
         let class = pick(choices, CLASSES, "plan.failure-class").unwrap_or(FailureClass::Transient);
         let how = match choices.below(4, "plan.how") {
