@@ -8,14 +8,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use eve_core::driver::{DriveError, Executors, Ports, drive};
 use eve_core::failure::{Cause, Failure};
-use eve_core::ids::{ComponentId, RunId};
+use eve_core::ids::{Attempt, ComponentId, RunId};
 use eve_core::plan::builder::{ComponentBuilder, PlanBuilder};
 use eve_core::plan::graph::Graph;
-use eve_core::plan::{Action, Until};
+use eve_core::plan::{Action, FailurePolicy, UndoRule, Until};
 use eve_core::ports::{Clock, Context, Executor, RecordBatch, Reporter, RunStore, Step, StoreError};
 use eve_core::run::{
-    Applied, Change, ComponentStatus, Event, Outcome, Outputs, Phase, Prepared, Record, Run, RunOptions,
-    RunView, StopMode,
+    Applied, Change, ComponentStatus, Event, KeepReason, Outcome, Outputs, Phase, Prepared, Record, Run,
+    RunOptions, RunView, StopMode, UndoStatus, UndoToken,
 };
 use eve_core::run_store::MemoryStore;
 use eve_core::testing::{ScriptStep, ScriptedExecutor, TokioClock};
@@ -31,7 +31,15 @@ struct Setup {
 }
 
 fn setup(components: Vec<ComponentBuilder>, executor: Arc<dyn Executor>) -> Setup {
-    let plan = PlanBuilder::new("p", "p").components(components);
+    setup_under(FailurePolicy::Drain, components, executor)
+}
+
+fn setup_under(
+    policy: FailurePolicy,
+    components: Vec<ComponentBuilder>,
+    executor: Arc<dyn Executor>,
+) -> Setup {
+    let plan = PlanBuilder::new("p", "p").on_failure(policy).components(components);
     let graph = Arc::new(Graph::from_plan(&plan).unwrap());
     let clock = Arc::new(TokioClock::starting_at(Timestamp::from_micros(1)));
     let store = Arc::new(MemoryStore::new());
@@ -70,7 +78,7 @@ async fn phases_are_called_in_order_and_everything_is_stored() {
     let calls: Vec<String> =
         executor.calls().iter().map(|(name, _, phase)| format!("{name} {phase:?}")).collect();
     let forward = ["a Prepare", "b Prepare", "a Apply", "a Wait", "b Apply", "b Wait"];
-    assert_eq!(calls, [forward.as_slice(), &["a Verify", "b Verify"]].concat());
+    assert_eq!(calls, [&forward[..], &["a Verify", "b Verify"]].concat());
     let log = setup.store.records(&RunId::new("r"));
     assert!(matches!(log.last().map(|r| &r.event), Some(Event::Finished { outcome: Outcome::Succeeded })));
 }
@@ -87,7 +95,7 @@ async fn a_transient_failure_is_tried_again_after_a_pause() {
 
 #[tokio::test(start_paused = true)]
 async fn a_panicking_executor_fails_its_component_and_nothing_else() {
-    for phase in [Phase::Prepare, Phase::Apply, Phase::Wait] {
+    for phase in [Phase::Prepare, Phase::Apply, Phase::Wait, Phase::Verify] {
         let script = ScriptedExecutor::new().with("a", phase, vec![ScriptStep::Panic]);
         let mut setup = setup(chain(&["a"]), Arc::new(script));
         let outcome = drive(&mut setup.run, &setup.ports, setup.control).await.unwrap();
@@ -275,7 +283,108 @@ async fn a_waived_component_is_waited_for_only_until_it_is_applied() {
     ];
     let mut setup = setup(parts, executor.clone());
     drive(&mut setup.run, &setup.ports, setup.control).await.unwrap();
-    let asked = executor.0.lock().unwrap();
-    let (first, again) = asked.split_at(2);
-    assert_eq!((first, again), ([Until::Applied, Until::Ready].as_slice(), first));
+    let asked = [Until::Applied, Until::Ready];
+    assert_eq!(*executor.0.lock().unwrap(), [asked, asked].concat(), "and so asks the fresh look");
+}
+
+/// `b` after `a`, whose wait fails.
+fn failing(script: ScriptedExecutor) -> ScriptedExecutor {
+    script.with("b", Phase::Wait, vec![ScriptStep::Fail(Failure::permanent("t", "never"))])
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_changed_is_undone_in_reverse_order_and_looked_at() {
+    let lost = vec![ScriptStep::Fail(Failure::transient("t", "lost"))];
+    let script = ScriptedExecutor::new().with("a", Phase::Undo, lost).with("a", Phase::Undo, vec![]);
+    let executor = Arc::new(failing(script));
+    let mut setup = setup_under(FailurePolicy::Rollback, chain(&["a", "b"]), executor.clone());
+    let outcome = drive(&mut setup.run, &setup.ports, setup.control).await.unwrap();
+    assert_eq!(outcome, Outcome::RolledBack);
+    let calls = executor.calls();
+    let back: Vec<String> =
+        calls[6..].iter().map(|(name, attempt, phase)| format!("{name} {phase:?} {attempt}")).collect();
+    assert_eq!(back, ["b Undo 1", "a Undo 1", "a Undo 2", "a Verify 3", "b Verify 2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_lets_an_undo_end() {
+    let slow = vec![ScriptStep::Sleep(Duration::from_mins(1))];
+    let executor = Arc::new(failing(ScriptedExecutor::new().with("b", Phase::Undo, slow)));
+    let mut setup = setup_under(FailurePolicy::Rollback, chain(&["a", "b"]), executor.clone());
+    let stop = setup.stop.clone();
+    let asks = async move {
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        stop.send(StopMode::Now).await.unwrap();
+    };
+    let (outcome, ()) = tokio::join!(drive(&mut setup.run, &setup.ports, setup.control), asks);
+    assert_eq!(outcome.unwrap(), Outcome::RollbackFailed);
+    let view = setup.run.view();
+    let status = |id| view.undo_status(ComponentId::new(id));
+    assert_eq!((status(0), status(1)), (UndoStatus::Kept, UndoStatus::Undone));
+    assert_eq!(view.kept_because(ComponentId::new(0)), Some(KeepReason::Stopping));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_undo_that_panics_has_failed() {
+    let executor = failing(ScriptedExecutor::new().with("b", Phase::Undo, vec![ScriptStep::Panic]));
+    let mut setup = setup_under(FailurePolicy::Rollback, chain(&["a", "b"]), Arc::new(executor));
+    let outcome = drive(&mut setup.run, &setup.ports, setup.control).await.unwrap();
+    assert_eq!(outcome, Outcome::RollbackFailed);
+    let view = setup.run.view();
+    assert_eq!(view.undo_failure(ComponentId::new(1)).unwrap().code, "run.executor-panicked");
+}
+
+/// Has `apply` alone, and a `prepare` that finds this.
+struct Plain(Change);
+
+#[async_trait]
+impl Executor for Plain {
+    async fn prepare(&self, step: &Step, _: &Context) -> Result<Prepared, Failure> {
+        let undo = step.may_be_undone().then(|| UndoToken::new("before"));
+        Ok(Prepared { undo, ..Prepared::new(self.0) })
+    }
+    async fn apply(&self, _: &Step, _: &Prepared, _: &Context) -> Result<Applied, Failure> {
+        Ok(Applied::new(Change::Create))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn by_default_the_fresh_look_must_find_nothing_to_change() {
+    for (change, expected) in [
+        (Change::Unknown, Outcome::Succeeded),
+        (Change::None, Outcome::Succeeded),
+        (Change::Update, Outcome::Failed),
+    ] {
+        let mut setup = setup(chain(&["a"]), Arc::new(Plain(change)));
+        let outcome = drive(&mut setup.run, &setup.ports, setup.control).await.unwrap();
+        assert_eq!(outcome, expected, "{change:?}");
+        let failure = setup.run.view().failure(ComponentId::new(0)).map(|failure| failure.code.to_string());
+        let changed = (expected == Outcome::Failed).then(|| "run.verify.changed".to_owned());
+        assert_eq!(failure, changed);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn by_default_a_kind_cannot_be_undone() {
+    let executor = Arc::new(Plain(Change::Update));
+    let mut setup = setup_under(FailurePolicy::Rollback, chain(&["a"]), executor);
+    let outcome = drive(&mut setup.run, &setup.ports, setup.control).await.unwrap();
+    assert_eq!(outcome, Outcome::RollbackFailed);
+    let view = setup.run.view();
+    assert_eq!(view.undo_failure(ComponentId::new(0)).unwrap().code, "run.undo.unsupported");
+}
+
+#[test]
+fn only_a_component_that_may_be_undone_says_so() {
+    let of = |policy: FailurePolicy, rule: UndoRule| {
+        let component = ComponentBuilder::new("a", "test").undo(rule);
+        let plan = PlanBuilder::new("p", "p").on_failure(policy).component(component);
+        let graph = Arc::new(Graph::from_plan(&plan).unwrap());
+        let step = Step::new(RunId::new("r"), graph, ComponentId::new(0), Attempt::FIRST);
+        assert_eq!(step.run(), &RunId::new("r"));
+        step.may_be_undone()
+    };
+    assert!(of(FailurePolicy::Rollback, UndoRule::Allowed));
+    assert!(!of(FailurePolicy::Rollback, UndoRule::Never));
+    assert!(!of(FailurePolicy::Drain, UndoRule::Allowed));
 }

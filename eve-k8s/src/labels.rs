@@ -21,6 +21,14 @@ pub const KEEP: &str = "eve.dev/keep";
 /// Annotation, with the value `never`: a rollback leaves the object as the run made it, and what it depends on too. With
 /// `allowed`, as without it, the object is put back.
 pub const UNDO: &str = "eve.dev/undo";
+/// Of a snapshot: the plan whose run may be undone with it. Not [`PLAN`], for a snapshot is no part of a plan.
+pub const SNAPSHOT_OF: &str = "eve.dev/snapshot-of";
+/// Of a snapshot: the run that may be undone with it.
+pub const RUN: &str = "eve.dev/run";
+/// Annotation of a snapshot: the object that it is of.
+pub const OBJECT: &str = "eve.dev/object";
+/// Annotation of a snapshot: when it may be removed, RFC 3339 in UTC.
+pub const EXPIRES: &str = "eve.dev/expires";
 /// Helm's annotation, with the value `keep`: nobody deletes the object.
 pub(crate) const RESOURCE_POLICY: &str = "helm.sh/resource-policy";
 /// The name under which eve owns fields (server-side apply).

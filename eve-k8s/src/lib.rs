@@ -22,6 +22,7 @@ pub mod diff;
 mod discovery;
 mod error;
 mod executor;
+mod fields;
 pub mod infer;
 mod interest;
 mod inventory;
@@ -38,6 +39,8 @@ mod preflight;
 mod proxy;
 pub mod readiness;
 mod reasons;
+mod restore;
+mod snapshot;
 mod survey;
 
 pub use client::{Ensured, KubeClient};

@@ -129,6 +129,12 @@ pub enum FileError {
         /// The place that the record names.
         found: u64,
     },
+    /// Another process has added to the ledger since this one read it. Nothing of the append was kept.
+    #[error("another process has taken over {}", path.display())]
+    TakenOver {
+        /// The file.
+        path: PathBuf,
+    },
     /// The thread that owns the file is gone.
     #[error("the writer of {} has ended", path.display())]
     WriterGone {
@@ -167,6 +173,7 @@ impl FileError {
             }
             Self::Busy { .. } => "end the process that holds it, then resume the run",
             Self::Held { .. } => "wait for it, cancel it, or end the process",
+            Self::TakenOver { .. } => "end this process: the other one goes on with all that was stored",
             Self::Exists { .. } => "choose another name for the run",
             Self::Exposed { .. } => "take it away from others: chmod go= FILE",
             Self::NoFile { .. } => "move it away; eve did not make it",

@@ -10,8 +10,9 @@ use std::thread::JoinHandle;
 use async_trait::async_trait;
 use eve_core::ids::RunId;
 use eve_core::journal::{Chain, encode};
-use eve_core::ports::{RecordBatch, RunStore, StoreError};
+use eve_core::ports::{LedgerBatch, RecordBatch, RunStore, StoreError};
 use eve_core::run::Record;
+use eve_core::scheduler::LedgerRecord;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use tokio::sync::oneshot;
@@ -19,6 +20,7 @@ use tokio::sync::oneshot;
 use crate::database;
 use crate::error::FileError;
 use crate::header::StopRequest;
+use crate::ledger_file;
 use crate::read::{Reading, place};
 
 type Job = Box<dyn FnOnce(&mut Writer) + Send>;
@@ -86,6 +88,16 @@ impl SqliteStore {
         self.ask(move |writer| writer.reading().requests(&run, after)).await
     }
 
+    /// Appends records of a ledger, in a file that has one, together with those of runs.
+    pub(crate) async fn append_with_ledger(&self, batch: LedgerBatch) -> Result<(), FileError> {
+        self.ask(move |writer| writer.append(&batch.runs, &batch.ledger)).await
+    }
+
+    /// All records of the ledger of a file that has one.
+    pub(crate) async fn load_ledger(&self) -> Result<Vec<LedgerRecord>, FileError> {
+        self.ask(|writer| ledger_file::load(&writer.reading())).await
+    }
+
     async fn ask<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Writer) -> Result<T, FileError> + Send + 'static,
@@ -122,7 +134,7 @@ impl fmt::Debug for SqliteStore {
 #[async_trait]
 impl RunStore for SqliteStore {
     async fn append(&self, batches: Vec<RecordBatch>) -> Result<(), StoreError> {
-        let appended = self.ask(move |writer| writer.append(&batches)).await;
+        let appended = self.ask(move |writer| writer.append(&batches, &[])).await;
         appended.map_err(|error| error.into_store_error(None))
     }
 
@@ -154,11 +166,11 @@ impl Writer {
         Ok(records)
     }
 
-    fn append(&mut self, batches: &[RecordBatch]) -> Result<(), FileError> {
+    fn append(&mut self, batches: &[RecordBatch], ledger: &[LedgerRecord]) -> Result<(), FileError> {
         if let Some(first) = self.failure.get() {
             return Err(FileError::Poisoned(Box::new(first.clone())));
         }
-        let appended = self.append_all(batches);
+        let appended = self.append_all(batches, ledger);
         if let Err(error) = &appended {
             // What a failed sync has left in memory is not to be written over what the disk has.
             let _ = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
@@ -167,7 +179,7 @@ impl Writer {
         appended
     }
 
-    fn append_all(&mut self, batches: &[RecordBatch]) -> Result<(), FileError> {
+    fn append_all(&mut self, batches: &[RecordBatch], ledger: &[LedgerRecord]) -> Result<(), FileError> {
         // A log that was not written here is read before it is added to.
         for batch in batches {
             if !self.chains.contains_key(&batch.run) {
@@ -188,8 +200,16 @@ impl Writer {
             let chain = appending.append(number, chain, batch)?;
             moved.insert(batch.run.clone(), (number, chain));
         }
+        let dropped = if ledger.is_empty() {
+            Vec::new()
+        } else {
+            ledger_file::append(&appending.transaction, path, ledger)?
+        };
         appending.transaction.commit().map_err(failed)?;
         chains.extend(moved);
+        for run in &dropped {
+            chains.remove(run);
+        }
         Ok(())
     }
 }

@@ -117,6 +117,14 @@ impl Undone {
     fn nothing_came_after(&self, folder: &RunFolder, board: &Board) -> Result<(), Halt> {
         let own = board.left_by();
         let later = self.later(folder)?;
+        let run = &self.header.run;
+        let by = later.iter().find(|(_, board)| {
+            board.undoes.as_ref() == Some(run) && board.outcome == Some(Outcome::RolledBack)
+        });
+        if let Some((by, _)) = by {
+            let message = format!("run {run} is undone already, by run {}", by.header.run);
+            return Err(Halt::error(Exit::Refused, message));
+        }
         let is_undone = |run: &RunId| {
             later.iter().any(|(_, board)| {
                 board.undoes.as_ref() == Some(run) && board.outcome == Some(Outcome::RolledBack)

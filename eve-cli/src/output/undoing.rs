@@ -247,7 +247,7 @@ pub(crate) fn remains(board: &Board) -> String {
     if all.is_empty() {
         return text;
     }
-    let _ = writeln!(text, "{} {}:", style::error("not put back:"), count(all.len(), "component"));
+    let _ = writeln!(text, "{}, {}:", style::error("not put back"), count(all.len(), "component"));
     for (id, undo) in all.iter().take(LEFT_MAX) {
         let did = did(board, *id);
         let state = match (&undo.failure, undo.because) {

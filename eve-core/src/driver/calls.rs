@@ -8,14 +8,17 @@ use futures::{FutureExt as _, TryFutureExt as _};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::Ports;
+use super::Executors;
 use crate::failure::Cause;
 use crate::ids::{Attempt, ComponentId};
-use crate::ports::{Context, Executor, Step, Verify};
+use crate::ports::{Clock, Context, Executor, Step, Verify};
 use crate::run::{Applied, Change, Command, Input, Phase, PhaseEnd, Prepared, Run, UndoStatus, UndoToken};
 
 /// The last cause of each wait.
 type Causes = BTreeMap<ComponentId, (Attempt, Cause)>;
+
+/// What calls are made with.
+pub(super) type Means<'a> = (&'a Executors, &'a Arc<dyn Clock>);
 
 /// Calls in flight.
 pub(super) struct Calls {
@@ -75,7 +78,7 @@ impl Calls {
     }
 
     /// Begins a call, or gives one up. A read is tried at once; its end may be there when this returns.
-    pub(super) fn carry_out(&mut self, run: &Run, command: &Command, ports: &Ports) {
+    pub(super) fn carry_out(&mut self, run: &Run, command: &Command, (executors, clock): Means<'_>) {
         let (component, attempt, phase, deadline) = match *command {
             Command::Call { component, attempt, phase, deadline } => (component, attempt, phase, deadline),
             Command::Abort { component, attempt } => {
@@ -83,14 +86,14 @@ impl Calls {
             }
         };
         let kind = run.graph().kind(component);
-        let Some(executor) = ports.executors.get(kind).cloned() else { return };
+        let Some(executor) = executors.get(kind).cloned() else { return };
         let (causes, bell) = (Arc::clone(&self.causes), self.bell.clone());
         let tell = move |cause| {
             causes.lock().unwrap_or_else(PoisonError::into_inner).insert(component, (attempt, cause));
             // A full channel has rung already.
             let _ = bell.try_send(());
         };
-        let cx = Context::new(deadline, Arc::clone(&ports.clock), Arc::new(tell));
+        let cx = Context::new(deadline, Arc::clone(clock), Arc::new(tell));
         let step = Step::new(run.id().clone(), Arc::clone(run.graph()), component, attempt);
         let call = call(executor, step, phase, Known::of(run, component), cx);
         let end = AssertUnwindSafe(call).catch_unwind().unwrap_or_else(move |_| PhaseEnd::panicked(phase));

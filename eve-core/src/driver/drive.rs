@@ -5,7 +5,7 @@ use std::pin::pin;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
-use super::calls::Calls;
+use super::calls::{Calls, Means};
 use super::{DriveError, Ports};
 use crate::ports::{RecordBatch, StoreError};
 use crate::run::{Input, Outcome, Record, Run, StopMode};
@@ -36,12 +36,12 @@ pub async fn drive(
     // One timer for all deadlines: a new one for each costs more than the rest of the loop. It may ring early.
     let mut alarm = pin!(sleep(std::time::Duration::ZERO));
     let result = loop {
-        let records = decide(run, ports, &mut calls);
+        let records = decide(run, (&ports.executors, &ports.clock), &mut calls);
         if let Err(error) = store(run, ports, records).await {
             break Err(error.into());
         }
         while let Some(command) = run.poll_command() {
-            calls.carry_out(run, &command, ports);
+            calls.carry_out(run, &command, (&ports.executors, &ports.clock));
         }
         if let Some(outcome) = run.outcome() {
             break Ok(outcome);
@@ -65,7 +65,7 @@ pub async fn drive(
             () = &mut alarm => run.handle_timeout(ports.clock.now()),
         }
         calls.join_all_that_have_ended();
-        take_in(run, ports, &mut calls);
+        take_in(run, (&ports.executors, &ports.clock), &mut calls);
     };
     calls.let_go();
     result
@@ -73,23 +73,23 @@ pub async fn drive(
 
 /// What the run decides now, to be stored as one. Reads need no record: they are begun at once, and the ends of those that
 /// had nothing to wait for are taken in, until something is to be written.
-fn decide(run: &mut Run, ports: &Ports, calls: &mut Calls) -> Vec<Record> {
+pub(super) fn decide(run: &mut Run, means: Means<'_>, calls: &mut Calls) -> Vec<Record> {
     let mut records = Vec::new();
     loop {
         records.extend(std::iter::from_fn(|| run.poll_event()));
         while let Some(read) = run.poll_read() {
-            calls.carry_out(run, &read, ports);
+            calls.carry_out(run, &read, means);
         }
         if run.wants_to_write() || !calls.have_ended() || records.len() >= RECORDS_MAX {
             return records;
         }
-        take_in(run, ports, calls);
+        take_in(run, means, calls);
     }
 }
 
-fn take_in(run: &mut Run, ports: &Ports, calls: &mut Calls) {
+pub(super) fn take_in(run: &mut Run, (_, clock): Means<'_>, calls: &mut Calls) {
     for input in calls.ended() {
-        run.handle(input, ports.clock.now());
+        run.handle(input, clock.now());
     }
 }
 

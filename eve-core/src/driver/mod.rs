@@ -1,6 +1,7 @@
 //! The one asynchronous driver: it joins a [`Run`](crate::run::Run) to the ports, and decides nothing.
 //!
-//! Start with [`drive`]; [`Ports`] is what it needs, [`Executors`] who carries out which kind.
+//! Start with [`drive`]; [`Ports`] is what it needs, [`Executors`] who carries out which kind. [`serve`] does the same for a
+//! [`Scheduler`](crate::scheduler::Scheduler) and all its runs.
 
 use std::sync::Arc;
 
@@ -10,10 +11,12 @@ mod calls;
 mod clock;
 mod drive;
 mod executors;
+mod serve;
 
 pub use clock::SystemClock;
 pub use drive::drive;
 pub use executors::Executors;
+pub use serve::{Intake, Opened, Order, PlanName, Reporters, ServeError, ServePorts, serve};
 
 /// What a run is joined to.
 #[derive(Clone)]

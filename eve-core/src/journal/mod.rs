@@ -53,6 +53,7 @@
 
 mod chain;
 mod form;
+pub mod ledger;
 #[cfg(test)]
 mod tests;
 mod words;

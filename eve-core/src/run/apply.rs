@@ -1,6 +1,8 @@
 //! The only function that changes the state of a run: live and replayed state cannot differ.
 
-use super::protocol::{Applied, Change, Event, Phase, Prepared, Record, StopMode, StopReason};
+use super::protocol::{
+    Applied, Change, Event, KeepReason, Phase, Prepared, Record, SkipReason, StopMode, StopReason,
+};
 use super::state::{Cell, ComponentStatus, Counts, LastApplied, State, Touch};
 use super::undo;
 use crate::failure::{Failure, FailureClass};
@@ -20,6 +22,9 @@ pub(super) fn apply(state: &mut State, graph: &Graph, record: &Record) -> Result
     }
     if state.start.is_none() != matches!(record.event, Event::RunStarted { .. }) {
         return Err("is not the start of a run at its beginning, or is one later");
+    }
+    if blamed(&record.event).is_some_and(|component| component.index() >= state.cells.len()) {
+        return Err("blames a component that the graph has not");
     }
     if let Some(component) = component_of(&record.event) {
         let cell = state.cells.get(component.index()).ok_or("names a component that the graph has not")?;
@@ -139,6 +144,34 @@ fn forget_findings(state: &mut State) {
         if !cell.is_begun() {
             cell.undo = None;
         }
+    }
+}
+
+/// The component that an event names as the reason.
+const fn blamed(event: &Event) -> Option<ComponentId> {
+    match event {
+        Event::Stopping { reason: StopReason::Failure { component } }
+        | Event::Skipped { because: SkipReason::Dependency { component }, .. }
+        | Event::Kept { because: KeepReason::Dependant { component }, .. } => Some(*component),
+        Event::RunStarted { .. }
+        | Event::Resumed
+        | Event::Prepared { .. }
+        | Event::Started { .. }
+        | Event::Applied { .. }
+        | Event::Waiting { .. }
+        | Event::Ready { .. }
+        | Event::AttemptFailed { .. }
+        | Event::Interrupted { .. }
+        | Event::Skipped { .. }
+        | Event::Stopping { .. }
+        | Event::Verifying
+        | Event::RollingBack
+        | Event::Inherited { .. }
+        | Event::UndoStarted { .. }
+        | Event::Undone { .. }
+        | Event::UndoFailed { .. }
+        | Event::Kept { .. }
+        | Event::Finished { .. } => None,
     }
 }
 

@@ -49,6 +49,7 @@ pub use protocol::{
     VALUE_DEPTH_MAX,
 };
 pub use resume::ResumeError;
+pub(crate) use retry::mixed;
 pub use rollback::RollbackError;
 pub use state::{ComponentStatus, Counts};
 pub use undo::{UndoCounts, UndoStatus};

@@ -118,6 +118,8 @@ impl Run {
         self.flight.look = super::flight::Look::default();
         self.emit(Event::RollingBack);
         self.keep_what_cannot_be_undone();
+        // It may have been told to stop before it began.
+        self.wind_down_rollback();
     }
 
     /// What the plan says is never undone, and what nothing is known of that would put it back. May be repeated.
@@ -213,7 +215,7 @@ impl Run {
         let attempt = self.attempt_of(id, Phase::Undo);
         let goes_on = !self.state.curb.keeps_rest && !self.state.curb.is_late;
         let pause =
-            goes_on.then(|| retry::pause(&self.options, None, (id, attempt), failure.class)).flatten();
+            goes_on.then(|| retry::pause_of_undo(&self.options, (id, attempt), failure.class)).flatten();
         let retry_at = pause.map(|pause| self.now.plus(pause)).filter(|&at| at < self.undo_deadline(id));
         let (phase, failure) = (Phase::Undo, Box::new(failure.bounded()));
         self.emit(Event::UndoFailed { component: id, attempt, phase, failure, retry_at });

@@ -73,7 +73,11 @@ impl Run {
         let (attempt, end) = (self.attempt_of(id, Phase::Verify), self.end_of_run());
         let tries = Attempt::new(self.flight.look.tried(id));
         let may = self.state.may_look() && failure.class == FailureClass::Transient;
-        let pause = may.then(|| retry::pause(&self.options, None, (id, tries), failure.class)).flatten();
+        let pause = || match &self.state.rollback {
+            Some(_) => retry::pause_of_undo(&self.options, (id, tries), failure.class),
+            None => retry::pause(&self.options, None, (id, tries), failure.class),
+        };
+        let pause = may.then(pause).flatten();
         let retry_at = pause.map(|pause| self.now.plus(pause)).filter(|&at| at < end);
         match retry_at {
             Some(at) => {

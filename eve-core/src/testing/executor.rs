@@ -34,7 +34,7 @@ pub enum Step {
     Hang,
     /// Panics.
     Panic,
-    /// Ends a `prepare` with this finding, an `apply` with this change.
+    /// Ends a `prepare` with this finding, an `apply` or `undo` with this change.
     Change(Change),
 }
 
@@ -110,7 +110,8 @@ async fn sleep(_: std::time::Duration) {
 impl Executor for ScriptedExecutor {
     async fn prepare(&self, step: &ports::Step, cx: &Context) -> Result<Prepared, Failure> {
         let change = self.follow(step, Phase::Prepare, cx).await?;
-        Ok(Prepared::new(change.unwrap_or(Change::Create)))
+        let undo = step.may_be_undone().then(|| UndoToken::new(step.name()));
+        Ok(Prepared { undo, ..Prepared::new(change.unwrap_or(Change::Create)) })
     }
 
     async fn apply(&self, step: &ports::Step, _: &Prepared, cx: &Context) -> Result<Applied, Failure> {
@@ -132,11 +133,14 @@ impl Executor for ScriptedExecutor {
     async fn undo<'a>(
         &self,
         step: &ports::Step,
-        _: &UndoToken,
+        token: &UndoToken,
         _: Option<&'a Applied>,
         cx: &Context,
     ) -> Result<UndoReport, Failure> {
         let change = self.follow(step, Phase::Undo, cx).await?;
+        if token.value() != step.name() {
+            return Err(Failure::misuse("test.token", format!("{} was given another's token", step.name())));
+        }
         Ok(UndoReport::new(change.unwrap_or(Change::Delete)))
     }
 

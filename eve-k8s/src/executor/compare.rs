@@ -37,7 +37,7 @@ impl KubeExecutor {
             Located::Unknown(unknown) => return Ok(Difference::Unverified(unknown.message)),
         };
         let place = &target.place;
-        let live = match self.read(step, &target, None).await? {
+        let live = match self.read(step, &target.place, None).await? {
             Found::There(live, detail) => Some((*live, detail)),
             Found::Absent => None,
             Found::NotServed | Found::Unknown => {

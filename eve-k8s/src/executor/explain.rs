@@ -58,8 +58,8 @@ impl KubeExecutor {
             }
         };
         let place = &target.place;
-        let object = match self.read(step, &target, None).await? {
-            Found::There(object, detail) => self.whole(place, *object, detail).await?,
+        let object = match self.read(step, &target.place, None).await? {
+            Found::There(object, detail) => self.with_status(place, *object, detail).await?,
             Found::Absent | Found::NotServed | Found::Unknown => {
                 let absent = Failure::permanent("k8s.object.absent", format!("{place} does not exist"));
                 return Ok(removed(step, absent));
@@ -76,7 +76,12 @@ impl KubeExecutor {
     }
 
     /// The object with its status, where its kind has one that is judged.
-    async fn whole(&self, place: &Location, object: Value, detail: Detail) -> Result<Value, Failure> {
+    pub(super) async fn with_status(
+        &self,
+        place: &Location,
+        object: Value,
+        detail: Detail,
+    ) -> Result<Value, Failure> {
         let (group, kind) = (place.resource.group(), &*place.resource.kind);
         if detail == Detail::Whole || readiness::is_never_judged(group, kind) {
             return Ok(object);
@@ -84,7 +89,12 @@ impl KubeExecutor {
         self.client.get(place).await.map_err(|error| failure::of_read(place, error))
     }
 
-    async fn state(&self, step: &Step, target: &Target<'_>, object: &Value) -> Result<Explanation, Failure> {
+    pub(super) async fn state(
+        &self,
+        step: &Step,
+        target: &Target<'_>,
+        object: &Value,
+    ) -> Result<Explanation, Failure> {
         let place = &target.place;
         let (tell, failure): (fn(Failure) -> Explanation, Failure) =
             match readiness::judge(place.resource.group(), &place.resource.kind, object) {

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use eve_core::failure::Failure;
 use eve_core::plan::problem::SpecProblem;
 use eve_core::plan::{Action, Until};
-use eve_core::ports::{Context, Executor, Step};
-use eve_core::run::{Applied, Change, Outputs, Prepared};
+use eve_core::ports::{Context, Executor, Step, Verify};
+use eve_core::run::{Applied, Change, Outputs, Prepared, UndoReport, UndoToken};
 use serde_json::Value;
 
 use crate::client::{KubeClient, Location};
@@ -24,17 +24,22 @@ mod apply;
 mod blocked;
 mod claims;
 mod compare;
+mod conflict;
 mod delete;
 mod explain;
 mod failure;
 mod intent;
+mod keep;
 mod maker;
 mod namespace;
 mod owner;
 mod pods;
 mod prepare;
+mod promise;
 mod read;
 mod sight;
+mod undo;
+mod verify;
 mod wait;
 
 pub use compare::Difference;
@@ -56,7 +61,8 @@ pub use owner::TakeOver;
 /// every 10 s, for the plan itself may grant it. With `list` and `watch` on pods and
 /// replica sets, doomed pods end a wait early; without, only the workload's own status and the deadline do. `get` on
 /// pods and their logs and `list` on events give a failure its evidence; `get` on storage classes tells at once that a
-/// claim waits for its first consumer.
+/// claim waits for its first consumer. Where the run may be rolled back: `create` and `get` on Secrets of the plan's
+/// namespace, `list` and `deletecollection` to remove old ones, and `delete` on what the plan makes.
 pub struct KubeExecutor {
     client: KubeClient,
     kinds: RwLock<Kinds>,
@@ -65,6 +71,10 @@ pub struct KubeExecutor {
     graces: Graces,
     live: Live,
     surveys: Surveys,
+    /// Of the looks before a run is said to have succeeded.
+    fresh: Surveys,
+    /// Of the looks before a run is said to be rolled back.
+    whole: Surveys,
     adopted: Adopted,
     take_over: Vec<TakeOver>,
     census: blocked::Census,
@@ -138,6 +148,8 @@ impl KubeExecutorBuilder {
         KubeExecutor {
             live: Live::new(self.client.clone()),
             surveys: Surveys::new(self.client.clone()),
+            fresh: Surveys::new(self.client.clone()),
+            whole: Surveys::new(self.client.clone()).whole(),
             client: self.client,
             kinds: RwLock::new(self.kinds),
             refreshing: tokio::sync::Mutex::new(()),
@@ -260,20 +272,37 @@ impl Executor for KubeExecutor {
 
     async fn prepare(&self, step: &Step, cx: &Context) -> Result<Prepared, Failure> {
         let _ = cx;
-        match step.action() {
+        let mut prepared = match step.action() {
             Action::Delete => self.look_before_delete(step).await,
             // Whatever it is: it is only waited for.
             Action::Read => Ok(Prepared::new(Change::None)),
             Action::Apply | Action::None => self.look(step).await,
-        }
+        }?;
+        self.promise(step, &mut prepared).await?;
+        Ok(prepared)
     }
 
     async fn apply(&self, step: &Step, prepared: &Prepared, cx: &Context) -> Result<Applied, Failure> {
-        let _ = cx;
+        self.forget_looks(step);
         match step.action() {
-            Action::Delete => self.delete(step, prepared).await,
-            Action::Apply | Action::Read | Action::None => self.write(step, prepared).await,
+            Action::Delete => self.delete(step, prepared, cx).await,
+            Action::Apply | Action::Read | Action::None => self.write(step, prepared, cx).await,
         }
+    }
+
+    async fn undo<'a>(
+        &self,
+        step: &Step,
+        token: &UndoToken,
+        applied: Option<&'a Applied>,
+        cx: &Context,
+    ) -> Result<UndoReport, Failure> {
+        self.put_back(step, token, applied, cx).await
+    }
+
+    async fn verify<'a>(&self, step: &Step, of: Verify<'a>, cx: &Context) -> Result<(), Failure> {
+        let _ = cx;
+        self.look_again(step, of).await
     }
 
     async fn wait(

@@ -125,25 +125,7 @@ impl Invariants {
                 self.ready.insert(*component);
                 self.is_over_now(*component);
             }
-            Event::AttemptFailed { component, phase: Phase::Verify, retry_at, .. } => {
-                assert!(self.ready.contains(component), "only what is ready is looked at: {record:?}");
-                if retry_at.is_none() {
-                    assert!(self.undoing.look_failed.insert(*component), "a look fails once: {record:?}");
-                }
-            }
-            Event::AttemptFailed { component, attempt, retry_at, .. } => {
-                self.is_not_over(*component);
-                let failed = self.failed_attempts.entry(*component).or_default();
-                *failed += 1;
-                assert_eq!(attempt.get(), *failed, "attempts count up by one: {record:?}");
-                assert!(!self.stopping || retry_at.is_none(), "nothing is tried again while stopping");
-                self.unchanged.remove(component);
-                if retry_at.is_none() {
-                    self.is_over_now(*component);
-                    let policy = self.graph.node(*component).on_failure().unwrap_or(self.graph.on_failure());
-                    self.stopping |= policy != FailurePolicy::Continue;
-                }
-            }
+            Event::AttemptFailed { .. } => self.record_failure(record),
             Event::Skipped { component, .. } => self.is_over_now(*component),
             Event::Stopping { .. } => self.stopping = true,
             Event::Finished { outcome } => {
@@ -162,18 +144,39 @@ impl Invariants {
         self.count_unchanged_as_applied();
     }
 
+    fn record_failure(&mut self, record: &Record) {
+        let Event::AttemptFailed { component, attempt, phase, retry_at, .. } = &record.event else { return };
+        if *phase == Phase::Verify {
+            assert!(self.ready.contains(component), "only what is ready is looked at: {record:?}");
+            let first = retry_at.is_some() || self.undoing.look_failed.insert(*component);
+            assert!(first, "a look fails for good once: {record:?}");
+            return;
+        }
+        self.is_not_over(*component);
+        let failed = self.failed_attempts.entry(*component).or_default();
+        *failed += 1;
+        assert_eq!(attempt.get(), *failed, "attempts count up by one: {record:?}");
+        assert!(!self.stopping || retry_at.is_none(), "nothing is tried again while stopping");
+        self.unchanged.remove(component);
+        if retry_at.is_none() {
+            self.is_over_now(*component);
+            let policy = self.graph.node(*component).on_failure().unwrap_or(self.graph.on_failure());
+            self.stopping |= policy != FailurePolicy::Continue;
+        }
+    }
+
     fn track_touch(&mut self, event: &Event) {
         match event {
             Event::Started { component, .. } => {
                 self.undoing.touched.insert(*component);
             }
-            Event::Applied { component, applied, .. } if applied.change == Change::None => {
-                if !self.undoing.written.contains(component) {
-                    self.undoing.touched.remove(component);
-                }
+            Event::Applied { component, applied, .. } if applied.change != Change::None => {
+                self.undoing.written.insert(*component);
             }
-            Event::Applied { component, .. }
-            | Event::AttemptFailed { component, phase: Phase::Apply, .. } => {
+            Event::Applied { component, .. } if !self.undoing.written.contains(component) => {
+                self.undoing.touched.remove(component);
+            }
+            Event::AttemptFailed { component, phase: Phase::Apply, .. } => {
                 self.undoing.written.insert(*component);
             }
             _ => {}
@@ -316,7 +319,7 @@ impl Invariants {
                         assert!(self.undoing.undone.contains(&component), "only what is undone is looked at");
                     }
                     Phase::Verify => {
-                        assert!(self.ready.contains(&component), "only what is ready is looked at")
+                        assert!(self.ready.contains(&component), "only what is ready is looked at");
                     }
                     Phase::Apply if self.stopping => {}
                     Phase::Prepare | Phase::Apply | Phase::Wait => {

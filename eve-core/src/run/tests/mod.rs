@@ -6,4 +6,5 @@ mod invariants;
 mod oracle;
 mod props;
 mod rules;
+mod undo;
 mod world;

@@ -54,9 +54,8 @@ pub(super) fn ends_when_all_continue(world: &World) -> Vec<End> {
                 (Some(Phase::Prepare), false) => End::FailedOrSkipped,
                 (_, false) => End::Skipped,
                 // It is looked at afresh only when everything is ready.
-                (Some(Phase::Verify), true) => End::Ready,
+                (None | Some(Phase::Verify), true) => End::Ready,
                 (Some(_), true) => End::Failed,
-                (None, true) => End::Ready,
             });
         }
     }
