@@ -305,6 +305,10 @@ impl Run {
             match part.status {
                 UndoStatus::Undoing => {
                     self.emit(Event::Interrupted { component: id, attempt });
+                    if sabotaged!(self.state, UndoTakenForDone) {
+                        self.undone(id, UndoReport::new(super::Change::Unknown));
+                        continue;
+                    }
                     let deadline = self.undo_deadline(id);
                     self.call(id, Phase::Undo, deadline);
                 }

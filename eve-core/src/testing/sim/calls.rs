@@ -241,18 +241,41 @@ impl Sim<'_> {
         if let Some(how) = how {
             return self.fail(taken, ends_at, how);
         }
-        let object = &self.cluster.of(component).object;
-        let writes = self.scenario.graph.node(component).action().writes();
-        let waived = self.scenario.graph.node(component).until() == Until::Applied;
-        let there = object.is_wanted() || !writes;
-        let ready_at = if waived { Some(ends_at) } else { object.ready_at().map(|at| at.max(ends_at)) };
-        match ready_at.filter(|_| there) {
-            Some(at) if !keeps || at <= deadline => self.end(taken, at, PhaseEnd::Wait(Ok(Outputs::NONE))),
-            _ if keeps => {
-                let failure = Failure::permanent("sim.deadline", "it is not ready in time");
-                self.end(taken, deadline.max(ends_at), PhaseEnd::Wait(Err(failure)));
+        if let Some(at) = self.over_at(component, ends_at).filter(|at| !keeps || *at <= deadline) {
+            if at <= self.now {
+                return self.end_of((epoch, component, attempt), at, PhaseEnd::Wait(Ok(Outputs::NONE)));
             }
-            _ => {}
+            self.push(at, Fact::Seen { epoch, component, attempt });
+        } else if keeps {
+            self.gives_up_itself((epoch, component, attempt), deadline.max(ends_at));
+        }
+    }
+
+    fn gives_up_itself(&mut self, call: (u32, ComponentId, Attempt), at: Timestamp) {
+        let failure = Failure::permanent("sim.deadline", "it is not ready in time");
+        self.end_of(call, at, PhaseEnd::Wait(Err(failure)));
+    }
+
+    /// When a wait for this component is over, as things stand; not before `earliest`.
+    fn over_at(&self, component: ComponentId, earliest: Timestamp) -> Option<Timestamp> {
+        let node = self.scenario.graph.node(component);
+        let object = &self.cluster.of(component).object;
+        let there = object.is_wanted() || !node.action().writes();
+        let ready_at = if node.until() == Until::Applied { Some(earliest) } else { object.ready_at() };
+        ready_at.filter(|_| there).map(|at| at.max(earliest))
+    }
+
+    /// A wait that was to be over by now looks whether it is.
+    pub(super) fn seen(&mut self, call: (u32, ComponentId, Attempt)) {
+        let (epoch, component, attempt) = call;
+        let deadline = self.cluster.of(component).call.map(|call| call.deadline);
+        match self.over_at(component, self.now) {
+            Some(at) if at <= self.now => self.end_of(call, at, PhaseEnd::Wait(Ok(Outputs::NONE))),
+            Some(at) => self.push(at, Fact::Seen { epoch, component, attempt }),
+            None if self.scenario.script(component).keeps_deadline => {
+                self.gives_up_itself(call, deadline.unwrap_or(self.now).max(self.now));
+            }
+            None => {}
         }
     }
 

@@ -247,7 +247,6 @@ impl Object {
                 let change = self.change(action);
                 self.before.get_or_insert(self.content);
                 self.become_now(self.wanted, now);
-                self.was_wanted = true;
                 self.ready_at = ready_after.map(|after| now.plus(after));
                 Landed::Changed(change)
             }
@@ -281,6 +280,7 @@ impl Object {
     fn become_now(&mut self, content: Content, now: Timestamp) {
         self.note_ready(now);
         self.content = content;
+        self.was_wanted |= self.is_wanted();
         self.generation += 1;
     }
 
@@ -302,6 +302,8 @@ pub(super) enum Fact {
     Land { epoch: u32, component: ComponentId, write: Write, then: Option<Reply> },
     /// Something is told to this process.
     Tell { epoch: u32, input: Input },
+    /// A wait of this process looks whether it is over.
+    Seen { epoch: u32, component: ComponentId, attempt: Attempt },
     /// A wait of this process has news, and will have more.
     News { epoch: u32, component: ComponentId, attempt: Attempt, number: u32 },
     /// Somebody starts the program again.

@@ -115,9 +115,14 @@ impl Scenario {
     /// Never: these plans are good ones.
     pub fn small(choices: &mut dyn Choices) -> Self {
         let shape = choices.below(Self::SMALL_SHAPES, "plan.small-shape");
-        let mode = choices.below(3, "plan.small-stop");
+        let mode = choices.below(4, "plan.small-stop");
         let at_once = choices.below(2, "plan.small-reads") == 1;
+        // The last component is refused, and the plan says what follows.
+        let fails = choices.below(2, "plan.small-failure") == 1;
         let mut plan = PlanBuilder::new("p", "p");
+        if fails {
+            plan = plan.on_failure(FailurePolicy::Rollback);
+        }
         let mut bit = 0;
         for index in 0..4_u64 {
             let mut component = ComponentBuilder::new(format!("c{index}"), "test");
@@ -132,7 +137,8 @@ impl Scenario {
         let stops = match mode {
             0 => &[StopMode::Drain],
             1 => &[StopMode::Now],
-            _ => &[StopMode::Supersede],
+            2 => &[StopMode::Supersede],
+            _ => &[StopMode::Rollback],
         };
         #[expect(clippy::expect_used, reason = "these plans are good ones")]
         let scenario = Self::of(&plan, RunOptions::default().with_api_limit(2)).expect("a good plan");
@@ -141,7 +147,10 @@ impl Scenario {
             .with(Fault::Stop, Chance::EITHER, 1)
             .in_order();
         let script = if at_once { Script::new().reads_at_once() } else { Script::new() };
-        let scripts = vec![script; scenario.graph.len()];
+        let mut scripts = vec![script.clone(); scenario.graph.len()];
+        if let Some(last) = scripts.last_mut().filter(|_| fails) {
+            *last = script.misbehaves(Phase::Apply, 1, Misbehaviour::Fails(FailureClass::Permanent));
+        }
         Self { scripts, faults, remains: Remains::AllNoneOrHalf, stops, ..scenario }
     }
 

@@ -216,8 +216,12 @@ impl<'a> Sim<'a> {
     pub(super) fn push(&mut self, at: Timestamp, fact: Fact) {
         let tie = match fact {
             Fact::Land { .. } => 0,
-            Fact::Tell { .. } | Fact::News { .. } | Fact::Restart if !self.scenario.faults.shuffled => 1,
-            Fact::Tell { .. } | Fact::News { .. } | Fact::Restart => {
+            Fact::Tell { .. } | Fact::Seen { .. } | Fact::News { .. } | Fact::Restart
+                if !self.scenario.faults.shuffled =>
+            {
+                1
+            }
+            Fact::Tell { .. } | Fact::Seen { .. } | Fact::News { .. } | Fact::Restart => {
                 1 + self.choices.below(3, "schedule.tie")
             }
         };
@@ -234,6 +238,13 @@ impl<'a> Sim<'a> {
             Fact::Restart => self.open(),
             Fact::Land { epoch, component, write, then } => {
                 self.land((epoch, component), write, then);
+                Ok(())
+            }
+            Fact::Seen { epoch, component, attempt } => {
+                let is_alive = self.processes.iter().any(|process| process.epoch == epoch);
+                if is_alive {
+                    self.seen((epoch, component, attempt));
+                }
                 Ok(())
             }
             Fact::Tell { epoch, input } => {
@@ -466,7 +477,9 @@ impl<'a> Sim<'a> {
                 lost.push((*component, *write));
                 false
             }
-            Fact::Tell { epoch, .. } | Fact::News { epoch, .. } => *epoch != process.epoch,
+            Fact::Tell { epoch, .. } | Fact::Seen { epoch, .. } | Fact::News { epoch, .. } => {
+                *epoch != process.epoch
+            }
             Fact::Land { .. } | Fact::Restart => true,
         });
         for (component, write) in lost {

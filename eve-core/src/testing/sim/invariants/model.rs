@@ -344,7 +344,9 @@ impl Model {
                 let part = self.part(*id);
                 let fits = (part.started && part.end.is_none()) || self.is_waiting(*id);
                 legal(fits && attempt.get() == part.attempt, "is not under way")?;
-                self.part_mut(*id).interrupted = true;
+                let part = self.part_mut(*id);
+                part.interrupted = true;
+                part.touched |= part.started && !part.applied;
             }
             Event::Skipped { component: id, .. } => {
                 let part = self.part(*id);

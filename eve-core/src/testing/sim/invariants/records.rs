@@ -12,6 +12,9 @@ use std::time::Duration;
 /// How long after its deadline the end of a call is still taken.
 pub(super) const GRACE: Duration = Duration::from_secs(6);
 
+/// The fewest attempts of an undo.
+const UNDO_ATTEMPTS_MIN: u32 = 10;
+
 /// How long a cause that is not stored may be the last one.
 const NEWS_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -148,9 +151,10 @@ pub(in super::super) fn retry_in_budget(model: &Model, record: &Record) -> Check
         FailureClass::Permanent => written.is_some(),
         FailureClass::Cancelled | FailureClass::Misuse => false,
     };
+    let attempts = if is_undo { policy.attempts.max(UNDO_ATTEMPTS_MIN) } else { policy.attempts };
     let goes_on =
         if is_undo { !model.rollback.is_stopped && !model.rollback.is_late } else { model.stops.is_empty() };
-    let may = covered && attempt.get() < policy.attempts && goes_on;
+    let may = covered && attempt.get() < attempts && goes_on;
     let mut longest = policy.backoff;
     for _ in 1..attempt.get().min(20) {
         longest = longest.saturating_mul(2);
