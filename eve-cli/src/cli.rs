@@ -199,6 +199,9 @@ pub struct Explain {
     /// The name of the plan that plain manifests make; by default the namespace
     #[arg(long, value_name = "NAME", conflicts_with = "plan")]
     pub name: Option<String>,
+    /// Values for its expressions.
+    #[command(flatten)]
+    pub values: Values,
     /// Where to look.
     #[command(flatten)]
     pub cluster: Cluster,
@@ -243,6 +246,9 @@ pub struct Delete {
     /// The name of the plan that plain manifests make; by default the namespace
     #[arg(long, value_name = "NAME", conflicts_with = "plan")]
     pub name: Option<String>,
+    /// Values for its expressions.
+    #[command(flatten)]
+    pub values: Values,
     /// Where to remove it.
     #[command(flatten)]
     pub cluster: Cluster,
@@ -489,6 +495,21 @@ pub struct Input {
     /// The name of the plan that plain manifests make; by default the namespace
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
+    /// Values for its expressions.
+    #[command(flatten)]
+    pub values: Values,
+}
+
+/// Values for the expressions of a plan.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Values {
+    /// Give an input of the plan a value, read as a YAML scalar, or as text where the plan's own value is a text
+    /// (repeatable; counts more than --inputs)
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = parse_set)]
+    pub set: Vec<(String, String)>,
+    /// Give inputs of the plan the values of a file: YAML or JSON, a map (repeatable: what a later file says counts)
+    #[arg(long = "inputs", value_name = "FILE")]
+    pub inputs: Vec<PathBuf>,
 }
 
 /// What is done with Helm's hooks.
@@ -618,6 +639,11 @@ pub enum VersionOutput {
 fn parse_timeout(text: &str) -> Result<Duration, String> {
     let duration = crate::duration::parse(text)?;
     if duration.is_zero() { Err("must be more than zero".into()) } else { Ok(duration) }
+}
+
+fn parse_set(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or_else(|| "write NAME=VALUE".to_owned())?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// `applied=KIND/NAME`.

@@ -5,11 +5,12 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use eve_core::plan::diagnostic::{Diagnostics, Source};
+use eve_core::plan::diagnostic::{Diagnostic, Diagnostics, Source};
 use eve_core::plan::graph::{Graph, closest};
 use eve_core::plan::limits::Limits;
 use eve_core::plan::load::{FileReader, LoadOptions, Loaded, load};
 use eve_core::plan::{Component, Dependency, FailurePolicy, Plan, Settings, Until};
+use eve_core::secret::SecretRef;
 use eve_k8s::{OBJECT_KIND, ObjectPattern, TakeOver};
 use serde_json::Value;
 
@@ -52,6 +53,7 @@ pub(crate) fn check(
     let limits = Limits::default();
     let depth = if input.recursive { Depth::Whole } else { Depth::Flat };
     let sources = read_all(&input.filenames, depth, &limits)?;
+    let values = read_inputs(&input.values.inputs, &limits)?;
     let kinds = wiring::kinds(input.helm_hooks.into());
     let files = Disk { limits: &limits };
     let options = LoadOptions::new(&kinds)
@@ -59,11 +61,41 @@ pub(crate) fn check(
         .with_default_namespace(Some(default_namespace))
         .with_name(input.name.clone())
         .with_limits(limits.clone())
+        .with_inputs(values, input.values.set.clone())
         .with_files(&files);
     let plan = load(sources, &options).map_err(Halt::problems)?;
     let graph = graph(&plan, overrides, &limits).map_err(Halt::problems)?;
     each_is_used(&graph, overrides)?;
     Ok(Checked { plan, graph })
+}
+
+/// Whether the plan can do without the values of secrets: nobody is there yet to ask for them.
+pub(crate) fn names_no_secret(plan: &Loaded) -> Result<(), Halt> {
+    if plan.secrets().is_empty() {
+        return Ok(());
+    }
+    let problem = |(name, reference): (&String, &SecretRef)| {
+        let message = format!("the secret `{name}` cannot be asked for by this command yet");
+        let hint = format!("`{}` is known to schedulers that have access to it", reference.backend);
+        Diagnostic::error("plan.secret-unavailable", message).at(plan.secret_place(name)).with_hint(hint)
+    };
+    Err(Halt::problems(plan.diagnostics(plan.secrets().iter().map(problem).collect())))
+}
+
+/// The files with inputs, in order. All that cannot be read are named at once.
+fn read_inputs(files: &[PathBuf], limits: &Limits) -> Result<Vec<Source>, Halt> {
+    let (mut sources, mut wrong) = (Vec::new(), Vec::new());
+    for file in files {
+        let read = File::open(file).and_then(|open| bounded(open, &file.to_string_lossy(), limits));
+        match read {
+            Ok(source) => sources.push(source),
+            Err(error) => wrong.push(format!("cannot read `{}`: {}", file.display(), reason(&error))),
+        }
+    }
+    match wrong.split_first() {
+        None => Ok(sources),
+        Some((first, rest)) => Err(Halt::error(Exit::Refused, first.clone()).with_notes(rest.to_vec())),
+    }
 }
 
 fn graph(plan: &Loaded, overrides: &Overrides, limits: &Limits) -> Result<Graph, Diagnostics> {

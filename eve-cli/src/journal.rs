@@ -11,8 +11,8 @@ use eve_core::plan::graph::Graph;
 use eve_core::ports::Clock as _;
 use eve_k8s::KindPattern;
 use eve_store::{
-    FileError, HashKey, KeyedHash, Listed, Retention, RunFile, RunFolder, RunHeader, RunSource, RunState,
-    RunSummary,
+    FileError, KeyedHash, Listed, Retention, RunFile, RunFolder, RunHeader, RunSource, RunState, RunSummary,
+    StoredKey,
 };
 
 use crate::cli::{Apply, Cli, Cluster, Command, Delete, Rollback};
@@ -104,7 +104,7 @@ pub(crate) fn begin(call: &Call, cluster: &Cluster, server: &str, graph: &Graph)
         kubeconfigs: chosen.kubeconfigs.iter().map(absolute).collect::<Result<_, _>>()?,
         verb: call.verb.to_owned(),
         sources: call.sources.clone(),
-        arguments: call.arguments.clone(),
+        arguments: absolute_inputs(&call.arguments),
         digest: digest(&key, graph),
         graph: sketch.map_err(|error| Halt::error(Exit::Internal, error.to_string()))?,
         started_at: now,
@@ -115,6 +115,25 @@ pub(crate) fn begin(call: &Call, cluster: &Cluster, server: &str, graph: &Graph)
         tracing::warn!(%error, "old runs are not removed");
     }
     Ok(file)
+}
+
+/// The arguments, with files of inputs named so that they are found from every folder.
+fn absolute_inputs(arguments: &[String]) -> Vec<String> {
+    const FLAG: &str = "--inputs";
+    let absolute = |file: &str| {
+        let path = std::path::absolute(file).ok();
+        path.and_then(|path| path.to_str().map(str::to_owned)).unwrap_or_else(|| file.to_owned())
+    };
+    let mut is_file = false;
+    let one = |argument: &String| {
+        let was_flag = std::mem::replace(&mut is_file, argument == FLAG);
+        match argument.strip_prefix(FLAG).and_then(|rest| rest.strip_prefix('=')) {
+            _ if was_flag => absolute(argument),
+            Some(file) => format!("{FLAG}={}", absolute(file)),
+            None => argument.clone(),
+        }
+    };
+    arguments.iter().map(one).collect()
 }
 
 /// Forgets a run of which nothing was done. One that has records stays, and can be resumed.
@@ -128,7 +147,7 @@ pub(crate) fn discard(file: RunFile) {
 
 /// Everything that decides what a run does, under a key: specs may hold passwords, and a plain digest would let them be
 /// guessed.
-fn digest(key: &HashKey, graph: &Graph) -> KeyedHash {
+fn digest(key: &StoredKey, graph: &Graph) -> KeyedHash {
     let mut pieces = Vec::new();
     graph.identity(&mut |piece| pieces.push(piece.to_vec()));
     key.hash(pieces)
@@ -375,4 +394,21 @@ pub(crate) fn is_on(file: &RunFile, server: &str) -> Result<(), Halt> {
 /// The name of a run for people who want to go on with it.
 pub(crate) fn resume_hint(run: &RunId) -> String {
     format!("what was written stays; go on with `eve resume {run}`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_inputs_are_recorded_so_that_they_are_found_from_every_folder() {
+        let arguments = ["apply", "-f", "x", "--inputs", "a.yaml", "--inputs=/b.yaml", "--set", "inputs=a"];
+        let here = std::env::current_dir().unwrap();
+        let recorded = absolute_inputs(&arguments.map(str::to_owned));
+        let wanted = here.join("a.yaml").to_str().unwrap().to_owned();
+        assert_eq!(
+            recorded,
+            ["apply", "-f", "x", "--inputs", &wanted, "--inputs=/b.yaml", "--set", "inputs=a"]
+        );
+    }
 }

@@ -8,10 +8,15 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::plan::expressions::Expressions;
 use crate::plan::problem::SpecProblem;
 use crate::plan::{Action, UndoRule, Until};
 
 /// A component kind: its key in the plan, its schema, its checks, and its expansion into primitive components.
+///
+/// Strings of a spec may hold expressions that are rendered while the plan runs (`${{ … }}`, see [`crate::expr`]). A kind
+/// passes such strings on untouched, whole or as part of others; those that decide what its parts are it refuses. Text
+/// that only looks like an expression comes escaped: `$${{`.
 pub trait Kind: Send + Sync {
     /// The key in the plan, lower camel case: `manifests`, `app`.
     fn name(&self) -> &'static str;
@@ -132,6 +137,11 @@ pub struct Part {
     pub identity: Option<String>,
     /// Where its spec comes from, so that a problem found in it later can be shown in the text.
     pub origin: Option<PartOrigin>,
+    /// The names of its outputs; `None` where that is only known when it ran.
+    pub outputs: Option<Vec<String>>,
+    /// The strings of its spec that are rendered while the plan runs. Filled in by whoever expands: a kind passes
+    /// strings on as they are.
+    pub expressions: Option<Arc<Expressions>>,
 }
 
 impl Part {
@@ -147,6 +157,8 @@ impl Part {
             labels: BTreeMap::new(),
             identity: None,
             origin: None,
+            outputs: Some(Vec::new()),
+            expressions: None,
         }
     }
 }

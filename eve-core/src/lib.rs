@@ -13,6 +13,7 @@
 //! Where to start: [`run`] for the engine, [`ports`] for what a backend implements, [`plan`] for what is asked for.
 
 pub mod digest;
+pub mod expr;
 pub mod failure;
 pub mod ids;
 pub mod journal;

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
-use crate::ids::RunId;
+use crate::ids::{RunId, Seq};
 use crate::ports::{Ledger, LedgerBatch, RecordBatch, RunStore, StoreError};
 use crate::run::Record;
 use crate::scheduler::{LedgerEvent, LedgerRecord};
@@ -75,22 +75,21 @@ impl MemoryLedger {
 impl Ledger for MemoryLedger {
     async fn append(&self, batch: LedgerBatch) -> Result<(), StoreError> {
         let mut kept = lock(&self.0);
-        if let (Some(last), Some(first)) = (kept.ledger.last(), batch.ledger.first())
-            && first.seq != last.seq.next()
-        {
-            let reason = format!("record {} came after record {}", first.seq.get(), last.seq.get());
+        let next = kept.ledger.last().map_or(Seq::FIRST, |last| last.seq.next());
+        if batch.next != next || batch.ledger.first().is_some_and(|first| first.seq != next) {
+            let reason = format!("record {} should follow, not record {}", next.get(), batch.next.get());
             return Err(StoreError::TakenOver { reason });
         }
         for RecordBatch { run, records } in batch.runs {
             kept.runs.entry(run).or_default().extend(records);
         }
         for record in batch.ledger {
-            match &record.event {
-                LedgerEvent::Compacted { .. } => kept.ledger.clear(),
-                LedgerEvent::LogsDropped { runs } => runs.iter().for_each(|run| {
+            if let LedgerEvent::Compacted { .. } = &record.event {
+                kept.ledger.clear();
+            } else if let LedgerEvent::LogsDropped { runs } = &record.event {
+                for run in runs {
                     kept.runs.remove(run);
-                }),
-                _ => {}
+                }
             }
             kept.ledger.push(record);
         }

@@ -18,6 +18,7 @@ use eve_core::run::{
     RunOptions, RunView, StopMode, UndoStatus, UndoToken,
 };
 use eve_core::run_store::MemoryStore;
+use eve_core::secret::Secrets;
 use eve_core::testing::{ScriptStep, ScriptedExecutor, TokioClock};
 use eve_core::time::Timestamp;
 use tokio::sync::mpsc;
@@ -51,6 +52,7 @@ fn setup_under(
             store: Arc::<MemoryStore>::clone(&store),
             reporters: Vec::new(),
             clock,
+            secrets: Secrets::default(),
         },
         store,
         stop,

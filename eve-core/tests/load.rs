@@ -51,6 +51,8 @@ impl Kind for Things {
             labels: BTreeMap::new(),
             identity: None,
             origin: Some(PartOrigin { part: "/object", spec: format!("/objects/{index}") }),
+            outputs: None,
+            expressions: None,
         };
         Expansion { parts: objects.map(part).collect() }
     }

@@ -16,6 +16,7 @@ use eve_core::ports::{Clock as _, Ending, Ledger as _, Notifier, PlanSource};
 use eve_core::run::{Event, Phase, RunOptions};
 use eve_core::run_store::MemoryLedger;
 use eve_core::scheduler::{LedgerEvent, Scheduler, SchedulerOptions};
+use eve_core::secret::Secrets;
 use eve_core::testing::{
     NoopExecutor, QueueSource, RecordingNotifier, ScriptStep, ScriptedExecutor, TokioClock,
 };
@@ -45,7 +46,7 @@ impl Intake for Words {
                 plan.component(after.into_iter().fold(component, |component, name| component.after(&name)));
         }
         let graph = Arc::new(Graph::from_plan(&plan).unwrap());
-        Ok(Opened { graph, options: RunOptions::default() })
+        Ok(Opened { graph, options: RunOptions::default(), secrets: Secrets::default() })
     }
 }
 
@@ -167,7 +168,7 @@ async fn the_end_of_a_run_and_its_outcome_are_stored_in_one_append() {
 
 #[tokio::test(start_paused = true)]
 async fn a_run_that_was_handed_back_is_taken_up_by_the_next_process() {
-    let slow = vec![ScriptStep::Sleep(Duration::from_secs(60))];
+    let slow = vec![ScriptStep::Sleep(Duration::from_mins(1))];
     let executor = ScriptedExecutor::new().with("c1", Phase::Wait, slow);
     let executor = Arc::new(executor);
     let world = world(Executors::new().with("noop", Arc::clone(&executor) as _));
@@ -191,7 +192,7 @@ async fn a_run_that_was_handed_back_is_taken_up_by_the_next_process() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stop_reaches_the_run_and_a_drain_waits_for_it() {
-    let slow = vec![ScriptStep::Sleep(Duration::from_secs(600))];
+    let slow = vec![ScriptStep::Sleep(Duration::from_mins(10))];
     let world =
         world(Executors::new().with("noop", Arc::new(ScriptedExecutor::new().with("c0", Phase::Wait, slow))));
     world.source.send("r", "n 2");
@@ -224,4 +225,31 @@ async fn a_store_that_fails_ends_everything_before_anybody_is_told() {
     assert_eq!(error.to_string(), "failed to store what was decided");
     assert_eq!(world.endings().len(), 0);
     assert!(!world.source.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_kept_grows_with_what_is_live_and_remembered_and_not_with_what_was() {
+    let mut world = world(noops());
+    let seen: Arc<Mutex<(usize, usize)>> = Arc::default();
+    let told = Arc::clone(&seen);
+    world.ports.observer = Arc::new(move |view| {
+        let mut seen = told.lock().unwrap();
+        *seen = (seen.0.max(view.live()), seen.1.max(view.len() - view.live() - view.waiting()));
+    });
+    let mut options = options();
+    (options.parallel, options.remember_max, options.logs_max, options.records_free) = (8, 50, 20, 100);
+    options.waiting_max = 100;
+    let (orders, served) = world.serve(options).await;
+    for number in 0..1_000 {
+        world.source.send(format!("r{number}"), format!("n{} 20", number % 100));
+    }
+    world.until_empty().await;
+    orders.send(Order::Drain).await.unwrap();
+    served.await.unwrap();
+    assert_eq!(world.endings().len(), 1_000);
+    let (live, answered) = *seen.lock().unwrap();
+    assert!(live <= 8 && answered <= 50 + 50, "{live} {answered}");
+    let (records, runs) = (world.ledger.records().len(), world.ledger.runs().len());
+    assert!(records <= 100 + 4 * 250, "{records}");
+    assert!(runs <= 20 + 8, "{runs}");
 }

@@ -21,6 +21,7 @@ use eve_core::plan::graph::Graph;
 use eve_core::ports::Clock as _;
 use eve_core::run::{Change, Outcome, Run, RunOptions};
 use eve_core::run_store::MemoryStore;
+use eve_core::secret::Secrets;
 use eve_core::testing::TokioClock;
 use eve_core::time::Timestamp;
 use eve_k8s::{KubeConfigOptions, KubeExecutor, OBJECT_KIND, connect, labels};
@@ -63,6 +64,7 @@ impl Place {
             store: Arc::new(MemoryStore::new()),
             reporters: Vec::new(),
             clock: clock.clone(),
+            secrets: Secrets::default(),
         };
         let mut run = Run::new(Arc::clone(&graph), RunOptions::default(), RunId::new("r"), clock.now());
         let (_stop, control) = mpsc::channel(1);

@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use crate::database::{beside, sync_folder};
 use crate::error::FileError;
 use crate::header::RunHeader;
-use crate::key::{HashKey, hex};
+use crate::key::{StoredKey, hex};
 use crate::lock::{HeldBy, Holder, Lock, now};
 use crate::run_file::{self, Progress, RunFile, RunReader, remove_if_there};
 
@@ -126,16 +126,16 @@ impl RunFolder {
     ///
     /// # Errors
     /// [`FileError`]; [`FileError::Exposed`] if others could read it.
-    pub fn key(&self) -> Result<HashKey, FileError> {
-        HashKey::load_or_make(&self.root.join("key"))
+    pub fn key(&self) -> Result<StoredKey, FileError> {
+        StoredKey::load_or_make(&self.root.join("key"))
     }
 
     /// The key of this user's keyed hashes, which must be there: what it said of a run that was begun, no other key can say.
     ///
     /// # Errors
     /// [`FileError::Missing`] where it is lost; otherwise as [`key`](Self::key).
-    pub fn key_of_old(&self) -> Result<HashKey, FileError> {
-        HashKey::load(&self.root.join("key"))
+    pub fn key_of_old(&self) -> Result<StoredKey, FileError> {
+        StoredKey::load(&self.root.join("key"))
     }
 
     /// Begins the file of a new run and holds it, and its plan.

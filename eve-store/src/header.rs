@@ -5,11 +5,10 @@ use std::path::PathBuf;
 
 use eve_core::ids::RunId;
 use eve_core::run::StopMode;
+use eve_core::secret::KeyedHash;
 use eve_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-
-use crate::key::KeyedHash;
 
 /// What is known of a run before its first record, and what resuming it needs. Holds no secret: a flag that takes one is
 /// not among the arguments, and the digest of the plan is keyed.

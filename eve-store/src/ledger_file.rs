@@ -100,13 +100,13 @@ impl Ledger for LedgerFile {
 }
 
 fn into_store_error(error: FileError) -> StoreError {
-    match error {
-        FileError::Damaged { reason, .. } => StoreError::LedgerCorrupt { reason },
-        FileError::TakenOver { path } => {
-            StoreError::TakenOver { reason: format!("{} has other records by now", path.display()) }
-        }
-        other => other.into_store_error(None),
+    if let FileError::Damaged { reason, .. } = error {
+        return StoreError::LedgerCorrupt { reason };
     }
+    if let FileError::TakenOver { path } = &error {
+        return StoreError::TakenOver { reason: format!("{} has other records by now", path.display()) };
+    }
+    error.into_store_error(None)
 }
 
 /// Writes the file of a new ledger, whole before it has its name.
@@ -162,11 +162,12 @@ pub(crate) fn load(reading: &Reading<'_>) -> Result<Vec<LedgerRecord>, FileError
     let entries: Vec<Entry<Vec<u8>>> =
         reading.all("SELECT place, link, bytes FROM ledger ORDER BY place", [], read)?;
     let records = ledger::verify(base, entries, head);
-    let records = records.map_err(|error| match FileError::journal(reading.path, &error) {
-        FileError::Damaged { path, reason } => {
-            FileError::Damaged { path, reason: format!("its ledger: {reason}") }
+    let records = records.map_err(|error| {
+        let error = FileError::journal(reading.path, &error);
+        if let FileError::Damaged { path, reason } = error {
+            return FileError::Damaged { path, reason: format!("its ledger: {reason}") };
         }
-        other => other,
+        error
     })?;
     let compacted = records
         .first()
@@ -183,30 +184,29 @@ pub(crate) fn load(reading: &Reading<'_>) -> Result<Vec<LedgerRecord>, FileError
 pub(crate) fn append(
     transaction: &Transaction<'_>,
     path: &Path,
-    records: &[LedgerRecord],
+    batch: &LedgerBatch,
 ) -> Result<Vec<RunId>, FileError> {
     let failed = |error: rusqlite::Error| FileError::sqlite("append to", path, &error);
     let Heads { mut base, head: before } = heads(transaction, path)?;
+    if batch.next.get() != before.seq.saturating_add(1) {
+        return Err(FileError::TakenOver { path: path.to_owned() });
+    }
     let mut chain = Chain::after(before);
     let mut dropped = Vec::new();
     let insert = "INSERT INTO ledger (place, link, bytes) VALUES (?1, ?2, ?3)";
     let mut insert = transaction.prepare(insert).map_err(failed)?;
-    for record in records {
+    for record in &batch.ledger {
         if record.seq.get() != chain.head().seq.saturating_add(1) {
             return Err(FileError::TakenOver { path: path.to_owned() });
         }
-        match &record.event {
-            LedgerEvent::Compacted { .. } => {
-                base = chain.head();
-                transaction.execute("DELETE FROM ledger", []).map_err(failed)?;
+        if let LedgerEvent::Compacted { .. } = &record.event {
+            base = chain.head();
+            transaction.execute("DELETE FROM ledger", []).map_err(failed)?;
+        } else if let LedgerEvent::LogsDropped { runs } = &record.event {
+            for run in runs {
+                drop_run(transaction, run).map_err(failed)?;
+                dropped.push(run.clone());
             }
-            LedgerEvent::LogsDropped { runs } => {
-                for run in runs {
-                    drop_run(transaction, run).map_err(failed)?;
-                    dropped.push(run.clone());
-                }
-            }
-            _ => {}
         }
         let bytes = ledger::encode(record);
         let link = chain.push(&bytes);

@@ -73,9 +73,10 @@ mod run_file;
 mod sqlite;
 
 pub use error::FileError;
+pub use eve_core::secret::{HashKey, KeyedHash};
 pub use folder::{Listed, Retention, RunFolder, RunState, RunSummary};
 pub use header::{RunHeader, RunSource, StopRequest};
-pub use key::{HashKey, KeyedHash};
+pub use key::StoredKey;
 pub use ledger_file::LedgerFile;
 pub use lock::Holder;
 pub use run_file::{Progress, RunFile, RunReader};

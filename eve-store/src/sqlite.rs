@@ -90,7 +90,7 @@ impl SqliteStore {
 
     /// Appends records of a ledger, in a file that has one, together with those of runs.
     pub(crate) async fn append_with_ledger(&self, batch: LedgerBatch) -> Result<(), FileError> {
-        self.ask(move |writer| writer.append(&batch.runs, &batch.ledger)).await
+        self.ask(move |writer| writer.append(&batch.runs, Some(&batch))).await
     }
 
     /// All records of the ledger of a file that has one.
@@ -134,7 +134,7 @@ impl fmt::Debug for SqliteStore {
 #[async_trait]
 impl RunStore for SqliteStore {
     async fn append(&self, batches: Vec<RecordBatch>) -> Result<(), StoreError> {
-        let appended = self.ask(move |writer| writer.append(&batches, &[])).await;
+        let appended = self.ask(move |writer| writer.append(&batches, None)).await;
         appended.map_err(|error| error.into_store_error(None))
     }
 
@@ -166,7 +166,7 @@ impl Writer {
         Ok(records)
     }
 
-    fn append(&mut self, batches: &[RecordBatch], ledger: &[LedgerRecord]) -> Result<(), FileError> {
+    fn append(&mut self, batches: &[RecordBatch], ledger: Option<&LedgerBatch>) -> Result<(), FileError> {
         if let Some(first) = self.failure.get() {
             return Err(FileError::Poisoned(Box::new(first.clone())));
         }
@@ -179,7 +179,7 @@ impl Writer {
         appended
     }
 
-    fn append_all(&mut self, batches: &[RecordBatch], ledger: &[LedgerRecord]) -> Result<(), FileError> {
+    fn append_all(&mut self, batches: &[RecordBatch], ledger: Option<&LedgerBatch>) -> Result<(), FileError> {
         // A log that was not written here is read before it is added to.
         for batch in batches {
             if !self.chains.contains_key(&batch.run) {
@@ -200,10 +200,9 @@ impl Writer {
             let chain = appending.append(number, chain, batch)?;
             moved.insert(batch.run.clone(), (number, chain));
         }
-        let dropped = if ledger.is_empty() {
-            Vec::new()
-        } else {
-            ledger_file::append(&appending.transaction, path, ledger)?
+        let dropped = match ledger {
+            Some(batch) => ledger_file::append(&appending.transaction, path, batch)?,
+            None => Vec::new(),
         };
         appending.transaction.commit().map_err(failed)?;
         chains.extend(moved);

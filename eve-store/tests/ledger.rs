@@ -24,7 +24,12 @@ fn samples() -> Vec<LedgerRecord> {
 }
 
 fn ledger(records: &[LedgerRecord]) -> LedgerBatch {
-    LedgerBatch { ledger: records.to_vec(), runs: Vec::new() }
+    with_runs(records, Vec::new())
+}
+
+fn with_runs(records: &[LedgerRecord], runs: Vec<RecordBatch>) -> LedgerBatch {
+    let next = records.first().map_or(Seq::FIRST, |first| first.seq);
+    LedgerBatch { next, ledger: records.to_vec(), runs }
 }
 
 fn of_run(run: &str, records: &[Record]) -> RecordBatch {
@@ -44,12 +49,12 @@ async fn the_ledger_and_the_runs_are_kept_together_or_not_at_all() {
         let file = LedgerFile::open(&path).unwrap();
         assert_eq!(file.load().await.unwrap(), []);
         let runs = vec![of_run("run-1", &events[..3])];
-        file.append(LedgerBatch { ledger: records[..4].to_vec(), runs }).await.unwrap();
+        file.append(with_runs(&records[..4], runs)).await.unwrap();
     }
     {
         let file = LedgerFile::open(&path).unwrap();
         let runs = vec![of_run("run-1", &events[4..])];
-        file.append(LedgerBatch { ledger: records[4..].to_vec(), runs }).await.unwrap_err();
+        file.append(with_runs(&records[4..], runs)).await.unwrap_err();
         assert!(matches!(file.failure(), Some(FileError::OutOfOrder { .. })), "{:?}", file.failure());
         let error = file.append(ledger(&records[4..])).await.unwrap_err().to_string();
         assert!(error.contains("nothing is appended after a failure"), "{error}");
@@ -58,7 +63,7 @@ async fn the_ledger_and_the_runs_are_kept_together_or_not_at_all() {
     assert_eq!(file.load().await.unwrap(), records[..4]);
     assert_eq!(file.load_run(&RunId::new("run-1")).await.unwrap(), events[..3]);
     let runs = vec![of_run("run-1", &events[3..])];
-    file.append(LedgerBatch { ledger: records[4..].to_vec(), runs }).await.unwrap();
+    file.append(with_runs(&records[4..], runs)).await.unwrap();
     assert_eq!(file.load().await.unwrap(), records);
     assert_eq!(file.load_run(&RunId::new("run-1")).await.unwrap(), events);
 }
@@ -85,12 +90,12 @@ async fn a_process_that_was_taken_over_appends_nothing() {
     let new = LedgerFile::open(&path).unwrap();
     new.append(ledger(&[next(2, LedgerEvent::TakenOver)])).await.unwrap();
     let ticket = eve_core::scheduler::Ticket::new(1);
-    let late = LedgerBatch {
-        ledger: vec![next(2, LedgerEvent::Acknowledged { ticket })],
-        runs: vec![of_run("run-1", &sample_events()[..1])],
-    };
-    let error = old.append(late).await.unwrap_err();
+    let runs = || vec![of_run("run-1", &sample_events()[..1])];
+    let alone = LedgerBatch { next: Seq::new(2), ledger: Vec::new(), runs: runs() };
+    let late = with_runs(&[next(2, LedgerEvent::Acknowledged { ticket })], runs());
+    let error = old.append(alone).await.unwrap_err();
     assert!(matches!(error, StoreError::TakenOver { .. }), "{error}");
+    assert!(old.append(late).await.is_err());
     assert!(old.failure().unwrap().hint().contains("end this process"));
     assert_eq!(new.load().await.unwrap().len(), 2);
     assert_eq!(new.load_run(&RunId::new("run-1")).await.unwrap(), [], "nor anything of its runs");
@@ -104,7 +109,7 @@ async fn what_was_compacted_and_dropped_is_gone_and_the_rest_is_verified() {
     {
         let file = LedgerFile::open(&path).unwrap();
         let runs = ["run-2", "run-6"].map(|run| of_run(run, &sample_events()));
-        file.append(LedgerBatch { ledger: records[..5].to_vec(), runs: runs.to_vec() }).await.unwrap();
+        file.append(with_runs(&records[..5], runs.to_vec())).await.unwrap();
         file.append(ledger(&records[5..])).await.unwrap();
         let seq = records.len() as u64 + 1;
         file.append(ledger(&[next(seq, LedgerEvent::TakenOver)])).await.unwrap();
@@ -116,7 +121,9 @@ async fn what_was_compacted_and_dropped_is_gone_and_the_rest_is_verified() {
     assert_eq!(file.load_run(&RunId::new("run-2")).await.unwrap(), []);
     assert_eq!(file.load_run(&RunId::new("run-6")).await.unwrap(), sample_events());
     let again = of_run("run-2", &[Record { seq: Seq::FIRST, at: Timestamp::EPOCH, event: Event::Resumed }]);
-    file.append(LedgerBatch { ledger: Vec::new(), runs: vec![again] }).await.unwrap();
+    file.append(LedgerBatch { next: Seq::new(kept[1].seq.get() + 1), ledger: Vec::new(), runs: vec![again] })
+        .await
+        .unwrap();
 }
 
 #[tokio::test]

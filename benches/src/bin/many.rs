@@ -19,6 +19,7 @@ use eve_core::ports::{Clock as _, Ledger, Notifier, PlanSource};
 use eve_core::run::RunOptions;
 use eve_core::run_store::MemoryLedger;
 use eve_core::scheduler::{Scheduler, SchedulerOptions, SchedulerView};
+use eve_core::secret::Secrets;
 use eve_core::testing::{NoopExecutor, QueueSource, RecordingNotifier, Shape, TokioClock};
 use eve_core::time::Timestamp;
 use eve_store::LedgerFile;
@@ -54,11 +55,13 @@ impl Intake for Same {
     }
 
     async fn open(&self, _: &RunId, _: &[u8]) -> Result<Opened, Failure> {
-        Ok(Opened { graph: Arc::clone(&self.0), options: RunOptions::default() })
+        let (graph, secrets) = (Arc::clone(&self.0), Secrets::default());
+        Ok(Opened { graph, options: RunOptions::default(), secrets })
     }
 }
 
 #[expect(clippy::print_stdout, reason = "a program that prints a figure")]
+#[expect(clippy::cast_precision_loss, reason = "figures for people")]
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;

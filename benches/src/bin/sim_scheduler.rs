@@ -34,6 +34,7 @@ fn main() -> ExitCode {
 }
 
 #[expect(clippy::print_stdout, reason = "a program that prints figures")]
+#[expect(clippy::cast_precision_loss, reason = "figures for people")]
 fn swarm(args: &Args) -> ExitCode {
     let begun = Instant::now();
     let (mut requests, mut processes, mut faults, mut steps) = (0, 0, 0, 0);

@@ -35,6 +35,7 @@ fn deploy(args: &Apply, arguments: Vec<String>, printer: &Arc<Printer>) -> Resul
     // The input is judged first, even where the kubeconfig is of no use: both can be mended at once.
     let default = namespace.as_ref().map_or_else(|_| DEFAULT_NAMESPACE.to_owned(), Clone::clone);
     let checked = inputs::check(&args.input, default, &overrides(args))?;
+    inputs::names_no_secret(&checked.plan)?;
     namespace?;
     warn(&checked.plan, printer);
     let sources = journal::sources(&args.input.filenames)?;
@@ -46,6 +47,7 @@ fn deploy(args: &Apply, arguments: Vec<String>, printer: &Arc<Printer>) -> Resul
 pub(super) fn resume(args: &Apply, file: Box<RunFile>, printer: &Arc<Printer>) -> Result<Exit, Halt> {
     let namespace = file.header().namespace.clone();
     let checked = inputs::check(&args.input, namespace, &overrides(args))?;
+    inputs::names_no_secret(&checked.plan)?;
     journal::is_of(&file, &checked.graph)?;
     drive::block_on(on_cluster(args, printer, checked, Origin::Journal(file)))
 }

@@ -59,6 +59,7 @@ fn input(args: &Delete) -> Input {
         helm_hooks: args.helm_hooks,
         namespace: args.namespace.clone(),
         name: args.name.clone(),
+        values: args.values.clone(),
     }
 }
 

@@ -48,6 +48,7 @@ fn compare(args: &Diff, printer: &Printer) -> Result<Exit, Halt> {
         ..inputs::Overrides::default()
     };
     let checked = inputs::check(&args.input, default, &overrides)?;
+    inputs::names_no_secret(&checked.plan)?;
     namespace?;
     let warnings = checked.plan.warnings();
     if !warnings.is_empty() && !printer.is_quiet() {

@@ -11,6 +11,7 @@ use eve_core::ids::RunId;
 use eve_core::plan::graph::Graph;
 use eve_core::ports::{Clock, Reporter, RunStore as _};
 use eve_core::run::{Outcome, Record, Run, RunOptions, StopMode};
+use eve_core::secret::Secrets;
 use eve_store::{RunFile, StopRequest};
 use tokio::sync::mpsc;
 use tokio::task::JoinError;
@@ -158,6 +159,7 @@ pub(super) async fn run(
         store: Arc::<RunFile>::clone(&journal),
         reporters: display.reporters(),
         clock: clock.clone(),
+        secrets: Secrets::default(),
     };
     #[cfg(feature = "fail-points")]
     let ports = crate::fail_points::armed(ports, &graph)?;

@@ -38,6 +38,7 @@ fn by_files(args: &Explain, printer: &Printer) -> Result<Exit, Halt> {
         helm_hooks: args.helm_hooks,
         namespace: args.namespace.clone(),
         name: args.name.clone(),
+        values: args.values.clone(),
     };
     let overrides = Overrides { waived: args.waived.clone(), ..Overrides::default() };
     let checked = inputs::check(&input, default, &overrides)?;

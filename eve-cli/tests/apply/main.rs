@@ -14,6 +14,7 @@ mod configurations;
 mod delete;
 mod diff;
 mod drift;
+mod expressions;
 mod failures;
 mod get;
 mod journal;

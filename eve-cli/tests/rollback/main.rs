@@ -9,6 +9,7 @@
     clippy::indexing_slicing,
     reason = "a test fails by a panic, and so do the functions that only tests call"
 )]
+#![expect(clippy::needless_pass_by_value, reason = "literals are easier to read without a borrow")]
 
 mod cancel;
 mod command;

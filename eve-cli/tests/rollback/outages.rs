@@ -22,6 +22,6 @@ async fn an_api_server_that_is_away_for_10_seconds_costs_only_time() {
     control_plane.revive(Server::KubeApiserver).unwrap();
     let ended = running.end().await;
     assert_eq!(ended.code(), Some(3), "{}{}", ended.out, ended.err);
-    desk.is_as_before().await;
+    desk.is_as_before_by_versions().await;
     control_plane.stop().await;
 }

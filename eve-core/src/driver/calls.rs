@@ -8,11 +8,12 @@ use futures::{FutureExt as _, TryFutureExt as _};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::Executors;
+use super::{Executors, render};
 use crate::failure::Cause;
 use crate::ids::{Attempt, ComponentId};
 use crate::ports::{Clock, Context, Executor, Step, Verify};
 use crate::run::{Applied, Change, Command, Input, Phase, PhaseEnd, Prepared, Run, UndoStatus, UndoToken};
+use crate::secret::Secrets;
 
 /// The last cause of each wait.
 type Causes = BTreeMap<ComponentId, (Attempt, Cause)>;
@@ -30,14 +31,16 @@ pub(super) struct Calls {
     /// What waits tell, and was not taken in yet.
     causes: Arc<Mutex<Causes>>,
     bell: mpsc::Sender<()>,
+    /// The values of the secrets of the run.
+    secrets: Secrets,
 }
 
 impl Calls {
-    /// None yet, and what rings when a wait has told something.
-    pub(super) fn new() -> (Self, mpsc::Receiver<()>) {
+    /// None yet, of a run with these secrets; and what rings when a wait has told something.
+    pub(super) fn new(secrets: Secrets) -> (Self, mpsc::Receiver<()>) {
         let (bell, told) = mpsc::channel(1);
         let (tasks, reads, ended, causes) = (JoinSet::new(), BTreeMap::new(), Vec::new(), Arc::default());
-        (Self { tasks, reads, ended, causes, bell }, told)
+        (Self { tasks, reads, ended, causes, bell, secrets }, told)
     }
 
     /// Whether there are ends to take in.
@@ -95,6 +98,10 @@ impl Calls {
         };
         let cx = Context::new(deadline, Arc::clone(clock), Arc::new(tell));
         let step = Step::new(run.id().clone(), Arc::clone(run.graph()), component, attempt);
+        let step = match render::rendered(step, phase, &run.view(), &self.secrets) {
+            Ok(step) => step,
+            Err(end) => return self.ended.push(Input::Ended { component, attempt, end }),
+        };
         let call = call(executor, step, phase, Known::of(run, component), cx);
         let end = AssertUnwindSafe(call).catch_unwind().unwrap_or_else(move |_| PhaseEnd::panicked(phase));
         let mut ended = end.map(move |end| Input::Ended { component, attempt, end }).boxed();

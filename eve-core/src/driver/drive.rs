@@ -32,7 +32,7 @@ pub async fn drive(
     if !missing.is_empty() {
         return Err(DriveError::NoExecutor(missing));
     }
-    let (mut calls, mut told) = Calls::new();
+    let (mut calls, mut told) = Calls::new(ports.secrets.clone());
     // One timer for all deadlines: a new one for each costs more than the rest of the loop. It may ring early.
     let mut alarm = pin!(sleep(std::time::Duration::ZERO));
     let result = loop {

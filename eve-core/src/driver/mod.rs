@@ -6,11 +6,13 @@
 use std::sync::Arc;
 
 use crate::ports::{Clock, Reporter, RunStore, StoreError};
+use crate::secret::Secrets;
 
 mod calls;
 mod clock;
 mod drive;
 mod executors;
+mod render;
 mod serve;
 
 pub use clock::SystemClock;
@@ -30,6 +32,8 @@ pub struct Ports {
     pub reporters: Vec<Arc<dyn Reporter>>,
     /// Where the time comes from. Deadlines are slept for on tokio's clock.
     pub clock: Arc<dyn Clock>,
+    /// The values of the secrets that the plan names, all versions fixed. Empty for plans without secrets.
+    pub secrets: Secrets,
 }
 
 /// A run could not be driven to its end. What was stored of it can be resumed.

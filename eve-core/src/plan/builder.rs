@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::expressions::{Condition, Expressions};
 use super::{
     Action, ClassLimit, Component, Dependency, FailurePolicy, Plan, RetryPolicy, Settings, UndoRule, Until,
 };
@@ -167,6 +168,20 @@ impl ComponentBuilder {
     #[must_use]
     pub fn undo(mut self, rule: UndoRule) -> Self {
         self.settings.undo = rule;
+        self
+    }
+
+    /// What of its spec is rendered while the plan runs.
+    #[must_use]
+    pub fn expressions(mut self, expressions: Expressions) -> Self {
+        self.settings.expressions = Some(Arc::new(expressions));
+        self
+    }
+
+    /// What must hold for it, besides what its kind says, before it counts as ready.
+    #[must_use]
+    pub fn ready_when(mut self, condition: Condition) -> Self {
+        self.settings.ready_when = Some(Arc::new(condition));
         self
     }
 

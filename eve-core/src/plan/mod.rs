@@ -15,6 +15,7 @@ use serde_json::Value;
 pub mod builder;
 pub mod diagnostic;
 mod expand;
+pub mod expressions;
 pub mod graph;
 pub mod limits;
 pub mod load;
@@ -170,6 +171,11 @@ pub struct Settings {
     pub class: Option<ClassLimit>,
     /// Labels for the objects of the component, passed on to the executor.
     pub labels: BTreeMap<String, String>,
+    /// What of its spec is rendered while the plan runs, before each call of its executor. Its strings in the spec are
+    /// those of the plan until then.
+    pub expressions: Option<Arc<expressions::Expressions>>,
+    /// What must hold for it, besides what its kind says, before it counts as ready.
+    pub ready_when: Option<Arc<expressions::Condition>>,
     /// Whether it may be undone when the run is rolled back.
     pub undo: UndoRule,
 }

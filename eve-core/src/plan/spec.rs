@@ -11,6 +11,7 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 use super::{FailurePolicy, UndoRule, Until};
 
@@ -80,6 +81,13 @@ pub struct PlanSpec {
     /// A scheduler refuses plans for another cluster than its own.
     #[schemars(length(min = 1, max = 253))]
     pub cluster: Option<String>,
+    /// Values for expressions: `${{ inputs.NAME }}`. One without a value must be given with `--set` or `--inputs`.
+    #[serde(default)]
+    #[schemars(with = "Option<BTreeMap<String, Value>>")]
+    pub inputs: Option<BTreeMap<String, Value>>,
+    /// The secrets that expressions may name (`${{ secrets.NAME }}`), each with its place: `vault:PATH#KEY`.
+    #[serde(default)]
+    pub secrets: Option<BTreeMap<String, String>>,
     /// What a failed component does to the run, unless the component says otherwise. `drain` (the default) starts
     /// nothing new, lets what runs come to its end, then fails; `continue` skips only what depends on it; `rollback`
     /// drains, then undoes everything that the run changed, what was changed last first.
@@ -115,6 +123,10 @@ pub struct ComponentSpec {
     /// What its failure does to the run; the plan's `onFailure` if absent.
     #[serde(default)]
     pub on_failure: Option<FailurePolicy>,
+    /// What must hold, besides what its kind says, before it counts as ready: an expression on the live object, `self`.
+    #[serde(default)]
+    #[schemars(length(min = 1))]
+    pub ready_when: Option<String>,
     /// Components of one class do not run beside too many of their like.
     #[serde(default)]
     pub class: Option<ClassSpec>,

@@ -9,17 +9,27 @@ use serde_json::Value;
 use super::Clock;
 use crate::failure::Cause;
 use crate::ids::{Attempt, ComponentId, RunId};
+use crate::plan::expressions::{Condition, Rendered};
 use crate::plan::graph::{Graph, Node};
 use crate::plan::{Action, UndoRule, Until};
 use crate::time::Timestamp;
 
 /// One component as an executor sees it. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Step {
     run: RunId,
     graph: Arc<Graph>,
     component: ComponentId,
     attempt: Attempt,
+    rendered: Option<Arc<Rendered>>,
+}
+
+impl fmt::Debug for Step {
+    /// Without the spec, which may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Step");
+        shown.field("component", &self.name()).field("attempt", &self.attempt).finish_non_exhaustive()
+    }
 }
 
 impl Step {
@@ -29,7 +39,24 @@ impl Step {
     /// If the graph has no such component: an identifier of another graph was used.
     pub fn new(run: RunId, graph: Arc<Graph>, component: ComponentId, attempt: Attempt) -> Self {
         assert!(component.index() < graph.len(), "the component belongs to another graph");
-        Self { run, graph, component, attempt }
+        Self { run, graph, component, attempt, rendered: None }
+    }
+
+    /// The same with a spec whose expressions are rendered.
+    #[must_use]
+    pub fn with_rendered(mut self, spec: Rendered) -> Self {
+        self.rendered = Some(Arc::new(spec));
+        self
+    }
+
+    /// Whether there are expressions in its spec that are not rendered.
+    pub fn is_unrendered(&self) -> bool {
+        self.rendered.is_none() && self.node().expressions().is_some()
+    }
+
+    /// What must hold for the component, besides what its kind says, before it counts as ready.
+    pub fn ready_when(&self) -> Option<&Condition> {
+        self.node().ready_when().map(AsRef::as_ref)
     }
 
     fn node(&self) -> &Node {
@@ -99,9 +126,9 @@ impl Step {
         self.node().labels()
     }
 
-    /// The component's spec.
+    /// The component's spec, rendered. It may hold values of secrets: none of it may be stored or shown as it is.
     pub fn spec(&self) -> &Value {
-        self.node().spec()
+        self.rendered.as_ref().map_or_else(|| self.node().spec(), |rendered| rendered.value())
     }
 }
 

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::{RecordBatch, StoreError};
-use crate::ids::RunId;
+use crate::ids::{RunId, Seq};
 use crate::run::Record;
 use crate::scheduler::LedgerRecord;
 
@@ -11,7 +11,7 @@ use crate::scheduler::LedgerRecord;
 ///
 /// - **One unit**: all records of an append are stored, or none: the end of a run, its outcome in the ledger and who is to be
 ///   told are never apart.
-/// - **Fenced**: records follow those that are stored, or nothing is. A process that was taken over, by a
+/// - **Fenced**: the ledger stands where whoever appends knows it to stand, or nothing is stored. A process that was taken over, by a
 ///   [`LedgerEvent::TakenOver`](crate::scheduler::LedgerEvent::TakenOver) of another, can append nothing any more.
 /// - **Bounded**: with a [`LedgerEvent::Compacted`](crate::scheduler::LedgerEvent::Compacted) all records of the ledger
 ///   before it are removed, with a [`LedgerEvent::LogsDropped`](crate::scheduler::LedgerEvent::LogsDropped) the records of
@@ -42,8 +42,11 @@ pub trait Ledger: Send + Sync {
 }
 
 /// New records of a scheduler and of its runs.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct LedgerBatch {
+    /// Where the ledger stands, as far as whoever appends knows: the place of its next record. Where it stands elsewhere,
+    /// nothing is stored, not even of a run alone.
+    pub next: Seq,
     /// The next records of the ledger, in the order of their `seq`; may be empty.
     pub ledger: Vec<LedgerRecord>,
     /// The next records of runs; no batch is empty.

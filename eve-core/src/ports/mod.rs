@@ -21,7 +21,7 @@ pub use notifier::{ComponentEnd, ComponentNotice, Ending, Notice, Notifier, Rece
 pub use plan_source::{Content, Delivery, PlanSource, STALE_HANDLE};
 pub use reporter::Reporter;
 pub use run_store::{RecordBatch, RunStore, StoreError};
-pub use secret_resolver::{BadReference, SecretResolver};
+pub use secret_resolver::{BadReference, Resolved, SecretResolver};
 
 #[cfg(any(test, feature = "test-util"))]
 pub use {

@@ -22,7 +22,7 @@ use crate::run::StopMode;
 /// - **Cancel safety**: a dropped `receive` loses nothing: what it had taken comes back after a while. Of the others
 ///   it is not known whether they took effect; they may be called again.
 ///
-/// No part of this version receives plans; the command line reads files.
+/// What is received is for a [`Scheduler`](crate::scheduler::Scheduler); the command line reads files.
 #[cfg_attr(any(test, feature = "test-util"), mockall::automock)]
 #[async_trait]
 pub trait PlanSource: Send + Sync {

@@ -9,6 +9,8 @@ use crate::run::{Outcome, StopMode};
 use crate::time::Timestamp;
 
 type Applied = Result<(), &'static str>;
+/// A namespace, and the name of a plan in it.
+type Plan = (Arc<str>, Arc<str>);
 
 /// Takes over one event.
 ///
@@ -98,7 +100,7 @@ fn accept(
 fn refuse(
     state: &mut State,
     (place, at): (u64, Timestamp),
-    (key, asked): (&RequestKey, Option<&(Arc<str>, Arc<str>)>),
+    (key, asked): (&RequestKey, Option<&Plan>),
     reason: &Reason,
     receivers: &[Arc<str>],
 ) -> Applied {
@@ -267,22 +269,19 @@ fn tell(state: &mut State, event: &LedgerEvent, at: Timestamp) -> Applied {
     let entry = state.entries.get_mut(ticket).ok_or("tells of what is not known")?;
     let notice = entry.notice_mut(receiver).ok_or("tells somebody who is not to be told")?;
     let due = matches!(notice.standing, Standing::Due(_));
-    match event {
-        LedgerEvent::NoticeSent { .. } if due => {
-            notice.standing = Standing::Sent;
-            notice.reason = None;
-        }
-        LedgerEvent::NoticeFailed { reason, retry_at, .. } if due => {
-            notice.standing = retry_at.map_or(Standing::Parked, Standing::Due);
-            notice.attempts += 1;
-            notice.reason = Some(reason.clone());
-        }
-        LedgerEvent::NoticeRenewed { .. } => {
-            notice.standing = Standing::Due(at);
-            notice.attempts = 0;
-            notice.since = at;
-        }
-        _ => return Err("tells of a notice that was not to be sent"),
+    if matches!(event, LedgerEvent::NoticeRenewed { .. }) {
+        notice.standing = Standing::Due(at);
+        notice.attempts = 0;
+        notice.since = at;
+    } else if !due {
+        return Err("tells of a notice that was not to be sent");
+    } else if let LedgerEvent::NoticeFailed { reason, retry_at, .. } = event {
+        notice.standing = retry_at.map_or(Standing::Parked, Standing::Due);
+        notice.attempts += 1;
+        notice.reason = Some(reason.clone());
+    } else {
+        notice.standing = Standing::Sent;
+        notice.reason = None;
     }
     state.note_settled(*ticket);
     Ok(())

@@ -135,6 +135,11 @@ impl Scheduler {
         !self.flight.halted && self.state.waiting < self.options.waiting_max
     }
 
+    /// The place of the next record: where the ledger stands once all records that were polled are stored.
+    pub fn next_seq(&self) -> Seq {
+        self.events.front().map_or(self.next_seq, |record| record.seq)
+    }
+
     /// The options that hold for this process.
     pub const fn options(&self) -> &SchedulerOptions {
         &self.options

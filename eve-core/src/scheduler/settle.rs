@@ -99,7 +99,8 @@ impl Scheduler {
 
     /// Forgets the oldest answers beyond what is to be remembered. A delivery that is in hand is never forgotten.
     pub(super) fn forget(&mut self) {
-        let excess = self.state.settled.len().saturating_sub(self.options.remember_max);
+        let most = if sabotaged!(self.state, AnswersForgotten) { 0 } else { self.options.remember_max };
+        let excess = self.state.settled.len().saturating_sub(most);
         let mut tickets = Vec::new();
         let mut next = None;
         for ticket in self.state.settled.values() {

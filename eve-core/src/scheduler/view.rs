@@ -7,12 +7,16 @@ use sha2::{Digest as _, Sha256};
 use super::Scheduler;
 use super::protocol::{Answer, Reason, RequestKey, Ticket};
 use super::state::{Asked, Entry, Standing, State, Status};
+use crate::digest::Digest;
 use crate::ids::RunId;
 use crate::run::StopMode;
 use crate::time::Timestamp;
 
 /// What the key of every notice is made with, so that no other hash can be taken for one.
 const DOMAIN: &[u8] = b"eve notice 1\0";
+
+/// How many hexadecimal digits of a hash the key of a notice has.
+const KEY_DIGITS: usize = 32;
 
 /// What a receiver is told. The same for every delivery and every receiver; holds no secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -217,5 +221,7 @@ fn key(key: &RequestKey, attempt: u32) -> String {
     if attempt > 0 {
         sum.update(attempt.to_le_bytes());
     }
-    sum.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    let mut text = Digest::from_bytes(sum.finalize().into()).to_string();
+    text.truncate(KEY_DIGITS);
+    text
 }

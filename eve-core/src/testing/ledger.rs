@@ -23,10 +23,28 @@ fn accepted(id: &str, namespace: &str) -> LedgerEvent {
 /// # Panics
 /// Never: the ledger is a good one.
 pub fn sample_ledger() -> Vec<LedgerRecord> {
+    let begun = Timestamp::from_micros(1_763_596_800_000_000);
+    let mut records = Vec::new();
+    let mut replica = LedgerReplica::default();
+    let mut push = |event: LedgerEvent, replica: &mut LedgerReplica| {
+        let seq = Seq::new(records.len() as u64 + 1);
+        let record = LedgerRecord { seq, at: begun.plus(Duration::from_secs(seq.get())), event };
+        let taken = replica.take(&record);
+        assert!(taken.is_ok(), "{taken:?}: {record:?}");
+        records.push(record);
+    };
+    for event in events(begun) {
+        push(event, &mut replica);
+    }
+    let kept = Box::new(replica.kept());
+    push(LedgerEvent::Compacted { kept }, &mut replica);
+    records
+}
+
+fn events(begun: Timestamp) -> Vec<LedgerEvent> {
     let receivers: Vec<Arc<str>> = vec!["hook".into(), "queue".into()];
     let reason = |code: &'static str| Reason::of(&Failure::permanent(code, "it \"is\" ä\n so"));
     let ticket = Ticket::new;
-    let begun = Timestamp::from_micros(1_763_596_800_000_000);
     let sent = |k, to: &str| LedgerEvent::NoticeSent { ticket: ticket(k), receiver: to.into() };
     let missed = |k, retry_at| LedgerEvent::NoticeFailed {
         ticket: ticket(k),
@@ -43,7 +61,7 @@ pub fn sample_ledger() -> Vec<LedgerRecord> {
     let stopped = |key, target: &str, mode| LedgerEvent::StopAsked { key, target: target.into(), mode };
     let opened = |k, run| LedgerEvent::RunOpened { ticket: ticket(k), run: RunId::new(run) };
     let plan = Some(("shop".into(), "app".into()));
-    let events = vec![
+    vec![
         LedgerEvent::TakenOver,
         accepted("first", "shop"),
         accepted("second", "shop"),
@@ -67,7 +85,7 @@ pub fn sample_ledger() -> Vec<LedgerRecord> {
         LedgerEvent::TakenOver,
         stopped(None, "first", StopMode::Supersede),
         closed(2, Outcome::Failed, Some(reason("k8s.pod.crash-loop").with_component("web"))),
-        missed(2, Some(begun.plus(Duration::from_secs(60)))),
+        missed(2, Some(begun.plus(Duration::from_mins(1)))),
         missed(3, None),
         sent(2, "queue"),
         LedgerEvent::NoticeRenewed { ticket: ticket(3), receiver: "hook".into() },
@@ -79,22 +97,7 @@ pub fn sample_ledger() -> Vec<LedgerRecord> {
         LedgerEvent::LogsDropped { runs: vec![RunId::new("run-2")] },
         missed(4, None),
         closed(6, Outcome::Succeeded, None),
-    ];
-    let mut records = Vec::new();
-    let mut replica = LedgerReplica::default();
-    let mut push = |event: LedgerEvent, replica: &mut LedgerReplica| {
-        let seq = Seq::new(records.len() as u64 + 1);
-        let record = LedgerRecord { seq, at: begun.plus(Duration::from_secs(seq.get())), event };
-        let taken = replica.take(&record);
-        assert!(taken.is_ok(), "{taken:?}: {record:?}");
-        records.push(record);
-    };
-    for event in events {
-        push(event, &mut replica);
-    }
-    let kept = Box::new(replica.kept());
-    push(LedgerEvent::Compacted { kept }, &mut replica);
-    records
+    ]
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //!
 //! Mocks of the ports (`MockExecutor`, …) are in [`ports`](crate::ports); use them only to assert an interaction.
 
+pub mod canary;
 mod clock;
 mod events;
 mod executor;

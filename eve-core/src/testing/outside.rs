@@ -9,40 +9,54 @@ use async_trait::async_trait;
 use crate::digest::Digest;
 use crate::failure::Failure;
 use crate::ports::{
-    BadReference, Content, Delivery, Notice, Notifier, PlanSource, Receipt, STALE_HANDLE, SecretResolver,
+    BadReference, Content, Delivery, Notice, Notifier, PlanSource, Receipt, Resolved, STALE_HANDLE,
+    SecretResolver,
 };
-use crate::secret::{SecretRef, SecretValue};
+use crate::secret::{SecretRef, SecretValue, SecretVersion};
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Secrets in a map.
+/// Secrets in a map, each with its versions: the first that was put in is version 1.
 #[derive(Clone, Debug, Default)]
-pub struct MapResolver(BTreeMap<SecretRef, SecretValue>);
+pub struct MapResolver(BTreeMap<SecretRef, Vec<SecretValue>>);
 
 impl MapResolver {
-    /// The same with one more secret.
+    /// The same with one more secret, or with a newer version of one that it has. The version of `reference` is ignored.
     #[must_use]
     pub fn with(mut self, reference: SecretRef, value: SecretValue) -> Self {
-        self.0.insert(reference, value);
+        self.0.entry(SecretRef { version: None, ..reference }).or_default().push(value);
         self
+    }
+
+    fn find(&self, reference: &SecretRef) -> Result<Resolved, Failure> {
+        let place = SecretRef { version: None, ..reference.clone() };
+        let versions = self
+            .0
+            .get(&place)
+            .ok_or_else(|| Failure::permanent("secret.absent", "there is no such secret"))?;
+        let newest = versions.len() as u64;
+        let number = reference.version.map_or(newest, SecretVersion::get);
+        let value = number.checked_sub(1).and_then(|index| versions.get(usize::try_from(index).ok()?));
+        let value = value
+            .ok_or_else(|| Failure::permanent("secret.absent", "there is no such version of the secret"))?;
+        Ok(Resolved { value: value.clone(), version: SecretVersion::new(number) })
     }
 }
 
 #[async_trait]
 impl SecretResolver for MapResolver {
-    async fn resolve(&self, references: &[SecretRef]) -> Result<Vec<SecretValue>, Vec<BadReference>> {
-        let bad = |reference: &SecretRef| BadReference {
-            reference: reference.clone(),
-            failure: Failure::permanent("secret.absent", "there is no such secret"),
-        };
-        let missing: Vec<_> = references.iter().filter(|r| !self.0.contains_key(r)).map(bad).collect();
-        if missing.is_empty() {
-            Ok(references.iter().filter_map(|reference| self.0.get(reference).cloned()).collect())
-        } else {
-            Err(missing)
+    async fn resolve(&self, references: &[SecretRef]) -> Result<Vec<Resolved>, Vec<BadReference>> {
+        let mut found = Vec::with_capacity(references.len());
+        let mut bad = Vec::new();
+        for reference in references {
+            match self.find(reference) {
+                Ok(resolved) => found.push(resolved),
+                Err(failure) => bad.push(BadReference { reference: reference.clone(), failure }),
+            }
         }
+        if bad.is_empty() { Ok(found) } else { Err(bad) }
     }
 }
 
@@ -175,17 +189,28 @@ mod tests {
     use crate::time::Timestamp;
 
     fn reference(place: &str) -> SecretRef {
-        SecretRef { backend: "map".into(), place: place.into() }
+        SecretRef { backend: "map".into(), place: place.into(), version: None }
     }
 
     #[tokio::test]
     async fn every_bad_reference_is_reported() {
         let resolver = MapResolver::default().with(reference("a"), SecretValue::new("1"));
         let known = resolver.resolve(&[reference("a")]).await.unwrap();
-        assert_eq!(known[0].expose(), "1");
+        assert_eq!(known[0].value.expose(), "1");
         let bad = resolver.resolve(&[reference("x"), reference("a"), reference("y")]).await.unwrap_err();
         let places: Vec<&str> = bad.iter().map(|bad| bad.reference.place.as_str()).collect();
         assert_eq!(places, ["x", "y"]);
+    }
+
+    #[tokio::test]
+    async fn a_pinned_reference_gives_the_old_value_when_there_is_a_newer_one() {
+        let old = MapResolver::default().with(reference("a"), SecretValue::new("1"));
+        let pinned = reference("a").at(old.resolve(&[reference("a")]).await.unwrap()[0].version.unwrap());
+        let new = old.with(reference("a"), SecretValue::new("2"));
+        let resolved = new.resolve(&[reference("a"), pinned.clone()]).await.unwrap();
+        assert_eq!([resolved[0].value.expose(), resolved[1].value.expose()], ["2", "1"]);
+        let gone = pinned.at(SecretVersion::new(3).unwrap());
+        assert_eq!(new.resolve(std::slice::from_ref(&gone)).await.unwrap_err()[0].reference, gone);
     }
 
     #[tokio::test]

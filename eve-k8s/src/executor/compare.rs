@@ -45,6 +45,14 @@ impl KubeExecutor {
             }
         };
         live.as_ref().map_or(Ok(()), |(live, _)| self.is_of_other(step, place, live))?;
+        if step.is_unrendered() {
+            let why = "it has expressions whose values are only known while the plan runs";
+            return Ok(if live.is_some() {
+                Difference::Unverified(why.to_owned())
+            } else {
+                Difference::Create
+            });
+        }
         let before = live.as_ref().map(|(live, _)| Mark::of(live));
         let intent = Intent::of(step, &target, before.as_ref());
         if live.as_ref().is_some_and(|(live, _)| intent.holds(live).is_ok()) {

@@ -7,9 +7,11 @@ use std::time::Duration;
 use eve_core::failure::Failure;
 use eve_core::plan::{Action, Until};
 use eve_core::ports::Step;
+use eve_core::run::Outputs;
 use serde_json::Value;
 
 use super::pods::Pods;
+use super::publish::{Granted, Wishes};
 use super::wait::with_upstream;
 use super::{KubeExecutor, Located, Missing, Target, failure};
 use crate::client::{Detail, Location};
@@ -89,6 +91,16 @@ impl KubeExecutor {
         self.client.get(place).await.map_err(|error| failure::of_read(place, error))
     }
 
+    /// What the plan wants of an object that is ready by its kind.
+    async fn wished(&self, step: &Step, place: &Location) -> Result<Granted, Failure> {
+        let wishes = Wishes::of(step)?;
+        if wishes.is_empty() {
+            return Ok(Granted::Yes(Outputs::NONE));
+        }
+        let whole = self.client.get(place).await.map_err(|error| failure::of_read(place, error))?;
+        wishes.judge(&whole)
+    }
+
     pub(super) async fn state(
         &self,
         step: &Step,
@@ -98,7 +110,12 @@ impl KubeExecutor {
         let place = &target.place;
         let (tell, failure): (fn(Failure) -> Explanation, Failure) =
             match readiness::judge(place.resource.group(), &place.resource.kind, object) {
-                Readiness::Ready | Readiness::NoStatus => return Ok(Explanation::Up),
+                Readiness::Ready | Readiness::NoStatus => match self.wished(step, place).await? {
+                    Granted::Yes(_) => return Ok(Explanation::Up),
+                    Granted::NotYet(cause) => {
+                        (Explanation::Waiting, Failure::permanent(cause.code, cause.message))
+                    }
+                },
                 Readiness::InProgress(cause) => {
                     if cause.code == CLAIM_PENDING && self.waits_for_consumer(place, object).await {
                         return Ok(Explanation::Up);

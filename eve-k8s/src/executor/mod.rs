@@ -36,6 +36,7 @@ mod owner;
 mod pods;
 mod prepare;
 mod promise;
+mod publish;
 mod read;
 mod sight;
 mod undo;

@@ -3,6 +3,7 @@
 //! The rules of names, labels and annotations are those of the Kubernetes documentation, "Object Names and IDs" and
 //! "Labels and Selectors".
 
+use eve_core::expr::has_expression;
 use eve_core::plan::UndoRule;
 use eve_core::plan::problem::SpecProblem;
 use serde_json::Value;
@@ -137,6 +138,7 @@ fn texts(found: &Found<'_>, metadata: &Value, field: &str, problems: &mut Vec<Sp
             continue;
         }
         match value {
+            Value::String(text) if has_expression(text) => {}
             Value::String(text) => {
                 if let Some(reason) = bad_label_value(text).filter(|_| field == "labels") {
                     let message = format!("the value of label `{shown}` is not allowed: {reason}");

@@ -117,8 +117,9 @@ async fn an_object_outside_needs_the_namespace_of_its_plan() {
     let role =
         object("rbac.authorization.k8s.io/v1", "ClusterRole", place.namespace.name(), json!({ "rules": [] }));
     let path = format!("/apis/rbac.authorization.k8s.io/v1/clusterroles/{}", place.namespace.name());
-    place.deploy("first", &[apply(role.clone())]).await;
-    let spec = json!({ "object": role });
+    let collection = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
+    place.other("POST", collection, "application/json", &role).await.unwrap();
+    let spec = json!({ "object": role, "forceConflicts": true });
     let plan = PlanBuilder::new("shop", "there-is-none")
         .component(ComponentBuilder::new("role", OBJECT_KIND).spec(spec))
         .on_failure(FailurePolicy::Rollback);

@@ -34,6 +34,7 @@ async fn run(place: &Place, id: &str, graph: &Arc<Graph>) -> (Outcome, Run) {
         store: Arc::new(MemoryStore::new()),
         reporters: Vec::new(),
         clock: clock.clone(),
+        secrets: eve_core::secret::Secrets::default(),
     };
     let id = RunId::new(format!("{id}-{}", place.namespace.name()));
     let mut run = Run::new(Arc::clone(graph), RunOptions::default(), id, clock.now());

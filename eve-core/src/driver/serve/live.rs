@@ -15,6 +15,7 @@ use crate::ids::RunId;
 use crate::ports::{RecordBatch, Reporter};
 use crate::run::{ComponentStatus, Input, Outcome, Run, StopMode};
 use crate::scheduler::Reason;
+use crate::secret::Secrets;
 use crate::time::Timestamp;
 
 struct Live {
@@ -45,9 +46,9 @@ impl LiveRuns {
         self.runs.is_empty()
     }
 
-    pub(super) fn begin(&mut self, run: Run, reporters: Vec<Arc<dyn Reporter>>) {
+    pub(super) fn begin(&mut self, run: Run, reporters: Vec<Arc<dyn Reporter>>, secrets: Secrets) {
         let id = run.id().clone();
-        let (calls, told) = Calls::new();
+        let (calls, told) = Calls::new(secrets);
         self.touched.insert(id.clone());
         self.runs.insert(id, Live { run, calls, told, reporters, alarm: None });
     }

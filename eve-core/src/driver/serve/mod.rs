@@ -27,6 +27,7 @@ use crate::plan::graph::Graph;
 use crate::ports::{Clock, Ledger, Notifier, PlanSource, Reporter, StoreError};
 use crate::run::{ResumeError, RunOptions, StopMode};
 use crate::scheduler::SchedulerView;
+use crate::secret::Secrets;
 
 pub use turns::serve;
 
@@ -67,6 +68,8 @@ pub struct Opened {
     pub graph: Arc<Graph>,
     /// With which options; those that were stored hold for a run that is taken up.
     pub options: RunOptions,
+    /// The values of the secrets that its plan names, all versions fixed. Empty for plans without secrets.
+    pub secrets: Secrets,
 }
 
 /// Makes the reporters of a run that begins in this process.

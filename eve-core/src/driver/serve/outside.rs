@@ -23,7 +23,7 @@ const IDLE: Duration = Duration::from_millis(100);
 /// The pause after a source failed first; it doubles.
 const SOURCE_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause after a source failed.
-const SOURCE_PAUSE_MAX: Duration = Duration::from_secs(60);
+const SOURCE_PAUSE_MAX: Duration = Duration::from_mins(1);
 /// How often a run is tried to be opened, while that fails in passing.
 const OPEN_ATTEMPTS: u32 = 6;
 
@@ -114,9 +114,8 @@ impl Outside {
 
     pub(super) fn more(&mut self) -> Option<Came> {
         loop {
-            match self.calls.try_join_next()? {
-                Ok(came) => return Some(came),
-                Err(_) => {}
+            if let Ok(came) = self.calls.try_join_next()? {
+                return Some(came);
             }
         }
     }
@@ -166,18 +165,18 @@ impl Outside {
 
     fn notify(&mut self, scheduler: &Scheduler, ticket: Ticket, receiver: Arc<str>, ports: &ServePorts) {
         let Some(outgoing) = scheduler.notice(ticket, &receiver) else { return };
-        let notifier = ports.notifiers.get(&receiver).cloned();
+        let known = ports.notifiers.get(&receiver).cloned();
         let limit = scheduler.options().notices.timeout;
         self.calls.spawn(async move {
             let missing =
                 || Failure::permanent("notice.no-receiver", format!("nobody here is called {receiver}"));
-            let result = match notifier {
+            let result = match known {
                 Some(notifier) => {
                     let notice = notice(&outgoing);
-                    let notified = AssertUnwindSafe(notifier.notify(&notice)).catch_unwind();
+                    let call = AssertUnwindSafe(notifier.notify(&notice)).catch_unwind();
                     let late =
                         |_| Failure::transient("notice.timeout", format!("no answer within {limit:?}"));
-                    let result = timeout(limit, notified).await.map_err(late);
+                    let result = timeout(limit, call).await.map_err(late);
                     result.and_then(|caught| {
                         caught.unwrap_or_else(|_| Err(panicked("the notifier"))).map(|_| ())
                     })

@@ -105,8 +105,9 @@ impl Server<'_> {
         for Ended { run, outcome, reason } in ended {
             self.scheduler.handle(Input::RunEnded { run, outcome, reason }, self.ports.clock.now());
         }
+        let next = self.scheduler.next_seq();
         let ledger: Vec<_> = std::iter::from_fn(|| self.scheduler.poll_event()).collect();
-        let batch = LedgerBatch { ledger, runs };
+        let batch = LedgerBatch { next, ledger, runs };
         if !batch.is_empty() {
             let shown = batch.runs.clone();
             self.ports.ledger.append(batch).await?;
@@ -127,9 +128,13 @@ impl Server<'_> {
                     let stop = self.stops.entry(run).or_insert(mode);
                     *stop = (*stop).max(mode);
                 }
-                other => {
-                    self.opening += usize::from(matches!(other, Command::Open { .. }));
-                    self.outside.carry_out(self.scheduler, other, self.ports);
+                Command::Open { .. }
+                | Command::Notify { .. }
+                | Command::Extend { .. }
+                | Command::Acknowledge { .. }
+                | Command::Reject { .. } => {
+                    self.opening += usize::from(matches!(command, Command::Open { .. }));
+                    self.outside.carry_out(self.scheduler, command, self.ports);
                 }
             }
         }
@@ -155,10 +160,10 @@ impl Server<'_> {
             Fact::Came(Came::Input(input)) => self.scheduler.handle(input, now),
             Fact::Came(Came::Opened { run, result }) => self.opened(run, result)?,
             Fact::Order(Order::Stop { request, mode }) => {
-                self.scheduler.handle(Input::Stop { request, mode }, now)
+                self.scheduler.handle(Input::Stop { request, mode }, now);
             }
             Fact::Order(Order::SendAgain { request }) => {
-                self.scheduler.handle(Input::SendAgain { request }, now)
+                self.scheduler.handle(Input::SendAgain { request }, now);
             }
             Fact::Order(Order::Drain) => {
                 self.ends = Ends::Draining;
@@ -189,7 +194,7 @@ impl Server<'_> {
             let message = format!("nothing here carries out components of kind {}", missing.join(", "));
             Err(Failure::permanent("serve.no-executor", message))
         });
-        let (Opened { graph, options }, records) = match opened {
+        let (Opened { graph, options, secrets }, records) = match opened {
             Ok(opened) => opened,
             Err(failure) => {
                 let reason = Some(Reason::of(&failure));
@@ -200,7 +205,7 @@ impl Server<'_> {
         let resumed = Run::resume(graph, options, run.clone(), &records, now);
         let live = resumed.map_err(|source| ServeError::Resume { run: run.clone(), source })?;
         let reporters = (self.ports.reporters)(&run, live.graph());
-        self.live.begin(live, reporters);
+        self.live.begin(live, reporters, secrets);
         if let Some(mode) = stop {
             self.live.stop(&run, mode, now);
         }

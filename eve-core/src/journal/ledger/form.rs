@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::super::JournalError;
 use super::super::words::{OutcomeWord, StopWord};
 use super::{VERSION, malformed};
+use crate::digest::Digest;
 use crate::scheduler::LedgerRecord;
 
 #[derive(Serialize, Deserialize)]
@@ -312,7 +313,7 @@ pub(super) struct Hex(pub(super) [u8; 32]);
 
 impl From<Hex> for String {
     fn from(hex: Hex) -> Self {
-        hex.0.iter().map(|byte| format!("{byte:02x}")).collect()
+        Digest::from_bytes(hex.0).to_string()
     }
 }
 

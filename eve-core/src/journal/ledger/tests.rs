@@ -71,6 +71,6 @@ fn a_ledger_goes_on_from_the_head_before_it_was_compacted() {
     let cut = 5;
     let base = Head { seq: entries[cut - 1].seq, link: entries[cut - 1].link };
     assert_eq!(verify(base, entries[cut..].to_vec(), head).unwrap(), records[cut..]);
-    let run = crate::journal::Chain::new(&crate::ids::RunId::new("")).head();
+    let run = Chain::new(&crate::ids::RunId::new("")).head();
     assert_ne!(run.link, begin().head().link, "no log of a run verifies as a ledger");
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::expressions::{Condition, Expressions};
 use super::problem::PlanProblem;
 use super::{Action, ClassLimit, FailurePolicy, Plan, RetryPolicy, UndoRule, Until};
 use crate::ids::ComponentId;
@@ -51,6 +52,26 @@ pub struct Node {
     retry: Option<Box<RetryPolicy>>,
     labels: Box<[(Box<str>, Box<str>)]>,
     spec: Arc<Value>,
+    dynamic: Option<Box<Dynamic>>,
+}
+
+/// What of a component is only known while the plan runs.
+#[derive(Clone, Debug, Default)]
+struct Dynamic {
+    expressions: Option<Arc<Expressions>>,
+    sources: Vec<Source>,
+    ready_when: Option<Arc<Condition>>,
+}
+
+/// Where the outputs come from that the expressions of a component refer to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The component as its expressions name it.
+    pub name: Box<str>,
+    /// It must be ready before they are rendered.
+    pub component: ComponentId,
+    /// The components whose outputs are meant; of two with the same output the first counts.
+    pub parts: Vec<ComponentId>,
 }
 
 /// One end of an edge, seen from the other.
@@ -239,8 +260,23 @@ impl Node {
         self.labels.iter().map(|(key, value)| (key.as_ref(), value.as_ref()))
     }
 
-    /// What its executor is to do.
+    /// What its executor is to do, as the plan says it: with its [`Node::expressions`] as text.
     pub fn spec(&self) -> &Value {
         &self.spec
+    }
+
+    /// What of its spec is rendered before each call of its executor.
+    pub fn expressions(&self) -> Option<&Arc<Expressions>> {
+        self.dynamic.as_ref()?.expressions.as_ref()
+    }
+
+    /// Where the outputs come from that its expressions refer to.
+    pub fn sources(&self) -> &[Source] {
+        self.dynamic.as_ref().map(|dynamic| dynamic.sources.as_slice()).unwrap_or_default()
+    }
+
+    /// What must hold for it, besides what its kind says, before it counts as ready.
+    pub fn ready_when(&self) -> Option<&Arc<Condition>> {
+        self.dynamic.as_ref()?.ready_when.as_ref()
     }
 }

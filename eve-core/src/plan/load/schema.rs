@@ -13,6 +13,7 @@ use super::pointer;
 use super::problems::FieldProblem;
 use super::texts::Mark;
 use super::words::{self, list};
+use crate::expr::{OPENING, has_expression};
 use crate::kind::Kinds;
 use crate::plan::graph::closest;
 use crate::plan::problem::SpecProblem;
@@ -90,6 +91,11 @@ impl<'a> Validator<'a> {
             return;
         }
         let (schema, is_component) = self.resolve(schema);
+        if let Value::String(text) = value
+            && has_expression(text)
+        {
+            return self.expression(schema, text, at);
+        }
         if let Some(branches) = schema.get("anyOf").and_then(Value::as_array) {
             return self.any_of(branches, value, at);
         }
@@ -106,6 +112,21 @@ impl<'a> Validator<'a> {
             Value::Array(items) => self.items(schema, items, at),
             Value::Object(fields) => self.fields(schema, fields, at, is_component),
             Value::Null | Value::Bool(_) => {}
+        }
+    }
+
+    /// A value that is only known while the plan runs: of whatever type, where the expression is alone; else a text.
+    fn expression(&mut self, schema: &'a Value, text: &str, at: &str) {
+        let types = types(schema);
+        let is_alone = text.starts_with(OPENING) && text.ends_with("}}");
+        if !is_alone && !types.is_empty() && !types.contains(&"string") {
+            let message = format!(
+                "{} must be {}, not a text",
+                self.field(at),
+                words::of_type(types.first().unwrap_or(&""))
+            );
+            let problem = FieldProblem::new("plan.wrong-type", at, message);
+            self.report(problem.with_hint("let the expression be alone in its string"));
         }
     }
 
@@ -422,9 +443,6 @@ fn constants(schema: &Value) -> Option<Vec<&str>> {
 /// Fields of the format that this version does not know yet.
 fn unsupported_field(at: &str, name: &str, is_component: bool, scene: &str) -> Option<FieldProblem> {
     let (code, what) = match (is_component, at, name) {
-        (false, "/spec/inputs", _) => ("plan.unsupported-inputs", "values for expressions"),
-        (false, "/spec/secrets", _) => ("plan.unsupported-secrets", "secrets of a plan"),
-        (true, _, "readyWhen") => ("plan.unsupported-ready-when", "conditions of one's own"),
         (true, _, "cluster") => ("plan.unsupported-cluster", "plans for several clusters"),
         _ => return None,
     };

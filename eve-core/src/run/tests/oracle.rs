@@ -67,6 +67,9 @@ pub(super) fn must_succeed(world: &World) -> bool {
     world.graph.ids().all(|id| fails_alone(world, id).is_none())
 }
 
+/// How often an undo is tried: with more patience than other calls.
+const UNDO_ATTEMPTS: u32 = 10;
+
 /// The outcome of a rollback that nobody stops, as the obvious reader of its log says: whatever was begun and may have
 /// changed something is put back, unless it may not, or cannot.
 pub(super) fn rollback_outcome(world: &World, log: &[Record]) -> Outcome {
@@ -80,10 +83,9 @@ pub(super) fn rollback_outcome(world: &World, log: &[Record]) -> Outcome {
     };
     let cannot = |id: ComponentId| {
         let behaviour = &world.behaviours[id.index()];
-        let attempts = world.options.retry.attempts;
         let fails = behaviour
             .undo_fails
-            .is_some_and(|(through_at, transient)| through_at > if transient { attempts } else { 1 });
+            .is_some_and(|(through_at, transient)| through_at > if transient { UNDO_ATTEMPTS } else { 1 });
         let never = world.graph.node(id).undo() == UndoRule::Never;
         never || !behaviour.keeps || fails || behaviour.comes_back
     };

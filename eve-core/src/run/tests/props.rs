@@ -46,7 +46,8 @@ fn behaviour() -> impl Strategy<Value = Behaviour> {
     let change = prop_oneof![2 => Just(Change::Create), 1 => Just(Change::None), 1 => Just(Change::Unknown)];
     let phase = prop_oneof![Just(Phase::Prepare), Just(Phase::Apply), Just(Phase::Wait), Just(Phase::Verify)];
     let fails = proptest::option::weighted(0.3, (phase, 2..5_u32, any::<bool>()));
-    let undo_fails = proptest::option::weighted(0.3, (2..5_u32, any::<bool>()));
+    let through_at = prop_oneof![4 => 2..5_u32, 1 => Just(20)];
+    let undo_fails = proptest::option::weighted(0.3, (through_at, any::<bool>()));
     let undo = (undo_fails, prop::bool::weighted(0.05), prop::bool::weighted(0.9));
     (change, prop::array::uniform5(0..50_u64), fails, undo, 0..3_u32).prop_map(
         |(change, takes_ms, fails, (undo_fails, comes_back, keeps), causes)| {

@@ -105,9 +105,9 @@ fn an_outcome_stands_in_one_record_with_who_is_to_be_told() {
     let mut rig = Rig::new(options.clone());
     rig.plan("a", "n");
     rig.end("a", Outcome::Succeeded);
-    let closed = rig.ledger.iter().find_map(|record| match &record.event {
-        LedgerEvent::RunClosed { receivers, .. } => Some(receivers.clone()),
-        _ => None,
+    let closed = rig.ledger.iter().find_map(|record| {
+        let LedgerEvent::RunClosed { receivers, .. } = &record.event else { return None };
+        Some(receivers.clone())
     });
     assert_eq!(closed, Some(options.receivers));
     let (hook, queue) = (notice(&rig, "a"), rig.scheduler.notice(rig.ticket("a"), "queue").unwrap());
@@ -200,7 +200,7 @@ fn a_dead_receiver_holds_neither_plans_nor_other_receivers() {
     for number in 0..20 {
         let request = format!("r{number}");
         let handle = rig.plan(&request, "n");
-        assert_eq!(rig.opened(), [request.clone()]);
+        assert_eq!(rig.opened(), std::slice::from_ref(&request));
         rig.end(&request, Outcome::Succeeded);
         let done = rig.done();
         assert!(done.contains(&format!("notify alive {request}")), "{done:?}");

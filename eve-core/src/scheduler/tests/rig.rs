@@ -99,12 +99,10 @@ impl Rig {
     /// The requests whose run was opened since the last look, in order.
     pub(super) fn opened(&mut self) -> Vec<String> {
         let mut opened = Vec::new();
-        self.commands.retain(|command| match command {
-            Command::Open { body, .. } => {
-                opened.push(String::from_utf8(body.to_vec()).unwrap());
-                false
-            }
-            _ => true,
+        self.commands.retain(|command| {
+            let Command::Open { body, .. } = command else { return true };
+            opened.push(String::from_utf8(body.to_vec()).unwrap());
+            false
         });
         opened
     }
@@ -134,10 +132,9 @@ impl Rig {
     }
 
     pub(super) fn run_of(&self, request: &str) -> RunId {
-        match self.scheduler.view().request(request).unwrap().stand() {
-            Stand::Live(run) => run,
-            other => panic!("{request} is {other:?}"),
-        }
+        let stand = self.scheduler.view().request(request).unwrap().stand();
+        let Stand::Live(run) = stand else { panic!("{request} is {stand:?}") };
+        run
     }
 
     pub(super) fn end(&mut self, request: &str, outcome: Outcome) {
@@ -150,10 +147,8 @@ impl Rig {
     }
 
     pub(super) fn answer(&self, request: &str) -> Option<Outcome> {
-        match self.stand(request)? {
-            Stand::Closed(Answer::Ended(outcome)) => Some(outcome),
-            _ => None,
-        }
+        let Stand::Closed(Answer::Ended(outcome)) = self.stand(request)? else { return None };
+        Some(outcome)
     }
 
     pub(super) fn ticket(&self, request: &str) -> Ticket {

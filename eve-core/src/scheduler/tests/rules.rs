@@ -208,7 +208,7 @@ fn the_visibility_of_a_delivery_is_extended_after_a_third_until_it_is_dealt_with
     let first = rig.plan("a", "n");
     let second = rig.plan("b", "n");
     rig.opened();
-    rig.pass(third - Duration::from_micros(1));
+    rig.pass(third.checked_sub(Duration::from_micros(1)).unwrap());
     assert_eq!(rig.done(), [""; 0]);
     rig.pass(Duration::from_micros(1));
     assert_eq!(rig.done(), [format!("extend {first}"), format!("extend {second}")]);

@@ -70,7 +70,15 @@ impl Model {
                 space.live = space.live.filter(|live| live != ticket);
                 self.answer(&key, Answer::Ended(*outcome))?;
             }
-            _ => {}
+            LedgerEvent::TakenOver
+            | LedgerEvent::Superseded { .. }
+            | LedgerEvent::NoticeSent { .. }
+            | LedgerEvent::NoticeFailed { .. }
+            | LedgerEvent::NoticeRenewed { .. }
+            | LedgerEvent::Acknowledged { .. }
+            | LedgerEvent::Forgotten { .. }
+            | LedgerEvent::LogsDropped { .. }
+            | LedgerEvent::Compacted { .. } => {}
         }
         Ok(())
     }

@@ -108,7 +108,9 @@ impl Sim<'_> {
                 let epoch = process.epoch;
                 let sleeps = Duration::from_secs(5) + self.millis(Duration::from_mins(5), "latency.pause");
                 self.push(sleeps, Fact::Wake { epoch });
-                self.succeed();
+                if epoch == self.epoch {
+                    self.succeed();
+                }
                 self.processes.push(process);
             }
             Err(Stopped::Dead) if process.epoch == self.epoch => self.succeed(),
@@ -215,7 +217,6 @@ impl Sim<'_> {
                     let outcome = match stop {
                         None => outcome,
                         Some(StopMode::Supersede) => Outcome::Superseded,
-                        Some(StopMode::Rollback) => Outcome::RolledBack,
                         Some(StopMode::Drain | StopMode::Now) => Outcome::Cancelled,
                         Some(StopMode::Rollback) => Outcome::RolledBack,
                     };

@@ -55,6 +55,8 @@ bugs! {
     FenceIgnored "fence-ignored" 5_000 [OneOutcome, OneRunANamespace, ReplayedIsLive],
     /// The outcome is told when the run says so, and is stored later.
     OutcomeBeforeStored "outcome-before-stored" 1_000 [ToldAfterAnswer, OneOutcome],
+    /// What was answered and given back is not remembered.
+    AnswersForgotten "double-outcome" 1_000 [OneOutcome],
     /// A notice that is sent again has another key.
     NoticeReborn "notice-reborn" 1_000 [OneIdentity],
     /// What stands in the outbox is not sent by the process that takes over.

@@ -147,9 +147,9 @@ fn options(choices: &mut dyn Choices) -> SchedulerOptions {
         parallel: 1 + u32::try_from(choices.below(3, "plan.parallel")).unwrap_or(0),
         newer: pick(choices, &newer, "plan.newer").unwrap_or_default(),
         receivers: receivers.iter().map(|name| (*name).into()).collect(),
-        notices: NoticeOptions { pause_max: Duration::from_secs(60), ..NoticeOptions::default() },
+        notices: NoticeOptions { pause_max: Duration::from_mins(1), ..NoticeOptions::default() },
         acknowledge: pick(choices, &after, "plan.acknowledge").unwrap_or_default(),
-        visibility: vec![Duration::from_secs(60)],
+        visibility: vec![Duration::from_mins(1)],
         return_timeout: Duration::from_hours(1),
         records_free: 20,
         ..SchedulerOptions::default()
