@@ -205,10 +205,11 @@ fn apply_to_component(state: &mut State, graph: &Graph, event: &Event, at: Times
     let Some(id) = component_of(event) else { return };
     match event {
         Event::Prepared { prepared, .. } => {
+            let replaces = sabotaged!(state, OwnWriteAsToken) && prepared.undo.is_some();
             let cell = state.cell_mut(id);
             cell.foreseen = Some(prepared.change);
             cell.prepared = Some(Prepared { undo: None, ..prepared.clone() });
-            if !cell.is_begun() {
+            if !cell.is_begun() || replaces {
                 cell.undo.clone_from(&prepared.undo);
             }
             cell.retry_at = None;
@@ -249,8 +250,14 @@ fn apply_to_component(state: &mut State, graph: &Graph, event: &Event, at: Times
             attempt_failed(state, graph, id, (*phase, failure, *retry_at));
         }
         Event::Skipped { .. } => end(state, graph, id, ComponentStatus::Skipped),
-        Event::Interrupted { .. }
-        | Event::RunStarted { .. }
+        Event::Interrupted { .. } => {
+            let cell = state.cell_mut(id);
+            if cell.status == ComponentStatus::Applying {
+                // It may have arrived; the next one then finds nothing to change.
+                cell.touch = Touch::Written;
+            }
+        }
+        Event::RunStarted { .. }
         | Event::Resumed
         | Event::Stopping { .. }
         | Event::Verifying
@@ -416,7 +423,7 @@ fn stop(state: &mut State, graph: &Graph, reason: StopReason) {
             state.superseded |= mode == StopMode::Supersede;
             if mode == StopMode::Rollback {
                 state.ending.rolls_back = true;
-            } else if was_to_be_rolled_back {
+            } else if was_to_be_rolled_back && !sabotaged!(state, CancelInRollbackLost) {
                 state.curb.keeps_rest = true;
                 state.curb.skips_look |= mode != StopMode::Drain;
             }
