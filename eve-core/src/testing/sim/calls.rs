@@ -165,13 +165,13 @@ impl Sim<'_> {
     /// The executor puts back what its token says, and nothing that somebody else made.
     fn undo(&mut self, process: &Process, taken: Taken, how: Option<Misbehaviour>) -> Check {
         let Request { id, attempt, .. } = taken.request;
-        let token = process.run.undo_token(id);
-        let says = token_says(token);
+        let given = process.run.undo_token(id);
+        let says = token_says(given);
         let object = &mut self.cluster.of_mut(id).object;
         object.asked_undo = once_more(object.asked_undo, attempt);
         let fits = says.is_some_and(|(to, _)| object.before.is_none_or(|before| before == to));
         ensure(fits, Invariant::UndoneToBefore, || {
-            format!("{:?} is asked for with {token:?}: {object:?}", taken.request)
+            format!("{:?} is asked for with {given:?}: {object:?}", taken.request)
         })?;
         // What was given up and has not arrived by now never does: its request was taken back.
         self.facts.retain(|fact| !matches!(fact, Fact::Land { component, write: Write::Apply { .. }, .. } if *component == id));

@@ -56,9 +56,11 @@ pub enum Stand {
 
 impl Stand {
     pub(super) fn of(run: &Run, component: ComponentId) -> Self {
-        match run.view().undo_status(component) {
-            UndoStatus::Untouched => Self::Run(run.view().status(component)),
-            status => Self::Rollback(status),
+        let undo = run.view().undo_status(component);
+        if undo == UndoStatus::Untouched {
+            Self::Run(run.view().status(component))
+        } else {
+            Self::Rollback(undo)
         }
     }
 }

@@ -82,7 +82,7 @@ bugs! {
     /// News from a wait does not reset the time without progress.
     NoProgressNeverReset "no-progress-never-reset" 5_000 [FailureHasACause],
     /// A run whose components were skipped has succeeded.
-    SkippedAsSucceeded "skipped-as-succeeded" 1_000 [OutcomeOracle, TrueSuccess],
+    SkippedAsSucceeded "skipped-as-succeeded" 1_000 [OutcomeOracle, TrueSuccess, FreshLook],
     /// A call that failed does not give its slot back.
     SlotLeaked "slot-leaked" 1_000 [WorkConserving],
     /// What goes first among equals is decided by the order of a hash map.
@@ -94,7 +94,7 @@ bugs! {
     /// What others depend on is undone before them.
     UndoInForwardOrder "undo-in-forward-order" 1_000 [UndoOrder],
     /// A component that the run changed is passed over by the rollback.
-    ComponentNotUndone "component-not-undone" 1_000 [OutcomeOracle, LegalTransitions, AsBefore],
+    ComponentNotUndone "component-not-undone" 1_000 [OutcomeOracle, LegalTransitions, AsBefore, UndoOrder],
     /// The undo token of a later attempt is taken for that of the first: it tells of the run's own half-done write.
     OwnWriteAsToken "own-write-as-token" 10_000 [UndoneToBefore],
     /// What was only prepared is undone as well.

@@ -44,6 +44,7 @@ pub enum Misbehaviour {
 /// # let _ = script;
 /// ```
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "traits, any of which it may have")]
 pub struct Script {
     pub(super) found: Found,
     pub(super) tells_change: bool,

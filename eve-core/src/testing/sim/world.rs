@@ -369,7 +369,7 @@ impl<'a> Sim<'a> {
         let count = self.cluster.seen.len() as u64;
         let index = usize::try_from(self.choices.below(count, "fault.faltered")).unwrap_or_default();
         let lasts = self.choices.below(2, "fault.lasts") == 0;
-        let until = lasts.then(|| self.now.plus(self.millis(Duration::from_secs(60), "latency.falter")));
+        let until = lasts.then(|| self.now.plus(self.millis(Duration::from_mins(1), "latency.falter")));
         let now = self.now;
         if let Some(seen) = self.cluster.seen.get_mut(index) {
             seen.object.falter(until, now);

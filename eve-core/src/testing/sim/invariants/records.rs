@@ -38,7 +38,8 @@ pub(in super::super) fn record_is_caused(model: &Model, cluster: &Cluster, recor
         }
         Event::Ready { component, .. } if model.graph.node(*component).action().is_join() => Ok(()),
         Event::Ready { component, .. } => facts_have_a_source(model, cluster, (*component, Phase::Wait)),
-        Event::AttemptFailed { component, attempt, phase, failure, .. } => {
+        Event::AttemptFailed { component, attempt, phase, failure, .. }
+        | Event::UndoFailed { component, attempt, phase, failure, .. } => {
             failure_has_a_cause(model, cluster, (*component, *attempt, *phase), (failure, now))
         }
         Event::UndoStarted { .. } => {
@@ -48,9 +49,6 @@ pub(in super::super) fn record_is_caused(model: &Model, cluster: &Cluster, recor
             })
         }
         Event::Undone { component, .. } => facts_have_a_source(model, cluster, (*component, Phase::Undo)),
-        Event::UndoFailed { component, attempt, phase, failure, .. } => {
-            failure_has_a_cause(model, cluster, (*component, *attempt, *phase), (failure, now))
-        }
         Event::RunStarted { .. }
         | Event::Resumed
         | Event::Waiting { .. }

@@ -129,9 +129,8 @@ pub(in super::super) fn cancel_kept(model: &Model, taken: &[StopMode]) -> Check 
     for mode in taken {
         let kept = model.outcome.is_some()
             || match mode {
-                StopMode::Drain if is_rollback => asked(ALL),
+                StopMode::Drain | StopMode::Now if is_rollback => asked(ALL),
                 StopMode::Drain => !model.stops.is_empty(),
-                StopMode::Now if is_rollback => asked(ALL),
                 StopMode::Now => asked(&[StopMode::Now, StopMode::Supersede]),
                 StopMode::Supersede => asked(&[StopMode::Supersede]) || model.rollback.skips_look,
                 StopMode::Rollback if model.graph.may_be_rolled_back() => is_rollback,

@@ -95,6 +95,7 @@ impl Model {
     }
 
     /// Takes over a record of the rollback.
+    #[expect(clippy::too_many_lines, reason = "one arm an event")]
     pub(super) fn fold_undo(
         &mut self,
         event: &Event,
