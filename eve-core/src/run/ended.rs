@@ -34,8 +34,7 @@ impl Run {
                     prepared.change = Change::None;
                 }
                 let cell = self.state.cell(id);
-                let replaces = sabotaged!(self.state, OwnWriteAsToken);
-                if cell.is_begun() && !replaces {
+                if cell.is_begun() {
                     // What was before the run is known from before the first write.
                     prepared.undo = None;
                 }

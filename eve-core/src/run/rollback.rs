@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use super::protocol::{Event, KeepReason, Phase, Record, RunStart, UndoReport};
-use super::state::State;
 use super::undo::{Part, Rollback, UndoStatus};
 use super::{ResumeError, Run, RunOptions, retry};
 use crate::failure::Failure;
@@ -62,17 +61,8 @@ impl Run {
         graph: Arc<Graph>,
         options: RunOptions,
         id: RunId,
-        undone: (&RunId, &[Record]),
-        now: Timestamp,
-    ) -> Result<Self, RollbackError> {
-        Self::undoing((graph, options, id), undone, now, |_| ())
-    }
-
-    pub(super) fn undoing(
-        (graph, options, id): (Arc<Graph>, RunOptions, RunId),
         (undone, records): (&RunId, &[Record]),
         now: Timestamp,
-        prepare: impl FnOnce(&mut State),
     ) -> Result<Self, RollbackError> {
         let run = || undone.clone();
         let mut other = Self::idle(Arc::clone(&graph), options.clone(), run(), now);
@@ -89,7 +79,6 @@ impl Run {
             return Err(RollbackError::NothingKept { run: run() });
         }
         let mut new = Self::idle(graph, options, id, now);
-        prepare(&mut new.state);
         new.inherit(&other, &left);
         Ok(new)
     }
@@ -305,10 +294,6 @@ impl Run {
             match part.status {
                 UndoStatus::Undoing => {
                     self.emit(Event::Interrupted { component: id, attempt });
-                    if sabotaged!(self.state, UndoTakenForDone) {
-                        self.undone(id, UndoReport::new(super::Change::Unknown));
-                        continue;
-                    }
                     let deadline = self.undo_deadline(id);
                     self.call(id, Phase::Undo, deadline);
                 }

@@ -8,7 +8,7 @@ use super::protocol::{Event, KeepReason, Outcome, Phase, UndoReport};
 use super::state::State;
 use crate::failure::Failure;
 use crate::ids::{Attempt, ComponentId};
-use crate::plan::graph::{Edge, Graph};
+use crate::plan::graph::Graph;
 use crate::time::Timestamp;
 
 /// Where a component stands in the rollback of its run.
@@ -78,9 +78,6 @@ pub(super) struct Rollback {
     pub(super) counts: UndoCounts,
     /// Whether everything was undone and is looked at afresh.
     pub(super) verifying: bool,
-    /// The bug that is planted on purpose: what others depend on goes first.
-    #[cfg(any(test, feature = "test-util"))]
-    forward: bool,
 }
 
 /// One component in the rollback.
@@ -184,21 +181,12 @@ impl Rollback {
         }
     }
 
-    /// What is undone after this.
-    fn behind<'g>(&self, graph: &'g Graph, id: ComponentId) -> &'g [Edge] {
-        #[cfg(any(test, feature = "test-util"))]
-        if self.forward {
-            return graph.dependants(id);
-        }
-        graph.dependencies(id)
-    }
-
     /// These are undone or untouched: what they depend on has less to wait for. Without recursion; gives what may be
     /// undone now.
     fn settle(&mut self, graph: &Graph, mut settled: Vec<ComponentId>) -> Vec<ComponentId> {
         let mut next = Vec::new();
         while let Some(id) = settled.pop() {
-            for edge in self.behind(graph, id) {
+            for edge in graph.dependencies(id) {
                 let part = self.part_mut(edge.component);
                 part.pending -= 1;
                 if part.pending > 0 {
@@ -240,7 +228,6 @@ impl State {
     pub(super) fn rollback_verdict(&self, rollback: &Rollback) -> Outcome {
         let UndoCounts { undone, .. } = rollback.counts;
         let looked = rollback.verifying && !self.curb.skips_look && !self.curb.is_late;
-        let looked = looked || sabotaged!(self, RolledBackUnread);
         if rollback.counts.left() == 0 && (looked || undone == 0) {
             Outcome::RolledBack
         } else {
@@ -251,12 +238,10 @@ impl State {
 
 /// The rollback begins: everything that was changed waits for what depends on it.
 pub(super) fn begin(state: &mut State, graph: &Graph, at: Timestamp) {
-    let forward = sabotaged!(state, UndoInForwardOrder);
-    let ahead = |id| if forward { graph.dependencies(id) } else { graph.dependants(id) };
     let part = |id: ComponentId| Part {
         status: UndoStatus::Untouched,
         attempt: Attempt::FIRST,
-        pending: u32::try_from(ahead(id).len()).unwrap_or(u32::MAX),
+        pending: u32::try_from(graph.dependants(id).len()).unwrap_or(u32::MAX),
         blocked_by: None,
         turn_at: None,
         retry_at: None,
@@ -265,20 +250,10 @@ pub(super) fn begin(state: &mut State, graph: &Graph, at: Timestamp) {
         report: None,
     };
     let parts = graph.ids().map(part).collect();
-    let mut rollback = Rollback {
-        began_at: at,
-        parts,
-        counts: UndoCounts::default(),
-        verifying: false,
-        #[cfg(any(test, feature = "test-util"))]
-        forward,
-    };
+    let mut rollback = Rollback { began_at: at, parts, counts: UndoCounts::default(), verifying: false };
     let mut settled = Vec::new();
     for id in graph.ids() {
-        let cell = state.cell(id);
-        let skipped = sabotaged!(state, ComponentNotUndone) && id.index() % 2 == 1;
-        let prepared = sabotaged!(state, UntouchedUndone) && cell.undo.is_some();
-        let touched = (cell.is_touched() && !skipped) || prepared;
+        let touched = state.cell(id).is_touched();
         if touched {
             rollback.set_status(id, UndoStatus::Pending);
         }
@@ -339,10 +314,6 @@ fn take(
             state.moved.push(id);
             if retry_at.is_none() {
                 rollback.set_status(id, UndoStatus::Failed);
-                if sabotaged!(state, FailedUndoPassedOver) && *phase == Phase::Undo {
-                    state.moved.extend(rollback.settle(graph, vec![id]));
-                    return;
-                }
                 state.moved.extend(rollback.block(graph, id));
                 return;
             }

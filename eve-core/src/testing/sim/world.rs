@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::choices::{Choices, pick};
 use super::cluster::{Call, Cluster, Fact, Facts, Told};
-use super::coverage::{Coverage, Met, Stand, impossible};
+use super::coverage::{Coverage, Met, impossible};
 use super::disk::{Disk, Reading};
 use super::faults::{Fault, Tally};
 use super::invariants::{Check, Invariant, Model, Violation, ensure, request_is_allowed};
@@ -13,8 +13,8 @@ use super::process::{Death, Process};
 use super::report::Trace;
 use super::sabotage::Sabotage;
 use super::scenario::Scenario;
-use crate::ids::{Attempt, ComponentId, RunId};
-use crate::run::{Input, Outcome, PhaseEnd, Record, Replica, RollbackError, Run, StopMode};
+use crate::ids::{ComponentId, RunId};
+use crate::run::{ComponentStatus, Input, Outcome, Record, Replica, Run, StopMode};
 use crate::time::Timestamp;
 
 /// When every schedule begins.
@@ -42,9 +42,6 @@ pub(super) struct Sim<'a> {
     pub(super) model: Model,
     /// What was written, as far as it was not lost since.
     pub(super) records: Vec<Record>,
-    run: RunId,
-    /// The run that this one undoes, with all its records.
-    undoes: Option<(RunId, Vec<Record>)>,
     pub(super) processes: Vec<Process>,
     epoch: u32,
     /// How many processes are in the middle of a turn.
@@ -80,12 +77,10 @@ impl<'a> Sim<'a> {
             sabotage,
             now: BEGINNING,
             facts: Facts::default(),
-            disk: Disk::new(RunId::new("run")),
+            disk: Disk::new(Self::id()),
             cluster: Cluster::new(scenario, BEGINNING),
             model: Model::new(Arc::clone(&scenario.graph), scenario.options.clone()),
             records: Vec::new(),
-            run: RunId::new("run"),
-            undoes: None,
             processes: Vec::new(),
             epoch: 0,
             at_work: 0,
@@ -103,49 +98,12 @@ impl<'a> Sim<'a> {
         }
     }
 
+    fn id() -> RunId {
+        RunId::new("run")
+    }
+
     /// Everything, to the end.
     pub(super) fn live(&mut self) -> Check {
-        self.live_on()?;
-        if self.wants_to_undo()? {
-            return self.live_on();
-        }
-        Ok(())
-    }
-
-    /// Somebody may want to undo a run that is over by another one.
-    fn wants_to_undo(&mut self) -> Result<bool, Violation> {
-        let graph = &self.scenario.graph;
-        let may = self.scenario.faults.shuffled && graph.may_be_rolled_back() && self.told.is_some();
-        if !may || self.choices.below(3, "schedule.rollback-run") != 2 {
-            return Ok(false);
-        }
-        let what = (Arc::clone(graph), self.scenario.options.clone(), RunId::new("undo"));
-        let new = Run::rehearse_rollback(what, (&self.run, &self.records), self.now, None);
-        let left = self.model.left_to_undo();
-        match new {
-            Ok(_) => {}
-            Err(RollbackError::NothingKept { .. } | RollbackError::NothingToUndo { .. }) => {
-                let fits = left.iter().all(|id| !self.model.part(*id).has_token);
-                ensure(fits, Invariant::NothingForgotten, || format!("{left:?} cannot be undone any more"))?;
-                return Ok(false);
-            }
-            Err(error) => {
-                let what = format!("a run that is over cannot be undone: {error:?}");
-                return Err(Violation { invariant: Invariant::DurableIsKept, what });
-            }
-        }
-        let undone = std::mem::replace(&mut self.run, RunId::new("undo"));
-        self.undoes = Some((undone, std::mem::take(&mut self.records)));
-        self.disk = Disk::new(self.run.clone());
-        self.cluster.asker_died();
-        self.cluster.seen.iter_mut().for_each(|seen| seen.object.asked_undo = (Attempt::FIRST, 0, 0));
-        (self.told, self.over, self.calm_since) = (None, false, None);
-        (self.stops_given, self.stops_kept, self.stops_waiting) = (Vec::new(), Vec::new(), Vec::new());
-        self.trace.note(self.now, 8, || format!("another run undoes it: {left:?}"));
-        Ok(true)
-    }
-
-    fn live_on(&mut self) -> Check {
         self.open()?;
         while !self.over && !self.damaged {
             self.steps += 1;
@@ -181,8 +139,7 @@ impl<'a> Sim<'a> {
         if self.calm_since.is_none() && self.now >= BEGINNING.plus(self.scenario.faults.calm_after) {
             self.calm_since = Some(self.now);
         }
-        // A rollback has the time of a run anew.
-        let bound = self.model.options.run_timeout() * 2 + Duration::from_mins(1);
+        let bound = self.model.options.run_timeout() + Duration::from_mins(1);
         let late = self.calm_since.is_some_and(|since| self.now > since.plus(bound));
         ensure(!late, Invariant::Liveness, || {
             format!("calm since {:?}, and not over at {}", self.calm_since, self.now)
@@ -216,12 +173,8 @@ impl<'a> Sim<'a> {
     pub(super) fn push(&mut self, at: Timestamp, fact: Fact) {
         let tie = match fact {
             Fact::Land { .. } => 0,
-            Fact::Tell { .. } | Fact::Seen { .. } | Fact::News { .. } | Fact::Restart
-                if !self.scenario.faults.shuffled =>
-            {
-                1
-            }
-            Fact::Tell { .. } | Fact::Seen { .. } | Fact::News { .. } | Fact::Restart => {
+            Fact::Tell { .. } | Fact::News { .. } | Fact::Restart if !self.scenario.faults.shuffled => 1,
+            Fact::Tell { .. } | Fact::News { .. } | Fact::Restart => {
                 1 + self.choices.below(3, "schedule.tie")
             }
         };
@@ -236,15 +189,9 @@ impl<'a> Sim<'a> {
     fn happen(&mut self, fact: Fact) -> Check {
         match fact {
             Fact::Restart => self.open(),
-            Fact::Land { epoch, component, write, then } => {
-                self.land((epoch, component), write, then);
-                Ok(())
-            }
-            Fact::Seen { epoch, component, attempt } => {
-                let is_alive = self.processes.iter().any(|process| process.epoch == epoch);
-                if is_alive {
-                    self.seen((epoch, component, attempt));
-                }
+            Fact::Land { component, .. } => {
+                let after = self.scenario.script(component).ready_after;
+                self.cluster.of_mut(component).object.land(after, self.now);
                 Ok(())
             }
             Fact::Tell { epoch, input } => {
@@ -311,20 +258,14 @@ impl<'a> Sim<'a> {
         };
         let call = self.cluster.of(component).call;
         let met = Met::of(&input, call);
-        let status = Stand::of(&process.run, component);
+        let status = process.run.view().status(component);
         // In one turn with what gave the call up, its end is late, and nobody was told of that yet.
         let met =
             if together == Together::After && impossible(status, met).is_some() { met.late() } else { met };
         self.coverage.see(status, met);
         if let (Met::Told(_, true), Input::Ended { attempt, end, .. }) = (met, &input) {
             let failed = end.failure().map(|failure| failure.class);
-            let is_rollback = process.run.view().rolling_back_since().is_some();
             let seen = self.cluster.of_mut(component);
-            if let (PhaseEnd::Verify(Ok(())), Some(looked)) =
-                (end, seen.looked_at.get_mut(usize::from(is_rollback)))
-            {
-                *looked = call.map(|call| call.since);
-            }
             (seen.call, seen.told) = (None, Some(Told { attempt: *attempt, phase: end.phase(), failed }));
         }
         self.trace.note(self.now, 40 + u64::from(component.get()), || format!("told: {input:?}"));
@@ -342,39 +283,21 @@ impl<'a> Sim<'a> {
 
     /// This input meets every component of the run.
     pub(super) fn covers_all(&mut self, run: &Run, met: Met) {
-        for id in run.graph().ids() {
-            self.coverage.see(Stand::of(run, id), met);
+        let counts = run.view().counts();
+        for (status, count) in [
+            (ComponentStatus::Blocked, counts.blocked),
+            (ComponentStatus::Runnable, counts.runnable),
+            (ComponentStatus::Applying, counts.applying),
+            (ComponentStatus::Waiting, counts.waiting),
+            (ComponentStatus::Ready, counts.ready),
+            (ComponentStatus::Failed, counts.failed),
+            (ComponentStatus::Cancelled, counts.cancelled),
+            (ComponentStatus::Skipped, counts.skipped),
+        ] {
+            if count > 0 {
+                self.coverage.see(status, met);
+            }
         }
-    }
-
-    /// Somebody else does something to an object of the plan.
-    pub(super) fn meddle(&mut self) {
-        let count = self.cluster.seen.len() as u64;
-        let index = self.choices.below(count, "fault.meddled");
-        // Removed, made as it is wanted, as it was, or like nothing before.
-        let content = match self.choices.below(6, "fault.content") {
-            like @ 0..3 => like,
-            _ => 10 + self.tally.of(Fault::Meddle),
-        };
-        let now = self.now;
-        let index = usize::try_from(index).unwrap_or_default();
-        if let Some(seen) = self.cluster.seen.get_mut(index) {
-            seen.object.meddle(content, now);
-        }
-        self.trace.note(now, 200 + index as u64, || format!("somebody makes {index} to {content}"));
-    }
-
-    /// Something that was ready is so no longer.
-    pub(super) fn falter(&mut self) {
-        let count = self.cluster.seen.len() as u64;
-        let index = usize::try_from(self.choices.below(count, "fault.faltered")).unwrap_or_default();
-        let lasts = self.choices.below(2, "fault.lasts") == 0;
-        let until = lasts.then(|| self.now.plus(self.millis(Duration::from_mins(1), "latency.falter")));
-        let now = self.now;
-        if let Some(seen) = self.cluster.seen.get_mut(index) {
-            seen.object.falter(until, now);
-        }
-        self.trace.note(now, 300 + index as u64, || format!("{index} is not ready until {until:?}"));
     }
 
     /// Another process tries while one lives: the lock refuses it.
@@ -427,21 +350,12 @@ impl<'a> Sim<'a> {
             let taken = replica.take(record);
             ensure(taken.is_ok(), Invariant::ReplayedIsLive, || format!("{taken:?}: {record:?}"))?;
         }
-        let what = (Arc::clone(graph), self.scenario.options.clone(), self.run.clone());
-        let refused = |error: String| Violation {
+        let what = (Arc::clone(graph), self.scenario.options.clone(), Self::id());
+        let run = Run::rehearse(what, records, self.now, self.sabotage);
+        let run = run.map_err(|error| Violation {
             invariant: Invariant::DurableIsKept,
             what: format!("the log of a run is refused: {error}"),
-        };
-        let run = match &self.undoes {
-            Some((undone, log)) if records.is_empty() => {
-                let run = Run::rehearse_rollback(what, (undone, log), self.now, self.sabotage);
-                run.map_err(|error| refused(error.to_string()))?
-            }
-            _ => {
-                let run = Run::rehearse(what, records, self.now, self.sabotage);
-                run.map_err(|error| refused(error.to_string()))?
-            }
-        };
+        })?;
         self.epoch += 1;
         self.trace.note(self.now, 6, || format!("process {} with {} records", self.epoch, records.len()));
         let mut process = Process { epoch: self.epoch, run, replica, alarm: None, stops: Vec::new() };
@@ -473,19 +387,17 @@ impl<'a> Sim<'a> {
         }
         let mut lost = Vec::new();
         self.facts.retain(|fact| match fact {
-            Fact::Land { epoch, component, write, .. } if *epoch == process.epoch => {
-                lost.push((*component, *write));
+            Fact::Land { epoch, component } if *epoch == process.epoch => {
+                lost.push(*component);
                 false
             }
-            Fact::Tell { epoch, .. } | Fact::Seen { epoch, .. } | Fact::News { epoch, .. } => {
-                *epoch != process.epoch
-            }
+            Fact::Tell { epoch, .. } | Fact::News { epoch, .. } => *epoch != process.epoch,
             Fact::Land { .. } | Fact::Restart => true,
         });
-        for (component, write) in lost {
+        for component in lost {
             if !self.happens(Fault::LostRequest) {
                 let at = self.now.plus(self.millis(Duration::from_secs(5), "latency.in-flight"));
-                self.push(at, Fact::Land { epoch: process.epoch, component, write, then: None });
+                self.push(at, Fact::Land { epoch: process.epoch, component });
             }
         }
         self.cluster.asker_died();
@@ -497,9 +409,6 @@ impl<'a> Sim<'a> {
     pub(super) fn admit(&mut self, request: super::invariants::Request) -> Check {
         request_is_allowed(&self.model, &self.cluster, &self.disk, request)?;
         let seen = self.cluster.of_mut(request.id);
-        if request.phase.writes() {
-            seen.looked_at = [None; 2];
-        }
         let super::invariants::Request { attempt, phase, deadline, now: since, .. } = request;
         seen.call = Some(Call { attempt, phase, deadline, since });
         (seen.told, seen.news_at) = (None, None);
