@@ -71,7 +71,7 @@ impl Deadline {
 
 /// Does the work in a runtime of its own.
 pub(super) fn block_on<T>(work: impl Future<Output = Result<T, Halt>>) -> Result<T, Halt> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Halt::error(Exit::Internal, format!("cannot start: {error}")))?;
     let result = runtime.block_on(work);
     // An abort does not wait for what is under way.
