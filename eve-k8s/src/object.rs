@@ -35,7 +35,7 @@ pub(crate) fn at<'a>(value: &'a Value, pointer: &str) -> Option<&'a Value> {
     steps.split('/').try_fold(value, |value, step| match value {
         Value::Object(fields) => fields.get(step),
         Value::Array(_) => value.pointer(&format!("/{step}")),
-        _ => None,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
     })
 }
 
