@@ -108,11 +108,21 @@ impl KubeExecutor {
         self.remove_snapshots(namespace, (labels::SNAPSHOT_OF, plan)).await
     }
 
+    /// Looks first: where nothing was kept, nobody needs the right to remove it.
     async fn remove_snapshots(&self, namespace: &str, (key, of): (&str, &str)) -> Result<(), ApiError> {
         let namespace = Some(PathSegment::namespace(namespace)?);
         let resource = crate::discovery::Resource::secrets()?.into();
         let collection = crate::client::Collection { resource, namespace, label: None };
-        match self.client.delete_labelled(&collection, (key, &labels::value(of))).await {
+        let value = labels::value(of);
+        let label = Labelled::Value(key, &value);
+        let removed = async {
+            let page = self.client.list_labelled(&collection, label, Detail::Metadata, None).await?;
+            if page.get("items").and_then(Value::as_array).is_none_or(Vec::is_empty) {
+                return Ok(());
+            }
+            self.client.delete_labelled(&collection, (key, &value)).await
+        };
+        match removed.await {
             Err(error) if error.is_code(404) => Ok(()),
             ended => ended,
         }
