@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::intent::Intent;
 use super::prepare::{Mark, conflicts};
-use super::{KubeExecutor, Located, Missing, Target, conflict, failure, maker, promise, wait};
+use super::{KubeExecutor, Located, Missing, Target, failure, maker, promise, wait};
 use crate::client::{Effect, Ensured};
 
 /// How long a Job waits for the feed that will tell its end; without it a Job that removes itself may be missed.
@@ -62,7 +62,7 @@ impl KubeExecutor {
             (Ensured::Existed, None) => Change::Unknown,
         });
         if step.may_be_undone() {
-            after.claim = Some(conflict::claim(&written));
+            after = after.with_claim(&written);
         }
         applied.token = after.token();
         Ok(applied)

@@ -9,7 +9,7 @@ use eve_core::run::{Applied, Change, UndoReport, UndoToken};
 use serde_json::{Value, json};
 
 use super::conflict::{self, conflict};
-use super::maker;
+use super::maker::Maker;
 use super::prepare::Mark;
 use super::promise::Promise;
 use super::{KubeExecutor, failure};
@@ -228,11 +228,10 @@ impl Undoing<'_> {
         if self.promise.before.as_ref().is_some_and(|before| before.uid == uid) {
             return Err(conflict::unkept(&self.place));
         }
-        match Maker::of(&live, self.step, self.promise, applied.as_ref()) {
+        let desired = self.promise.desired.as_deref();
+        match Maker::of(&live, PlanName::of(self.step), desired, applied.as_ref()) {
             Maker::Nobody => Ok(self.report),
-            Maker::Somebody => {
-                Err(conflict(&self.place, "was deleted, and made anew by somebody else since"))
-            }
+            Maker::Somebody(what) => Err(conflict(&self.place, &what)),
             Maker::Another => self.release().await,
             Maker::Run => {
                 let foreign = conflict::since(&live, applied.as_ref());
@@ -278,44 +277,5 @@ impl Undoing<'_> {
             "somebody else had made it while the run went on: it stays, without what eve added".to_owned(),
         );
         Ok(self.report)
-    }
-}
-
-/// Who made an object that was not there before the run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Maker {
-    /// This run.
-    Run,
-    /// Somebody else, and the run took it over.
-    Another,
-    /// Somebody else, after what the run made was deleted.
-    Somebody,
-    /// Somebody else, and the run never wrote it.
-    Nobody,
-}
-
-impl Maker {
-    fn of(live: &Value, step: &Step, promise: &Promise, applied: Option<&Mark>) -> Self {
-        let is_known = applied.is_some_and(|applied| applied.uid == text(live, "/metadata/uid"));
-        if !owned::is_applied(live) {
-            return match applied {
-                // Somebody took every field of it.
-                Some(_) if is_known => Self::Run,
-                Some(_) => Self::Somebody,
-                None => Self::Nobody,
-            };
-        }
-        let same_input = match &promise.desired {
-            Some(desired) => labels::annotation(live, labels::DESIRED) == Some(desired),
-            None => true,
-        };
-        let same_plan = PlanName::of(step).disowns(live).is_none();
-        let is_ours = is_known || (same_plan && same_input);
-        let is_adopted = labels::annotation(live, labels::ADOPTED).is_some();
-        match (is_ours, is_adopted || (!is_known && maker::is_of_another(live))) {
-            (true, true) => Self::Another,
-            (true, false) => Self::Run,
-            (false, _) => Self::Somebody,
-        }
     }
 }
