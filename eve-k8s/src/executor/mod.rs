@@ -28,6 +28,7 @@ mod conflict;
 mod delete;
 mod explain;
 mod failure;
+mod inside;
 mod intent;
 mod keep;
 mod maker;

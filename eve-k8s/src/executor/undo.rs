@@ -221,11 +221,10 @@ impl Undoing<'_> {
     }
 
     /// Deletes what the run made, or lets go of what it found there.
-    async fn unmake(mut self, applied: Option<Mark>) -> Result<UndoReport, Failure> {
+    async fn unmake(self, applied: Option<Mark>) -> Result<UndoReport, Failure> {
         let Some(live) = self.look().await? else { return Ok(self.report) };
-        let uid = text(&live, "/metadata/uid").to_owned();
         // It was there before the run, whatever was kept of it: it is never deleted.
-        if self.promise.before.as_ref().is_some_and(|before| before.uid == uid) {
+        if self.promise.before.as_ref().is_some_and(|before| before.uid == text(&live, "/metadata/uid")) {
             return Err(conflict::unkept(&self.place));
         }
         let desired = self.promise.desired.as_deref();
@@ -233,29 +232,34 @@ impl Undoing<'_> {
             Maker::Nobody => Ok(self.report),
             Maker::Somebody(what) => Err(conflict(&self.place, &what)),
             Maker::Another => self.release().await,
-            Maker::Run => {
-                let foreign = conflict::since(&live, applied.as_ref());
-                if !foreign.is_empty() {
-                    return Err(conflict::of_fields(&self.place, &foreign));
-                }
-                if let Some(annotation) = labels::keep(&live) {
-                    return Err(conflict::held(&self.place, annotation));
-                }
-                if live.pointer("/metadata/deletionTimestamp").is_none() {
-                    match self.executor.client.delete(&self.place, &uid).await {
-                        Ok(()) => {}
-                        Err(error) if error.is_code(404) => {}
-                        Err(error) if error.is_code(409) => {
-                            self.executor.after_conflict(&self.place, &uid).await?;
-                        }
-                        Err(error) => return Err(failure::of_write(&self.place, error)),
-                    }
-                }
-                self.leave(&uid).await?;
-                self.report.change = Change::Delete;
-                Ok(self.report)
+            Maker::Run => self.delete(&live, applied.as_ref()).await,
+        }
+    }
+
+    async fn delete(mut self, live: &Value, applied: Option<&Mark>) -> Result<UndoReport, Failure> {
+        let (place, uid) = (&self.place, text(live, "/metadata/uid"));
+        let foreign = conflict::since(live, applied);
+        if !foreign.is_empty() {
+            return Err(conflict::of_fields(place, &foreign));
+        }
+        if let Some(annotation) = labels::keep(live) {
+            return Err(conflict::held(place, annotation));
+        }
+        if live.pointer("/metadata/deletionTimestamp").is_none() {
+            let strangers = self.executor.inside(self.step, place, live).await?;
+            if !strangers.is_empty() {
+                return Err(conflict::occupied(place, strangers));
+            }
+            match self.executor.client.delete(place, uid).await {
+                Ok(()) => {}
+                Err(error) if error.is_code(404) => {}
+                Err(error) if error.is_code(409) => self.executor.after_conflict(place, uid).await?,
+                Err(error) => return Err(failure::of_write(place, error)),
             }
         }
+        self.leave(uid).await?;
+        self.report.change = Change::Delete;
+        Ok(self.report)
     }
 
     /// Gives up every field of an object that somebody else made; what only eve had set goes.
