@@ -31,8 +31,8 @@ impl KubeExecutor {
         };
         let mut before = Mark::read(prepared.token.as_deref());
         let intent = Intent::of(step, &target, before.as_ref());
-        if promise::is_to_be_kept(prepared) {
-            self.keep(step, &target.place, Some(&intent.object), cx).await?;
+        if let Some(promised) = promise::to_be_kept(prepared) {
+            self.keep(step, (&target.place, &promised), Some(&intent.object), cx).await?;
         }
         if *target.place.resource.kind == *"Job" {
             // A Job may be gone before anybody reads it (`ttlSecondsAfterFinished: 0`): the feed must be there first.

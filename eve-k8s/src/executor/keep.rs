@@ -19,7 +19,7 @@ impl KubeExecutor {
     pub(super) async fn keep(
         &self,
         step: &Step,
-        place: &Location,
+        (place, promised): (&Location, &promise::Before),
         intent: Option<&Value>,
         cx: &Context,
     ) -> Result<(), Failure> {
@@ -33,14 +33,16 @@ impl KubeExecutor {
             }
             Err(error) => return Err(failure::of_read(place, error)),
         };
-        let home = promise::snapshot_place(step, &snapshot::name(step.run(), place))?;
+        let home = promise::snapshot_place(step, &promised.snapshot)?;
         let snapshot = Snapshot { before, intent: intent.cloned() };
         let secret = snapshot
-            .secret(&home, (step.plan(), step.run()), place, cx.now())
+            .secret((&home, &promised.key), (step.plan(), step.run()), place, cx.now())
             .map_err(|error| unfit(place, error))?;
         match self.client.create(&home, &secret).await {
             Ok(_) => {}
-            Err(error) if error.status().is_some_and(|status| status.reason == "AlreadyExists") => {}
+            Err(error) if error.status().is_some_and(|status| status.reason == "AlreadyExists") => {
+                self.kept(step, promised).await?;
+            }
             Err(error) => {
                 return Err(failure::of_write(&home, error).with_note(format!("to keep {place} as it is")));
             }
@@ -78,17 +80,22 @@ impl KubeExecutor {
         }
     }
 
-    /// What was kept under this name; `None` where nothing is.
-    pub(super) async fn kept(&self, step: &Step, name: &str) -> Result<Option<Snapshot>, Failure> {
-        let place = promise::snapshot_place(step, name)?;
+    /// What was kept of an object; `None` where nothing is.
+    pub(super) async fn kept(
+        &self,
+        step: &Step,
+        promised: &promise::Before,
+    ) -> Result<Option<Snapshot>, Failure> {
+        let place = promise::snapshot_place(step, &promised.snapshot)?;
         let secret = match self.client.get(&place).await {
             Ok(secret) => secret,
             Err(error) if error.is_code(404) => return Ok(None),
             Err(error) => return Err(promise::unread(&place, error)),
         };
-        Snapshot::read(&secret).map(Some).map_err(|error| {
-            let message = format!("{place}: what was kept to undo the run cannot be read: {error}");
+        Snapshot::read(&secret, &promised.snapshot, &promised.key).map(Some).map_err(|error| {
+            let message = format!("{place}: what was kept to undo the run is not used: {error}");
             Failure::permanent("k8s.undo.snapshot", message)
+                .with_hint("find out who writes Secrets there, and delete it")
         })
     }
 

@@ -87,7 +87,7 @@ impl KubeExecutor {
     /// What was there before the run.
     pub(super) async fn past(&self, step: &Step, promise: &Promise) -> Result<Past, Failure> {
         let Some(before) = &promise.before else { return Ok(Past::Absent) };
-        Ok(match self.kept(step, &before.snapshot).await? {
+        Ok(match self.kept(step, before).await? {
             None => Past::Unkept,
             Some(Snapshot { before: None, .. }) => Past::Absent,
             Some(Snapshot { before: Some(object), intent }) => Past::There(Box::new(object), intent),
