@@ -34,6 +34,7 @@ mod keep;
 mod maker;
 mod namespace;
 mod owner;
+mod owners;
 mod pods;
 mod prepare;
 mod promise;

@@ -137,7 +137,6 @@ impl Undoing<'_> {
     }
 
     async fn restore(mut self, before: &Value, intent: Option<&Value>) -> Result<UndoReport, Failure> {
-        let reborn = restore::comparable(before);
         let mut left = Vec::new();
         for _ in 0..ROUNDS_MAX {
             let Some(live) = self.look().await? else {
@@ -156,9 +155,15 @@ impl Undoing<'_> {
                 // The request never arrived.
                 return Ok(self.report);
             }
+            let reborn = restore::comparable(before, &live);
             let sides = Sides::new(before, &reborn, intent, &live);
             match Restoration::of(sides) {
-                Restoration::Settled => return Ok(self.report),
+                Restoration::Settled => {
+                    if !is_same {
+                        self.report.notes = restore::lacks(before, &live);
+                    }
+                    return Ok(self.report);
+                }
                 _ if !is_same && !self.is_remade(&live) => {
                     return Err(conflict(&self.place, "was made anew by somebody else since"));
                 }
@@ -203,11 +208,10 @@ impl Undoing<'_> {
         if restore::is_spent(before) {
             return Err(conflict::lost(place, "it had ended, and made again it would run again"));
         }
-        let (object, note) = restore::reborn(before);
+        let object = restore::reborn(&self.executor.reowned(self.step, place, before).await?);
         match self.executor.client.create(place, &object).await {
             Ok(_) => {
                 self.report.change = Change::Create;
-                self.report.notes.extend(note.map(str::to_owned));
                 Ok(())
             }
             Err(error) if error.status().is_some_and(|status| status.reason == "AlreadyExists") => Ok(()),

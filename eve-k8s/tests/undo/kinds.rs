@@ -110,7 +110,7 @@ async fn a_claim_comes_back_without_its_volume_and_says_so() {
     let release = place.deploy("second", &[delete(claim.clone())]).await;
     let report = release.undo(0).await.unwrap();
     assert_eq!(report.change, Change::Create);
-    assert!(report.notes[0].contains("its volume"), "{report:?}");
+    assert!(report.notes[0].contains("its data is not back"), "{report:?}");
     release.verify_undone(0).await.unwrap();
     place.assert_unchanged(&[apply(claim)]).await;
 }
