@@ -13,7 +13,7 @@ use eve_k8s::KubeExecutor;
 use eve_store::RunFile;
 
 use super::admit::{admit, refused};
-use super::drive::{self, Deadline, Limits, Work};
+use super::drive::{self, Deadline, Limits, Task, Work};
 use super::{or_json, warn};
 use crate::cli::{Apply, ApplyOutput};
 use crate::exit::Exit;
@@ -95,8 +95,7 @@ async fn on_cluster(
         }
     }
     let limits = Limits { deadline, concurrency: args.concurrency, output: args.output };
-    let work =
-        Work { graph: Arc::clone(&graph), executors: wiring::executors(executor), journal, undoes: None };
+    let work = Work { graph: Arc::clone(&graph), objects: executor, journal, task: Task::Apply };
     drive::run(&limits, printer, work, &mut signals).await
 }
 

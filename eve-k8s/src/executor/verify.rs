@@ -182,7 +182,7 @@ fn owners(live: &Value, field: &str) -> Vec<String> {
 }
 
 fn as_before(place: &Location, before: &Value, intent: Option<&Value>, live: &Value) -> Result<(), Failure> {
-    let reborn = restore::comparable(before);
+    let reborn = restore::comparable(before, live);
     let sides = Sides::new(before, &reborn, intent, live);
     match Restoration::of(sides) {
         Restoration::Settled => Ok(()),
