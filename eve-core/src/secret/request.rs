@@ -41,6 +41,8 @@ pub struct BadSecret {
 
 /// What the journal of the run does not say.
 const NOT_PINNED: &str = "secret.not-pinned";
+/// The plan names another secret than the run began with.
+const OTHER_REFERENCE: &str = "secret.other-reference";
 /// The resolver gave another version than the pinned one.
 const OTHER_VERSION: &str = "secret.other-version";
 /// The pinned version has another value than when the run began.
@@ -62,10 +64,7 @@ impl SecretRequest<'_> {
         if self.declared.is_empty() {
             return Ok(PinnedSecrets::default());
         }
-        let (wanted, unpinned) = self.wanted();
-        if !unpinned.is_empty() {
-            return Err(unpinned);
-        }
+        let wanted = self.wanted()?;
         let references: Vec<SecretRef> = wanted.iter().map(|(_, reference)| reference.clone()).collect();
         match resolver.resolve(&references).await {
             Ok(found) if found.len() == wanted.len() => self.pinned(wanted, found),
@@ -80,24 +79,28 @@ impl SecretRequest<'_> {
         }
     }
 
-    /// What to ask for, by name; or the secrets of which the journal does not say what to ask for.
-    fn wanted(&self) -> (Vec<(String, SecretRef)>, Vec<BadSecret>) {
-        let (mut wanted, mut unpinned) = (Vec::new(), Vec::new());
+    /// What to ask for, by name.
+    fn wanted(&self) -> Result<Vec<(String, SecretRef)>, Vec<BadSecret>> {
+        let (mut wanted, mut wrong) = (Vec::new(), Vec::new());
         for (name, declared) in self.declared {
-            let pin = self.pinned.map(|pins| pins.get(name));
-            match pin {
+            match self.pinned.map(|pins| pins.get(name)) {
                 None => wanted.push((name.clone(), declared.clone())),
                 Some(Some(pin)) if is_of(&pin.reference, declared) => {
                     wanted.push((name.clone(), pin.reference.clone()));
                 }
-                Some(_) => {
+                Some(Some(pin)) => {
+                    let message = format!("the run began with {} and keeps to it", pin.reference);
+                    let failure = Failure::permanent(OTHER_REFERENCE, message).with_hint(ANEW);
+                    wrong.push(bad(name.clone(), declared.clone(), failure));
+                }
+                Some(None) => {
                     let message = "the run began without a record of the version that it uses";
                     let failure = Failure::permanent(NOT_PINNED, message).with_hint("start a new run");
-                    unpinned.push(bad(name.clone(), declared.clone(), failure));
+                    wrong.push(bad(name.clone(), declared.clone(), failure));
                 }
             }
         }
-        (wanted, unpinned)
+        if wrong.is_empty() { Ok(wanted) } else { Err(wrong) }
     }
 
     fn pinned(

@@ -137,9 +137,12 @@ fn where_no_versions_are_kept_the_hash_alone_tells() {
 fn what_the_journal_does_not_pin_is_not_asked_for() {
     let store = store();
     let begun = ask(&[("key", "test:db")], None, &store).unwrap();
-    for plan in [&PLAN[..], &[("key", "test:db@1")], &[("key", "test:api")], &[("key", "other:db")]] {
-        let bad = ask(plan, Some(&begun.pins), &store).unwrap_err();
-        assert!(codes(&bad).iter().all(|(_, code)| *code == "secret.not-pinned"), "{bad:?}");
+    let bad = ask(&PLAN, Some(&begun.pins), &store).unwrap_err();
+    assert_eq!(codes(&bad), [("again", "secret.not-pinned"), ("old", "secret.not-pinned")]);
+    for other in ["test:db@1", "test:api", "other:db"] {
+        let bad = ask(&[("key", other)], Some(&begun.pins), &store).unwrap_err();
+        assert_eq!(codes(&bad), [("key", "secret.other-reference")], "{other}");
+        assert_eq!(bad[0].failure.message, "the run began with test:db@2 and keeps to it");
     }
     assert_eq!(store.asked.lock().unwrap().len(), 1);
 }
