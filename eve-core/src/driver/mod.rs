@@ -19,6 +19,7 @@ mod serve;
 pub use clock::SystemClock;
 pub use drive::drive;
 pub use executors::Executors;
+pub use render::foresee;
 pub use secrets::resolve_secrets;
 pub use serve::{Intake, Opened, Order, PlanName, Reporters, ServeError, ServePorts, serve};
 
