@@ -11,7 +11,7 @@ use eve_core::ids::RunId;
 use eve_core::plan::graph::Graph;
 use eve_core::ports::{Clock, Reporter, RunStore as _};
 use eve_core::run::{Outcome, Record, Run, RunOptions, StopMode};
-use eve_core::secret::Secrets;
+use eve_core::secret::PinnedSecrets;
 use eve_store::{RunFile, StopRequest};
 use tokio::sync::mpsc;
 use tokio::task::JoinError;
@@ -63,7 +63,7 @@ impl Deadline {
     pub(super) async fn hold<T>(&self, work: impl Future<Output = Result<T, Halt>>) -> Result<T, Halt> {
         timeout(self.left(), work).await.unwrap_or_else(|_| {
             let after = duration::show(self.timeout);
-            let message = format!("the cluster has not answered in time, the run's {after} are over");
+            let message = format!("no answer has come in time, the run's {after} are over");
             Err(Halt::error(Exit::Cluster, message).with_hint("give it more with `--timeout`".to_owned()))
         })
     }
@@ -101,6 +101,8 @@ pub(super) struct Work {
     pub(super) graph: Arc<Graph>,
     pub(super) executors: Executors,
     pub(super) journal: RunFile,
+    /// The secrets that it needs.
+    pub(super) secrets: PinnedSecrets,
     /// What is undone, where that is what the run is for.
     pub(super) undoes: Option<Undoes>,
 }
@@ -154,19 +156,21 @@ pub(super) async fn run(
     let display = Display::new(limits.output, printer, &graph, &clock);
     display.recall(&records);
     let journal = Arc::new(work.journal);
+    let PinnedSecrets { values: secrets, pins } = work.secrets;
     let ports = Ports {
         executors: work.executors,
         store: Arc::<RunFile>::clone(&journal),
         reporters: display.reporters(),
         clock: clock.clone(),
-        secrets: Secrets::default(),
+        secrets,
     };
     #[cfg(feature = "fail-points")]
     let ports = crate::fail_points::armed(ports, &graph)?;
     let options = RunOptions::default()
         .with_run_timeout(limits.deadline.left())
         .with_api_limit(limits.concurrency)
-        .with_seed(wiring::random());
+        .with_seed(wiring::random())
+        .with_pins(pins);
     let what = if records.is_empty() { "the run begins" } else { "the run goes on" };
     tracing::info!(run = %id, plan = graph.name(), namespace = graph.namespace(), "{what}");
     let undoes = work.undoes.is_some();

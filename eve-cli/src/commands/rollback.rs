@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use eve_core::ids::RunId;
 use eve_core::run::{Outcome, Record};
+use eve_core::secret::PinnedSecrets;
 use eve_store::{Listed, RunFile, RunFolder, RunHeader, RunState, RunSummary};
 
 use super::drive::{self, Deadline, Limits, Undoes, Work};
@@ -168,7 +169,8 @@ async fn on_cluster(
     let limits = Limits { deadline, concurrency: args.concurrency, output: args.output };
     let executors = wiring::executors(connected.executor(&[], &[]));
     let undoes = Some(Undoes { run: undone.header.run, records: undone.records });
-    drive::run(&limits, printer, Work { graph, executors, journal, undoes }, &mut signals).await
+    let secrets = PinnedSecrets::default();
+    drive::run(&limits, printer, Work { graph, executors, journal, secrets, undoes }, &mut signals).await
 }
 
 /// Whether this is the cluster on which the run changed something.
