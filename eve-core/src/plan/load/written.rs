@@ -37,7 +37,8 @@ impl Loader<'_> {
         }
         self.refuse_expressions(at, &document);
         let schema = plan_schema(self.options.kinds);
-        let problems = Validator::run(&schema, self.options.kinds, &document, self.limits().problems_max);
+        let problems =
+            Validator::run(("the plan", &schema), self.options.kinds, &document, self.limits().problems_max);
         for problem in problems {
             let spec = pointer::ancestor(&problem.pointer, 4);
             self.flawed.extend(spec.map(str::to_owned));
