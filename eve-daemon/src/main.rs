@@ -1,0 +1,3 @@
+//! The program `eve-daemon`: parse, call, exit.
+
+fn main() {}
