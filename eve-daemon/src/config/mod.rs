@@ -206,7 +206,7 @@ pub struct VaultAppRoleConfig {
 pub struct NotifyConfig {
     /// A function that is called with the outcome.
     pub function: Option<FunctionConfig>,
-    /// A web hook that gets the outcome as a CloudEvent.
+    /// A web hook that gets the outcome as a `CloudEvent`.
     pub webhook: Option<WebhookConfig>,
 }
 
@@ -221,7 +221,7 @@ pub struct FunctionConfig {
     pub key_file: Option<PathBuf>,
 }
 
-/// A web hook that gets the outcome as a CloudEvent, signed as Standard Webhooks say.
+/// A web hook that gets the outcome as a `CloudEvent`, signed as Standard Webhooks say.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct WebhookConfig {

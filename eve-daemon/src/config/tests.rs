@@ -1,5 +1,4 @@
 //! Configurations that are right and wrong.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use super::*;
 
