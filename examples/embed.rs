@@ -12,6 +12,7 @@ use eve_core::plan::graph::Graph;
 use eve_core::ports::{Clock, Context, Executor, Reporter, Step};
 use eve_core::run::{Applied, Change, Prepared, Record, Run, RunOptions, RunView};
 use eve_core::run_store::MemoryStore;
+use eve_core::secret::Secrets;
 
 struct Baker;
 
@@ -49,6 +50,7 @@ async fn main() -> anyhow::Result<()> {
         store: Arc::new(MemoryStore::new()),
         reporters: vec![Arc::new(Printer)],
         clock,
+        secrets: Secrets::default(),
     };
     let (_stop, control) = tokio::sync::mpsc::channel(1);
     println!("{:?}", drive(&mut run, &ports, control).await?);

@@ -9,6 +9,7 @@ use eve_core::plan::limits::Limits;
 use eve_core::plan::problem::PlanProblem;
 use eve_core::run::{
     Applied, Change, Command, Input, Outcome, Outputs, Phase, PhaseEnd, Prepared, Record, Run, RunOptions,
+    UndoReport,
 };
 use eve_core::testing::{Shape, ShapedPlan};
 use eve_core::time::Timestamp;
@@ -52,6 +53,8 @@ pub fn bare(graph: Arc<Graph>) -> Finished {
                     Phase::Prepare => PhaseEnd::Prepare(Ok(Prepared::new(Change::Unknown))),
                     Phase::Apply => PhaseEnd::Apply(Ok(Applied::new(Change::Create))),
                     Phase::Wait => PhaseEnd::Wait(Ok(Outputs::NONE)),
+                    Phase::Verify => PhaseEnd::Verify(Ok(())),
+                    Phase::Undo => PhaseEnd::Undo(Ok(UndoReport::new(Change::None))),
                 };
                 ended.push(Input::Ended { component, attempt, end });
             }

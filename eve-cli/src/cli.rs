@@ -8,7 +8,7 @@ use clap_complete::Shell;
 use eve_core::plan::FailurePolicy;
 use eve_core::run::StopMode;
 use eve_k8s::kinds::HelmHooks;
-use eve_k8s::{BadObjectPattern, Grace, KindPattern, ObjectPattern, Trouble, UnknownTrouble};
+use eve_k8s::{BadObjectPattern, Grace, KindPattern, ObjectPattern, TakeOver, Trouble, UnknownTrouble};
 
 use crate::exit;
 
@@ -82,6 +82,8 @@ pub enum Command {
     Resume(Resume),
     /// Ask a run to stop
     Cancel(Cancel),
+    /// Put back what a run changed, the last change first, as far as the run kept what was before
+    Rollback(Box<Rollback>),
     /// Check a plan or manifests without a cluster, and show every problem
     Validate(Validate),
     /// Show the components of a plan or manifests, what waits for what, and why
@@ -120,7 +122,11 @@ pub struct Apply {
     /// replica-failure, unschedulable and not-ready (repeatable)
     #[arg(long = "grace", value_name = "CAUSE=GRACE", value_parser = parse_grace)]
     pub graces: Vec<(Trouble, Grace)>,
-    /// How long the whole run may take, for example 90s or 1h30m
+    /// Take over an object that belongs to another plan: KIND/NAME; KIND may have a .GROUP, NAME a NAMESPACE/ before it;
+    /// `*` takes over all (repeatable)
+    #[arg(long = "take-over", value_name = "KIND/NAME")]
+    pub take_over: Vec<TakeOver>,
+    /// How long the whole run may take, for example 90s or 1h30m; time in which no process drives it does not count
     #[arg(long, value_name = "DURATION", value_parser = parse_timeout, default_value = "1h")]
     pub timeout: Duration,
     /// What a failed component does to the run; overrides the plan
@@ -150,6 +156,12 @@ pub struct Diff {
     /// Let the input hold cluster-scoped objects of this kind: KIND or KIND.GROUP, either with /NAME (repeatable)
     #[arg(long = "allow-cluster-scoped", value_name = "KIND")]
     pub allow_cluster_scoped: Vec<KindPattern>,
+    /// Take over an object that belongs to another plan, as `eve apply` does with the same flag (repeatable)
+    #[arg(long = "take-over", value_name = "KIND/NAME")]
+    pub take_over: Vec<TakeOver>,
+    /// Show what a failure would undo under this policy; overrides the plan
+    #[arg(long, value_enum, value_name = "POLICY")]
+    pub on_failure: Option<OnFailure>,
     /// Exit with 1 if something would change, or cannot be verified yet
     #[arg(long)]
     pub exit_code: bool,
@@ -187,6 +199,9 @@ pub struct Explain {
     /// The name of the plan that plain manifests make; by default the namespace
     #[arg(long, value_name = "NAME", conflicts_with = "plan")]
     pub name: Option<String>,
+    /// Values for its expressions.
+    #[command(flatten)]
+    pub values: Values,
     /// Where to look.
     #[command(flatten)]
     pub cluster: Cluster,
@@ -231,6 +246,9 @@ pub struct Delete {
     /// The name of the plan that plain manifests make; by default the namespace
     #[arg(long, value_name = "NAME", conflicts_with = "plan")]
     pub name: Option<String>,
+    /// Values for its expressions.
+    #[command(flatten)]
+    pub values: Values,
     /// Where to remove it.
     #[command(flatten)]
     pub cluster: Cluster,
@@ -243,7 +261,7 @@ pub struct Delete {
     /// Remove cluster-scoped objects of this kind too: KIND or KIND.GROUP, either with /NAME (repeatable)
     #[arg(long = "allow-cluster-scoped", value_name = "KIND")]
     pub allow_cluster_scoped: Vec<KindPattern>,
-    /// How long the whole run may take, for example 90s or 1h30m
+    /// How long the whole run may take, for example 90s or 1h30m; time in which no process drives it does not count
     #[arg(long, value_name = "DURATION", value_parser = parse_timeout, default_value = "1h")]
     pub timeout: Duration,
     /// What a failed component does to the run; overrides the plan
@@ -339,6 +357,10 @@ pub struct Timeline {
 /// `eve resume`.
 #[derive(Debug, Args)]
 #[command(after_help = exit::help())]
+#[command(
+    long_about = "Go on with a run whose process died, as it was called then.\n\nOf its `--timeout` it has left what it had \
+                  when its process died: time in which no process drives a run does not count."
+)]
 pub struct Resume {
     /// The run: its name or the beginning of it; by default the one that was interrupted, if it is the only one
     #[arg(value_name = "RUN")]
@@ -360,9 +382,37 @@ pub struct Cancel {
     /// How it is to end
     #[arg(long, value_enum, value_name = "MODE", default_value_t = CancelMode::Now)]
     pub mode: CancelMode,
+    /// Have it undo then what it changed, where its plan has the policy `rollback`
+    #[arg(long, conflicts_with = "mode")]
+    pub rollback: bool,
     /// How long to wait until it has ended; 0 does not wait
     #[arg(long, value_name = "DURATION", value_parser = crate::duration::parse, default_value = "1m")]
     pub timeout: Duration,
+}
+
+/// `eve rollback`.
+#[derive(Debug, Args)]
+#[command(after_help = exit::help())]
+#[command(
+    long_about = "Put back what a run changed, the last change first, as far as the run kept what was before.\n\nThe run must be \
+                  over, and its plan, a component or `--on-failure` must have had the policy `rollback`: only then is kept \
+                  what was before. What the run created is removed, what it changed is changed back, what it deleted is \
+                  made again; each is read afterwards. What somebody else has changed since is named and left alone. No \
+                  file of the plan is needed. A rollback is a run of its own: it can be looked at, stopped and resumed."
+)]
+pub struct Rollback {
+    /// The run: its name or the beginning of it
+    #[arg(value_name = "RUN")]
+    pub run: String,
+    /// How long the rollback may take, for example 90s or 1h30m; time in which no process drives it does not count
+    #[arg(long, value_name = "DURATION", value_parser = parse_timeout, default_value = "1h")]
+    pub timeout: Duration,
+    /// How many calls that change or read one object may be under way at once
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub concurrency: u32,
+    /// The form of the results on stdout
+    #[arg(short, long, value_enum, value_name = "FORM", default_value_t = ApplyOutput::Text)]
+    pub output: ApplyOutput,
 }
 
 /// How a run is asked to end.
@@ -374,11 +424,13 @@ pub enum CancelMode {
     Drain,
 }
 
-impl From<CancelMode> for StopMode {
-    fn from(mode: CancelMode) -> Self {
-        match mode {
-            CancelMode::Now => Self::Now,
-            CancelMode::Drain => Self::Drain,
+impl Cancel {
+    /// What is asked of the run.
+    pub fn stop_mode(&self) -> StopMode {
+        match self.mode {
+            _ if self.rollback => StopMode::Rollback,
+            CancelMode::Now => StopMode::Now,
+            CancelMode::Drain => StopMode::Drain,
         }
     }
 }
@@ -443,6 +495,21 @@ pub struct Input {
     /// The name of the plan that plain manifests make; by default the namespace
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
+    /// Values for its expressions.
+    #[command(flatten)]
+    pub values: Values,
+}
+
+/// Values for the expressions of a plan.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Values {
+    /// Give an input of the plan a value, read as a YAML scalar, or as text where the plan's own value is a text
+    /// (repeatable; counts more than --inputs)
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = parse_set)]
+    pub set: Vec<(String, String)>,
+    /// Give inputs of the plan the values of a file: YAML or JSON, a map (repeatable: what a later file says counts)
+    #[arg(long = "inputs", value_name = "FILE")]
+    pub inputs: Vec<PathBuf>,
 }
 
 /// What is done with Helm's hooks.
@@ -491,6 +558,8 @@ pub enum OnFailure {
     Drain,
     /// Skip only what depends on it
     Continue,
+    /// As drain, then undo what the run changed, the last change first
+    Rollback,
 }
 
 impl From<OnFailure> for FailurePolicy {
@@ -498,6 +567,7 @@ impl From<OnFailure> for FailurePolicy {
         match policy {
             OnFailure::Drain => Self::Drain,
             OnFailure::Continue => Self::Continue,
+            OnFailure::Rollback => Self::Rollback,
         }
     }
 }
@@ -569,6 +639,11 @@ pub enum VersionOutput {
 fn parse_timeout(text: &str) -> Result<Duration, String> {
     let duration = crate::duration::parse(text)?;
     if duration.is_zero() { Err("must be more than zero".into()) } else { Ok(duration) }
+}
+
+fn parse_set(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or_else(|| "write NAME=VALUE".to_owned())?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// `applied=KIND/NAME`.

@@ -15,6 +15,8 @@ pub enum Exit {
     Failed,
     /// The command line cannot be understood.
     Usage,
+    /// The run failed, and what it had changed was put back.
+    RolledBack,
     /// The run was stopped.
     Cancelled,
     /// The input was refused.
@@ -23,6 +25,8 @@ pub enum Exit {
     Cluster,
     /// eve itself failed.
     Internal,
+    /// The run failed, and not everything that it had changed was put back.
+    RollbackFailed,
     /// Aborted by a second SIGINT.
     Interrupted,
     /// Aborted by a second SIGTERM.
@@ -40,7 +44,12 @@ pub const TABLE: &[(u8, Option<Exit>, &str, &str)] = &[
          `eve explain`: something is not up",
     ),
     (2, Some(Exit::Usage), "usage", "the command line is wrong; nothing was done"),
-    (3, None, "rolled back", "reserved: the run failed and what it had changed was put back"),
+    (
+        3,
+        Some(Exit::RolledBack),
+        "rolled back",
+        "the run failed or was stopped, and what it had changed was put back; `eve rollback` that does so exits with 0",
+    ),
     (4, Some(Exit::Cancelled), "cancelled", "stopped by a signal, or superseded, and nothing failed"),
     (
         5,
@@ -55,6 +64,12 @@ pub const TABLE: &[(u8, Option<Exit>, &str, &str)] = &[
         "the cluster cannot be used: configuration, connection, credentials; nothing was written",
     ),
     (7, Some(Exit::Internal), "internal", "eve itself failed, or could not write its results; run it again"),
+    (
+        8,
+        Some(Exit::RollbackFailed),
+        "rollback failed",
+        "what a run had changed was to be put back, and something is not; each such object was named",
+    ),
     (
         130,
         Some(Exit::Interrupted),
@@ -72,11 +87,20 @@ impl Exit {
     }
 }
 
+impl Exit {
+    /// How the program ends after a run that was to undo another one.
+    pub fn of_undoing(outcome: Outcome) -> Self {
+        if outcome == Outcome::RolledBack { Self::Succeeded } else { Self::RollbackFailed }
+    }
+}
+
 impl From<Outcome> for Exit {
     fn from(outcome: Outcome) -> Self {
         match outcome {
             Outcome::Succeeded => Self::Succeeded,
             Outcome::Cancelled | Outcome::Superseded => Self::Cancelled,
+            Outcome::RolledBack => Self::RolledBack,
+            Outcome::RollbackFailed => Self::RollbackFailed,
             // An outcome that this version does not know is no success.
             Outcome::Failed | _ => Self::Failed,
         }
@@ -119,10 +143,12 @@ mod tests {
             (Exit::Succeeded, 0),
             (Exit::Failed, 1),
             (Exit::Usage, 2),
+            (Exit::RolledBack, 3),
             (Exit::Cancelled, 4),
             (Exit::Refused, 5),
             (Exit::Cluster, 6),
             (Exit::Internal, 7),
+            (Exit::RollbackFailed, 8),
             (Exit::Interrupted, 130),
             (Exit::Terminated, 143),
         ];
@@ -134,9 +160,17 @@ mod tests {
 
     #[test]
     fn only_success_exits_with_zero() {
-        for outcome in [Outcome::Failed, Outcome::Cancelled, Outcome::Superseded] {
+        for outcome in [
+            Outcome::Failed,
+            Outcome::Cancelled,
+            Outcome::Superseded,
+            Outcome::RolledBack,
+            Outcome::RollbackFailed,
+        ] {
             assert_ne!(Exit::from(outcome).code(), 0, "{outcome:?}");
         }
         assert_eq!(Exit::from(Outcome::Succeeded).code(), 0);
+        assert_eq!(Exit::of_undoing(Outcome::RolledBack).code(), 0);
+        assert_eq!(Exit::of_undoing(Outcome::RollbackFailed).code(), 8);
     }
 }

@@ -11,7 +11,7 @@
 //! | `replied:PHASE:N` | when the N-th call of this phase that ends has its answer, before anybody knows |
 //! | `at:TIME` | so long after the run has begun or goes on |
 //!
-//! Events are named as in the journal (`started`), phases `prepare`, `apply` and `wait`, times in `us`, `ms` or `s`. It
+//! Events are named as in the journal (`started`), phases `prepare`, `apply`, `wait`, `verify` and `undo`, times in `us`, `ms` or `s`. It
 //! dies by SIGKILL, after it has written one line into the file that [`LOG_VARIABLE`] names: the point, then what it was
 //! about. Calls are told by their component, and by `answered` if the end of the call came before the time of `sent`.
 
@@ -28,8 +28,8 @@ use eve_core::ids::RunId;
 use eve_core::plan::Until;
 use eve_core::plan::graph::Graph;
 use eve_core::plan::problem::SpecProblem;
-use eve_core::ports::{Context, Executor, RecordBatch, RunStore, Step, StoreError};
-use eve_core::run::{Applied, Event, Outputs, Phase, Prepared, Record};
+use eve_core::ports::{Context, Executor, RecordBatch, RunStore, Step, StoreError, Verify};
+use eve_core::run::{Applied, Event, Outputs, Phase, Prepared, Record, UndoReport, UndoToken};
 use rustix::process::{Signal, getpid, kill_process};
 use tokio::time::sleep;
 
@@ -43,7 +43,7 @@ const LOG_VARIABLE: &str = "EVE_FAIL_POINT_LOG";
 /// How long a request takes at most to be on its way, on an idle machine.
 const SENDING: Duration = Duration::from_millis(1);
 /// The events of a journal, as they are named there.
-const EVENTS: [&str; 12] = [
+const EVENTS: [&str; 19] = [
     "runStarted",
     "resumed",
     "prepared",
@@ -55,6 +55,13 @@ const EVENTS: [&str; 12] = [
     "interrupted",
     "skipped",
     "stopping",
+    "verifying",
+    "rollingBack",
+    "inherited",
+    "undoStarted",
+    "undone",
+    "undoFailed",
+    "kept",
     "finished",
 ];
 
@@ -157,6 +164,8 @@ fn phase(name: &str) -> Option<Phase> {
         "prepare" => Some(Phase::Prepare),
         "apply" => Some(Phase::Apply),
         "wait" => Some(Phase::Wait),
+        "verify" => Some(Phase::Verify),
+        "undo" => Some(Phase::Undo),
         _ => None,
     }
 }
@@ -255,17 +264,32 @@ impl Executor for Calls {
     ) -> Result<Outputs, Failure> {
         self.pass(Phase::Wait, step, self.inner.wait(step, applied, until, cx)).await
     }
+
+    async fn verify<'a>(&self, step: &Step, of: Verify<'a>, cx: &Context) -> Result<(), Failure> {
+        self.pass(Phase::Verify, step, self.inner.verify(step, of, cx)).await
+    }
+
+    async fn undo<'a>(
+        &self,
+        step: &Step,
+        token: &UndoToken,
+        applied: Option<&'a Applied>,
+        cx: &Context,
+    ) -> Result<UndoReport, Failure> {
+        self.pass(Phase::Undo, step, self.inner.undo(step, token, applied, cx)).await
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use eve_core::testing::sample_events;
+    use eve_core::testing::{sample_events, sample_rollback, sample_undoing};
 
     use super::*;
 
     #[test]
     fn every_event_of_a_journal_has_a_point() {
-        let names: Vec<&str> = sample_events().iter().map(|record| name(&record.event)).collect();
+        let all = [sample_events(), sample_rollback(), sample_undoing()].concat();
+        let names: Vec<&str> = all.iter().map(|record| name(&record.event)).collect();
         assert!(EVENTS.iter().all(|event| names.contains(event)), "{names:?}");
         assert!(!names.contains(&""), "an event has no name here: {names:?}");
     }

@@ -5,12 +5,13 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use eve_core::plan::diagnostic::{Diagnostics, Source};
-use eve_core::plan::graph::{Graph, Node, closest};
+use eve_core::plan::diagnostic::{Diagnostic, Diagnostics, Source};
+use eve_core::plan::graph::{Graph, closest};
 use eve_core::plan::limits::Limits;
 use eve_core::plan::load::{FileReader, LoadOptions, Loaded, load};
 use eve_core::plan::{Component, Dependency, FailurePolicy, Plan, Settings, Until};
-use eve_k8s::{OBJECT_KIND, ObjectPattern};
+use eve_core::secret::SecretRef;
+use eve_k8s::{OBJECT_KIND, ObjectPattern, TakeOver};
 use serde_json::Value;
 
 use crate::cli::Input;
@@ -39,6 +40,8 @@ pub(crate) struct Overrides {
     pub(crate) on_failure: Option<FailurePolicy>,
     /// Objects that count as ready once they are applied.
     pub(crate) waived: Vec<ObjectPattern>,
+    /// Objects that are taken over from other plans.
+    pub(crate) taken: Vec<TakeOver>,
 }
 
 /// Reads and checks everything; `default_namespace` is for inputs that state none.
@@ -50,6 +53,7 @@ pub(crate) fn check(
     let limits = Limits::default();
     let depth = if input.recursive { Depth::Whole } else { Depth::Flat };
     let sources = read_all(&input.filenames, depth, &limits)?;
+    let values = read_inputs(&input.values.inputs, &limits)?;
     let kinds = wiring::kinds(input.helm_hooks.into());
     let files = Disk { limits: &limits };
     let options = LoadOptions::new(&kinds)
@@ -57,11 +61,41 @@ pub(crate) fn check(
         .with_default_namespace(Some(default_namespace))
         .with_name(input.name.clone())
         .with_limits(limits.clone())
+        .with_inputs(values, input.values.set.clone())
         .with_files(&files);
     let plan = load(sources, &options).map_err(Halt::problems)?;
     let graph = graph(&plan, overrides, &limits).map_err(Halt::problems)?;
-    each_waiver_is_used(&graph, &overrides.waived)?;
+    each_is_used(&graph, overrides)?;
     Ok(Checked { plan, graph })
+}
+
+/// Whether the plan can do without the values of secrets: nobody is there yet to ask for them.
+pub(crate) fn names_no_secret(plan: &Loaded) -> Result<(), Halt> {
+    if plan.secrets().is_empty() {
+        return Ok(());
+    }
+    let problem = |(name, reference): (&String, &SecretRef)| {
+        let message = format!("the secret `{name}` cannot be asked for by this command yet");
+        let hint = format!("`{}` is known to schedulers that have access to it", reference.backend);
+        Diagnostic::error("plan.secret-unavailable", message).at(plan.secret_place(name)).with_hint(hint)
+    };
+    Err(Halt::problems(plan.diagnostics(plan.secrets().iter().map(problem).collect())))
+}
+
+/// The files with inputs, in order. All that cannot be read are named at once.
+fn read_inputs(files: &[PathBuf], limits: &Limits) -> Result<Vec<Source>, Halt> {
+    let (mut sources, mut wrong) = (Vec::new(), Vec::new());
+    for file in files {
+        let read = File::open(file).and_then(|open| bounded(open, &file.to_string_lossy(), limits));
+        match read {
+            Ok(source) => sources.push(source),
+            Err(error) => wrong.push(format!("cannot read `{}`: {}", file.display(), reason(&error))),
+        }
+    }
+    match wrong.split_first() {
+        None => Ok(sources),
+        Some((first, rest)) => Err(Halt::error(Exit::Refused, first.clone()).with_notes(rest.to_vec())),
+    }
 }
 
 fn graph(plan: &Loaded, overrides: &Overrides, limits: &Limits) -> Result<Graph, Diagnostics> {
@@ -71,17 +105,25 @@ fn graph(plan: &Loaded, overrides: &Overrides, limits: &Limits) -> Result<Graph,
     })
 }
 
-/// A waiver that means nothing is a slip of the pen, and would be missed only at the end of a long wait.
-fn each_waiver_is_used(graph: &Graph, waived: &[ObjectPattern]) -> Result<(), Halt> {
-    let objects = || {
-        let nodes = graph.ids().map(|id| graph.node(id));
-        nodes.filter(|node| node.until() == Until::Applied).map(Node::spec)
+/// A flag that means nothing is a slip of the pen, and would be missed only at the end of a long wait.
+fn each_is_used(graph: &Graph, overrides: &Overrides) -> Result<(), Halt> {
+    let nodes = || graph.ids().map(|id| graph.node(id)).filter(|node| !node.action().is_join());
+    let namespace = graph.namespace();
+    let waives = |waiver: &&ObjectPattern| {
+        let mut waived = nodes().filter(|node| node.until() == Until::Applied);
+        !waived.any(|node| waiver.matches(node.spec(), namespace))
     };
-    let unused =
-        waived.iter().filter(|waiver| !objects().any(|spec| waiver.matches(spec, graph.namespace())));
-    let unused: Vec<String> = unused.map(ToString::to_string).collect();
+    let takes = |taken: &&TakeOver| !nodes().any(|node| taken.matches(node.spec(), namespace));
+    let unused: Vec<String> = overrides.waived.iter().filter(waives).map(ToString::to_string).collect();
+    no_slip(graph, "--until applied=", &unused)?;
+    let unused: Vec<String> = overrides.taken.iter().filter(takes).map(ToString::to_string).collect();
+    no_slip(graph, "--take-over ", &unused)
+}
+
+/// Refuses the values of a flag that name no object of the input.
+fn no_slip(graph: &Graph, flag: &str, unused: &[String]) -> Result<(), Halt> {
     let Some((first, rest)) = unused.split_first() else { return Ok(()) };
-    let words = |waiver: &str| format!("`--until applied={waiver}`: there is no such object in the input");
+    let words = |value: &str| format!("`{flag}{value}`: there is no such object in the input");
     let known = graph.ids().filter_map(|id| ObjectPattern::of(graph.node(id).spec()));
     let known: Vec<String> = known.map(|pattern| pattern.to_string()).collect();
     // Else something of this name.
@@ -94,7 +136,7 @@ fn each_waiver_is_used(graph: &Graph, waived: &[ObjectPattern]) -> Result<(), Ha
     };
     let meant = closest(first, known.iter().map(String::as_str)).or_else(same_name);
     Err(Halt::error(Exit::Refused, words(first))
-        .with_notes(rest.iter().map(|waiver| words(waiver)).collect())
+        .with_notes(rest.iter().map(|value| words(value)).collect())
         .with_hint(meant.map(|meant| format!("did you mean `{meant}`?"))))
 }
 
@@ -279,6 +321,8 @@ impl FileReader for Disk<'_> {
 
 #[cfg(test)]
 mod tests {
+    use eve_core::plan::graph::Node;
+
     use super::*;
 
     fn names(sources: &[Source], root: &Path) -> Vec<String> {
@@ -294,7 +338,7 @@ mod tests {
         let waived = waived.iter().map(|waiver| waiver.parse().unwrap()).collect();
         let overrides = Overrides { waived, ..Overrides::default() };
         let graph = graph(&plan, &overrides, &Limits::default()).unwrap();
-        each_waiver_is_used(&graph, &overrides.waived).map(|()| graph)
+        each_is_used(&graph, &overrides).map(|()| graph)
     }
 
     fn waived_of(graph: &Graph) -> Vec<&str> {

@@ -5,15 +5,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Parser as _;
+use eve_core::driver::SystemClock;
 use eve_core::ids::RunId;
 use eve_core::plan::graph::Graph;
-use eve_core::time::Timestamp;
+use eve_core::ports::Clock as _;
+use eve_k8s::KindPattern;
 use eve_store::{
-    FileError, HashKey, KeyedHash, Listed, Retention, RunFile, RunFolder, RunHeader, RunSource, RunState,
-    RunSummary,
+    FileError, KeyedHash, Listed, Retention, RunFile, RunFolder, RunHeader, RunSource, RunState, RunSummary,
+    StoredKey,
 };
 
-use crate::cli::{Apply, Cli, Cluster, Command, Delete};
+use crate::cli::{Apply, Cli, Cluster, Command, Delete, Rollback};
 use crate::exit::Exit;
 use crate::halt::Halt;
 use crate::output::clean;
@@ -23,7 +25,7 @@ use crate::wiring;
 /// How a command was called, as far as another process needs to know to do the same.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
-    /// `apply` or `delete`.
+    /// `apply`, `delete` or `rollback`.
     pub(crate) verb: &'static str,
     /// All arguments, without the program.
     pub(crate) arguments: Vec<String>,
@@ -48,11 +50,23 @@ pub(crate) fn sources(named: &[PathBuf]) -> Result<Vec<RunSource>, Halt> {
         if name.as_os_str() == "-" {
             return Ok(RunSource::Stdin);
         }
-        std::path::absolute(name).map(RunSource::Path).map_err(|error| {
+        let path = std::path::absolute(name).map_err(|error| {
             Halt::error(Exit::Refused, format!("cannot tell where `{}` is: {error}", name.display()))
-        })
+        })?;
+        let hint = "rename it, or give the plan on stdin: `-f - < FILE`";
+        writable(path).map(RunSource::Path).map_err(|halt| halt.with_hint(hint.to_owned()))
     };
     named.iter().map(source).collect()
+}
+
+/// A path that can be written down.
+fn writable(path: PathBuf) -> Result<PathBuf, Halt> {
+    if path.to_str().is_some() {
+        return Ok(path);
+    }
+    let name = clean(&path.to_string_lossy()).into_owned();
+    let message = format!("a run cannot be written down: the name `{name}` is not UTF-8");
+    Err(Halt::error(Exit::Refused, message).with_hint("rename it".to_owned()))
 }
 
 /// The runs of this user.
@@ -73,17 +87,13 @@ pub(crate) fn halt(error: &FileError) -> Halt {
 }
 
 /// Begins the journal of a new run of this graph, and holds its plan against other runs on this cluster.
-pub(crate) fn begin(
-    call: &Call,
-    cluster: &Cluster,
-    server: &str,
-    graph: &Graph,
-    now: Timestamp,
-) -> Result<RunFile, Halt> {
+pub(crate) fn begin(call: &Call, cluster: &Cluster, server: &str, graph: &Graph) -> Result<RunFile, Halt> {
     let folder = folder()?;
     let chosen = wiring::chosen(cluster)?;
-    let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+    let absolute = |path: &PathBuf| writable(std::path::absolute(path).unwrap_or_else(|_| path.clone()));
     let key = folder.key().map_err(|error| halt(&error))?;
+    // No key is younger than the runs it belongs to.
+    let now = SystemClock::new().now();
     let sketch = serde_json::to_string(&Sketch::of(graph, call.specs));
     let header = RunHeader {
         run: wiring::run_id(now),
@@ -91,20 +101,39 @@ pub(crate) fn begin(
         namespace: graph.namespace().to_owned(),
         cluster: server.to_owned(),
         context: chosen.context,
-        kubeconfigs: chosen.kubeconfigs.iter().map(absolute).collect(),
+        kubeconfigs: chosen.kubeconfigs.iter().map(absolute).collect::<Result<_, _>>()?,
         verb: call.verb.to_owned(),
         sources: call.sources.clone(),
-        arguments: call.arguments.clone(),
+        arguments: absolute_inputs(&call.arguments),
         digest: digest(&key, graph),
         graph: sketch.map_err(|error| Halt::error(Exit::Internal, error.to_string()))?,
         started_at: now,
         eve_version: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let file = folder.create(&header).map_err(|error| halt(&error))?;
-    if let Err(error) = folder.prune(Retention::default()) {
+    if let Err(error) = folder.prune_when_due(Retention::default()) {
         tracing::warn!(%error, "old runs are not removed");
     }
     Ok(file)
+}
+
+/// The arguments, with files of inputs named so that they are found from every folder.
+fn absolute_inputs(arguments: &[String]) -> Vec<String> {
+    const FLAG: &str = "--inputs";
+    let absolute = |file: &str| {
+        let path = std::path::absolute(file).ok();
+        path.and_then(|path| path.to_str().map(str::to_owned)).unwrap_or_else(|| file.to_owned())
+    };
+    let mut is_file = false;
+    let one = |argument: &String| {
+        let was_flag = std::mem::replace(&mut is_file, argument == FLAG);
+        match argument.strip_prefix(FLAG).and_then(|rest| rest.strip_prefix('=')) {
+            _ if was_flag => absolute(argument),
+            Some(file) => format!("{FLAG}={}", absolute(file)),
+            None => argument.clone(),
+        }
+    };
+    arguments.iter().map(one).collect()
 }
 
 /// Forgets a run of which nothing was done. One that has records stays, and can be resumed.
@@ -118,7 +147,7 @@ pub(crate) fn discard(file: RunFile) {
 
 /// Everything that decides what a run does, under a key: specs may hold passwords, and a plain digest would let them be
 /// guessed.
-fn digest(key: &HashKey, graph: &Graph) -> KeyedHash {
+fn digest(key: &StoredKey, graph: &Graph) -> KeyedHash {
     let mut pieces = Vec::new();
     graph.identity(&mut |piece| pieces.push(piece.to_vec()));
     key.hash(pieces)
@@ -147,9 +176,21 @@ pub(crate) enum Wanted {
 
 /// The run of this name, or of the only name that begins so, or else the one that is wanted.
 pub(crate) fn choose(folder: &RunFolder, name: Option<&str>, wanted: Wanted) -> Result<RunSummary, Halt> {
+    if name == Some("") {
+        let message = "an empty name names no run";
+        return Err(
+            Halt::error(Exit::Refused, message).with_hint("see which there are: `eve runs`".to_owned())
+        );
+    }
     let mut runs = Vec::new();
     for listed in folder.list().map_err(|error| halt(&error))? {
         match listed {
+            Listed::Damaged { path, error }
+                if name.is_none() && wanted == Wanted::Newest && runs.is_empty() && is_run(&path) =>
+            {
+                let hint = format!("{}; another run can be named: see `eve runs`", error.hint());
+                return Err(halt(&error).with_hint(hint));
+            }
             Listed::Run(run) => runs.push(*run),
             Listed::Damaged { path, error } if name.is_some_and(|name| is_named(&path, name)) => {
                 return Err(halt(&error));
@@ -161,6 +202,10 @@ pub(crate) fn choose(folder: &RunFolder, name: Option<&str>, wanted: Wanted) -> 
         Some(name) => named(runs, name),
         None => unnamed(runs, wanted),
     }
+}
+
+fn is_run(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending == "run")
 }
 
 fn is_named(path: &Path, name: &str) -> bool {
@@ -220,6 +265,7 @@ fn line(run: &RunSummary) -> String {
 pub(crate) enum Repeated {
     Apply(Box<Apply>),
     Delete(Box<Delete>),
+    Rollback(Box<Rollback>),
 }
 
 /// The command of a run that is to go on, as it was called, with what it meant then: the same files, the same cluster,
@@ -229,13 +275,7 @@ pub(crate) enum Repeated {
 /// What keeps it from being called again. `instead` are files to take in place of those that were recorded.
 #[expect(clippy::wildcard_enum_match_arm, reason = "no other command has a journal")]
 pub(crate) fn command(header: &RunHeader, instead: &[PathBuf]) -> Result<Repeated, Halt> {
-    let arguments = std::iter::once("eve").chain(header.arguments.iter().map(String::as_str));
-    let parsed = Cli::try_parse_from(arguments).map_err(|error| {
-        let message = format!("this eve does not understand how run {} was started", header.run);
-        let notes = error.to_string().lines().map(str::to_owned).collect();
-        let hint = format!("resume it with eve {}", header.eve_version);
-        Halt::error(Exit::Refused, message).with_notes(notes).with_hint(hint)
-    })?;
+    let parsed = parsed(header)?;
     let files = if instead.is_empty() { files(header)? } else { instead.to_vec() };
     match parsed.command {
         Command::Apply(mut apply) => {
@@ -248,12 +288,50 @@ pub(crate) fn command(header: &RunHeader, instead: &[PathBuf]) -> Result<Repeate
             as_recorded(&mut delete.cluster, header);
             Ok(Repeated::Delete(delete))
         }
+        Command::Rollback(rollback) => Ok(Repeated::Rollback(rollback)),
         _ => {
             let message =
                 format!("run {} is of `eve {}`, which cannot go on", header.run, clean(&header.verb));
             Err(Halt::error(Exit::Refused, message))
         }
     }
+}
+
+fn parsed(header: &RunHeader) -> Result<Cli, Halt> {
+    let arguments = std::iter::once("eve").chain(header.arguments.iter().map(String::as_str));
+    Cli::try_parse_from(arguments).map_err(|error| {
+        let message = format!("this eve does not understand how run {} was started", header.run);
+        let notes = error.to_string().lines().map(str::to_owned).collect();
+        let hint = format!("go on with eve {}", header.eve_version);
+        Halt::error(Exit::Refused, message).with_notes(notes).with_hint(hint)
+    })
+}
+
+/// Which cluster a run was on, and what it might touch there.
+#[derive(Debug)]
+pub(crate) struct Reach {
+    pub(crate) cluster: Cluster,
+    pub(crate) allow_namespaces: Vec<String>,
+    pub(crate) allow_cluster_scoped: Vec<KindPattern>,
+}
+
+/// How far a run reached, as its command line said.
+///
+/// # Errors
+/// It cannot be understood any more.
+#[expect(clippy::wildcard_enum_match_arm, reason = "no other command changes anything")]
+pub(crate) fn reach(header: &RunHeader) -> Result<Reach, Halt> {
+    let (mut cluster, allow_namespaces, allow_cluster_scoped) = match parsed(header)?.command {
+        Command::Apply(apply) => (apply.cluster, apply.allow_namespaces, apply.allow_cluster_scoped),
+        Command::Delete(delete) => (delete.cluster, delete.allow_namespaces, delete.allow_cluster_scoped),
+        _ => {
+            let message =
+                format!("run {} is of `eve {}`, which changes nothing", header.run, clean(&header.verb));
+            return Err(Halt::error(Exit::Refused, message));
+        }
+    };
+    as_recorded(&mut cluster, header);
+    Ok(Reach { cluster, allow_namespaces, allow_cluster_scoped })
 }
 
 fn as_recorded(cluster: &mut Cluster, header: &RunHeader) {
@@ -275,11 +353,29 @@ fn files(header: &RunHeader) -> Result<Vec<PathBuf>, Halt> {
 
 /// Whether this graph is the one that the run began with.
 pub(crate) fn is_of(file: &RunFile, graph: &Graph) -> Result<(), Halt> {
-    let key = folder()?.key().map_err(|error| halt(&error))?;
-    if digest(&key, graph) == file.header().digest {
+    let RunHeader { run, digest: begun_with, started_at, .. } = file.header();
+    let anew = "bring it back, or start a new run: `eve apply` goes on from what the cluster has";
+    let key = match folder()?.key_of_old() {
+        Err(FileError::Missing { path }) => {
+            let message = format!(
+                "the key {} is lost: whether the plan is the one that run {run} began with cannot be told",
+                path.display()
+            );
+            return Err(Halt::error(Exit::Refused, message).with_hint(anew.to_owned()));
+        }
+        key => key.map_err(|error| halt(&error))?,
+    };
+    if digest(&key, graph) == *begun_with {
         return Ok(());
     }
-    let message = format!("the plan is not the one that run {} began with", file.header().run);
+    if key.made_at() > *started_at {
+        let message = format!(
+            "the key of this user's runs is younger than the run {run}: whether the plan is the one that it began with \
+             cannot be told without the old key"
+        );
+        return Err(Halt::error(Exit::Refused, message).with_hint(anew.to_owned()));
+    }
+    let message = format!("the plan is not the one that run {run} began with");
     let hint = "bring its files back as they were, or start a new run: `eve apply` goes on from what the cluster has";
     Err(Halt::error(Exit::Refused, message).with_hint(hint.to_owned()))
 }
@@ -298,4 +394,21 @@ pub(crate) fn is_on(file: &RunFile, server: &str) -> Result<(), Halt> {
 /// The name of a run for people who want to go on with it.
 pub(crate) fn resume_hint(run: &RunId) -> String {
     format!("what was written stays; go on with `eve resume {run}`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_inputs_are_recorded_so_that_they_are_found_from_every_folder() {
+        let arguments = ["apply", "-f", "x", "--inputs", "a.yaml", "--inputs=/b.yaml", "--set", "inputs=a"];
+        let here = std::env::current_dir().unwrap();
+        let recorded = absolute_inputs(&arguments.map(str::to_owned));
+        let wanted = here.join("a.yaml").to_str().unwrap().to_owned();
+        assert_eq!(
+            recorded,
+            ["apply", "-f", "x", "--inputs", &wanted, "--inputs=/b.yaml", "--set", "inputs=a"]
+        );
+    }
 }

@@ -4,11 +4,13 @@
 //! spec says may be a secret; names are not. Where a plan was made of what is installed, its specs only name objects:
 //! there they are kept, and the run can be resumed from them. The numbers of components are those of the graph.
 
+use std::time::Duration;
+
 use eve_core::plan::builder::{ComponentBuilder, PlanBuilder};
 use eve_core::plan::graph::Graph;
 use eve_core::plan::limits::Limits;
 use eve_core::plan::problem::PlanProblem;
-use eve_core::plan::{Action, Dependency, FailurePolicy, Until};
+use eve_core::plan::{Action, Dependency, FailurePolicy, UndoRule, Until};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -33,6 +35,14 @@ struct Node {
     action: Action,
     #[serde(rename = "u", default, skip_serializing_if = "is_default")]
     until: Until,
+    /// Its own policy.
+    #[serde(rename = "f", default, skip_serializing_if = "Option::is_none")]
+    on_failure: Option<FailurePolicy>,
+    #[serde(rename = "v", default, skip_serializing_if = "is_default")]
+    undo: UndoRule,
+    /// Its own timeout, in milliseconds.
+    #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
+    timeout_ms: Option<u64>,
     /// Numbers of the components that must be ready first.
     #[serde(rename = "r", default, skip_serializing_if = "Vec::is_empty")]
     after_ready: Vec<u32>,
@@ -70,6 +80,11 @@ impl Sketch {
                 kind: if node.action().is_join() { String::new() } else { graph.kind(id).to_owned() },
                 action: node.action(),
                 until: node.until(),
+                on_failure: node.on_failure(),
+                undo: node.undo(),
+                timeout_ms: node
+                    .timeout()
+                    .map(|timeout| u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)),
                 after_ready: after(Until::Ready),
                 after_applied: after(Until::Applied),
                 spec: if specs == Specs::Kept { node.spec().clone() } else { Value::Null },
@@ -97,7 +112,11 @@ impl Sketch {
             let component = ComponentBuilder::new(&node.name, &node.kind)
                 .action(node.action)
                 .until(node.until)
+                .undo(node.undo)
                 .spec(node.spec.clone());
+            let component = node.on_failure.into_iter().fold(component, ComponentBuilder::on_failure);
+            let timeout = node.timeout_ms.map(Duration::from_millis);
+            let component = timeout.into_iter().fold(component, ComponentBuilder::timeout);
             let ready = node.after_ready.iter().map(name).map(Dependency::ready);
             let applied = node.after_applied.iter().map(name).map(Dependency::applied);
             ready.chain(applied).fold(component, ComponentBuilder::depends_on)
@@ -143,6 +162,19 @@ mod tests {
         for id in graph.ids() {
             assert_eq!(again.dependencies(id), graph.dependencies(id), "{}", graph.node(id).name());
         }
+    }
+
+    #[test]
+    fn what_decides_a_rollback_survives() {
+        let plan = PlanBuilder::new("shop", "blue")
+            .component(ComponentBuilder::new("db", "object").timeout(Duration::from_millis(1500)))
+            .component(ComponentBuilder::new("migrate", "object").after("db").undo(UndoRule::Never))
+            .component(ComponentBuilder::new("web", "object").on_failure(FailurePolicy::Rollback));
+        let again = Sketch::of(&Graph::from_plan(&plan).unwrap(), Specs::Left).graph().unwrap();
+        let node = |name| again.node(again.find(name).unwrap());
+        assert_eq!(node("db").timeout(), Some(Duration::from_millis(1500)));
+        assert_eq!(node("migrate").undo(), UndoRule::Never);
+        assert!(again.may_be_rolled_back(), "a component has the policy");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use eve_core::time::Timestamp;
 use eve_k8s::kinds::{HelmHooks, Manifests};
 use eve_k8s::{
     Adopted, ApiError, Chosen, ConnectError, Ensured, Grace, Graces, Inventory, InventoryScope, KindPattern,
-    KubeClient, KubeConfigOptions, KubeExecutor, OBJECT_KIND, ScopePolicy, Trouble,
+    KubeClient, KubeConfigOptions, KubeExecutor, OBJECT_KIND, ScopePolicy, TakeOver, Trouble,
 };
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
@@ -149,13 +149,14 @@ impl Connected {
         Executors::new().with(OBJECT_KIND, Arc::new(executor.with_adopted(adopted).build()))
     }
 
-    /// Who carries out components that are objects, where these causes are borne otherwise than by default; of one cause
-    /// the last counts.
-    pub(crate) fn executor(&self, graces: &[(Trouble, Grace)]) -> KubeExecutor {
+    /// Who carries out components that are objects, where these causes are borne otherwise than by default, of one cause
+    /// the last, and these objects are taken over from other plans.
+    pub(crate) fn executor(&self, graces: &[(Trouble, Grace)], take_over: &[TakeOver]) -> KubeExecutor {
         let graces =
             graces.iter().fold(Graces::default(), |all, (trouble, grace)| all.with(*trouble, *grace));
         let executor = KubeExecutor::builder(self.client.clone()).with_kinds(self.kinds.clone());
-        executor.with_policy(self.policy.clone()).with_graces(graces).build()
+        let executor = executor.with_policy(self.policy.clone()).with_take_over(take_over.to_vec());
+        executor.with_graces(graces).build()
     }
 }
 

@@ -8,10 +8,15 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::plan::expressions::Expressions;
 use crate::plan::problem::SpecProblem;
-use crate::plan::{Action, Until};
+use crate::plan::{Action, UndoRule, Until};
 
 /// A component kind: its key in the plan, its schema, its checks, and its expansion into primitive components.
+///
+/// Strings of a spec may hold expressions that are rendered while the plan runs (`${{ … }}`, see [`crate::expr`]). A kind
+/// passes such strings on untouched, whole or as part of others; those that decide what its parts are it refuses. Text
+/// that only looks like an expression comes escaped: `$${{`.
 pub trait Kind: Send + Sync {
     /// The key in the plan, lower camel case: `manifests`, `app`.
     fn name(&self) -> &'static str;
@@ -123,6 +128,8 @@ pub struct Part {
     pub spec: Arc<Value>,
     /// What must have happened before it starts: edges to other parts of the same component.
     pub dependencies: Vec<PartEdge>,
+    /// Whether this part may be undone, where the component as a whole may.
+    pub undo: UndoRule,
     /// Labels that this part adds to those of the component.
     pub labels: BTreeMap<String, String>,
     /// What it makes, in words that name it (`Deployment web`), if only one part of a plan may make it: two parts with
@@ -130,6 +137,11 @@ pub struct Part {
     pub identity: Option<String>,
     /// Where its spec comes from, so that a problem found in it later can be shown in the text.
     pub origin: Option<PartOrigin>,
+    /// The names of its outputs; `None` where that is only known when it ran.
+    pub outputs: Option<Vec<String>>,
+    /// The strings of its spec that are rendered while the plan runs. Filled in by whoever expands: a kind passes
+    /// strings on as they are.
+    pub expressions: Option<Arc<Expressions>>,
 }
 
 impl Part {
@@ -141,9 +153,12 @@ impl Part {
             action: Action::None,
             spec: Arc::new(Value::Null),
             dependencies: Vec::new(),
+            undo: UndoRule::Allowed,
             labels: BTreeMap::new(),
             identity: None,
             origin: None,
+            outputs: Some(Vec::new()),
+            expressions: None,
         }
     }
 }

@@ -12,6 +12,8 @@
 //!
 //! Where to start: [`run`] for the engine, [`ports`] for what a backend implements, [`plan`] for what is asked for.
 
+pub mod digest;
+pub mod expr;
 pub mod failure;
 pub mod ids;
 pub mod journal;
@@ -20,6 +22,7 @@ pub mod plan;
 pub mod ports;
 pub mod run;
 pub mod run_store;
+pub mod scheduler;
 pub mod secret;
 pub mod time;
 

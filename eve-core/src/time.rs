@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// A point in time: whole microseconds since 1970-01-01T00:00:00Z.
 ///
 /// 64 bits reach beyond the year 580,000; arithmetic saturates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Timestamp(u64);
 

@@ -8,16 +8,17 @@ use std::time::Duration;
 use async_trait::async_trait;
 use eve_core::driver::{DriveError, Executors, Ports, drive};
 use eve_core::failure::{Cause, Failure};
-use eve_core::ids::{ComponentId, RunId};
-use eve_core::plan::Until;
+use eve_core::ids::{Attempt, ComponentId, RunId};
 use eve_core::plan::builder::{ComponentBuilder, PlanBuilder};
 use eve_core::plan::graph::Graph;
+use eve_core::plan::{Action, FailurePolicy, UndoRule, Until};
 use eve_core::ports::{Clock, Context, Executor, RecordBatch, Reporter, RunStore, Step, StoreError};
 use eve_core::run::{
-    Applied, Change, ComponentStatus, Event, Outcome, Outputs, Phase, Prepared, Record, Run, RunOptions,
-    RunView, StopMode,
+    Applied, Change, ComponentStatus, Event, KeepReason, Outcome, Outputs, Phase, Prepared, Record, Run,
+    RunOptions, RunView, StopMode, UndoStatus, UndoToken,
 };
 use eve_core::run_store::MemoryStore;
+use eve_core::secret::Secrets;
 use eve_core::testing::{ScriptStep, ScriptedExecutor, TokioClock};
 use eve_core::time::Timestamp;
 use tokio::sync::mpsc;
@@ -31,7 +32,15 @@ struct Setup {
 }
 
 fn setup(components: Vec<ComponentBuilder>, executor: Arc<dyn Executor>) -> Setup {
-    let plan = PlanBuilder::new("p", "p").components(components);
+    setup_under(FailurePolicy::Drain, components, executor)
+}
+
+fn setup_under(
+    policy: FailurePolicy,
+    components: Vec<ComponentBuilder>,
+    executor: Arc<dyn Executor>,
+) -> Setup {
+    let plan = PlanBuilder::new("p", "p").on_failure(policy).components(components);
     let graph = Arc::new(Graph::from_plan(&plan).unwrap());
     let clock = Arc::new(TokioClock::starting_at(Timestamp::from_micros(1)));
     let store = Arc::new(MemoryStore::new());
@@ -43,6 +52,7 @@ fn setup(components: Vec<ComponentBuilder>, executor: Arc<dyn Executor>) -> Setu
             store: Arc::<MemoryStore>::clone(&store),
             reporters: Vec::new(),
             clock,
+            secrets: Secrets::default(),
         },
         store,
         stop,
@@ -69,7 +79,8 @@ async fn phases_are_called_in_order_and_everything_is_stored() {
     assert_eq!(outcome, Outcome::Succeeded);
     let calls: Vec<String> =
         executor.calls().iter().map(|(name, _, phase)| format!("{name} {phase:?}")).collect();
-    assert_eq!(calls, ["a Prepare", "b Prepare", "a Apply", "a Wait", "b Apply", "b Wait"]);
+    let forward = ["a Prepare", "b Prepare", "a Apply", "a Wait", "b Apply", "b Wait"];
+    assert_eq!(calls, [&forward[..], &["a Verify", "b Verify"]].concat());
     let log = setup.store.records(&RunId::new("r"));
     assert!(matches!(log.last().map(|r| &r.event), Some(Event::Finished { outcome: Outcome::Succeeded })));
 }
@@ -86,7 +97,7 @@ async fn a_transient_failure_is_tried_again_after_a_pause() {
 
 #[tokio::test(start_paused = true)]
 async fn a_panicking_executor_fails_its_component_and_nothing_else() {
-    for phase in [Phase::Prepare, Phase::Apply, Phase::Wait] {
+    for phase in [Phase::Prepare, Phase::Apply, Phase::Wait, Phase::Verify] {
         let script = ScriptedExecutor::new().with("a", phase, vec![ScriptStep::Panic]);
         let mut setup = setup(chain(&["a"]), Arc::new(script));
         let outcome = drive(&mut setup.run, &setup.ports, setup.control).await.unwrap();
@@ -148,27 +159,100 @@ async fn progress_is_shown_at_once_and_stored() {
     assert_eq!(*seen.0.lock().unwrap(), ["shown starting", "stored starting"]);
 }
 
-#[tokio::test(start_paused = true)]
-async fn nothing_starts_after_the_store_has_failed() {
-    struct Failing(Mutex<u32>);
-    #[async_trait]
-    impl RunStore for Failing {
-        async fn append(&self, _: Vec<RecordBatch>) -> Result<(), StoreError> {
-            let mut left = self.0.lock().unwrap();
-            *left =
-                left.checked_sub(1).ok_or_else(|| StoreError::Unavailable { reason: "disk full".into() })?;
-            Ok(())
-        }
-        async fn load(&self, _: &RunId) -> Result<Vec<Record>, StoreError> {
-            Ok(Vec::new())
-        }
+/// Takes so many appends, and keeps them.
+struct Limited {
+    left: Mutex<u32>,
+    batches: Mutex<Vec<Vec<Record>>>,
+}
+
+impl Limited {
+    fn to(appends: u32) -> Arc<Self> {
+        Arc::new(Self { left: Mutex::new(appends), batches: Mutex::default() })
     }
-    let executor = Arc::new(ScriptedExecutor::new());
-    let mut setup = setup(chain(&["a", "b"]), executor.clone());
-    setup.ports.store = Arc::new(Failing(Mutex::new(1)));
-    let result = drive(&mut setup.run, &setup.ports, setup.control).await;
-    assert!(matches!(result, Err(DriveError::Store(_))));
-    assert!(executor.calls().iter().all(|(_, _, phase)| *phase == Phase::Prepare));
+
+    fn started(&self) -> Vec<ComponentId> {
+        let batches = self.batches.lock().unwrap();
+        let started = |record: &Record| {
+            if let Event::Started { component, .. } = record.event { Some(component) } else { None }
+        };
+        batches.iter().flatten().filter_map(started).collect()
+    }
+}
+
+#[async_trait]
+impl RunStore for Limited {
+    async fn append(&self, batches: Vec<RecordBatch>) -> Result<(), StoreError> {
+        // Whoever does not wait for this gets ahead of it.
+        tokio::task::yield_now().await;
+        let mut left = self.left.lock().unwrap();
+        *left = left.checked_sub(1).ok_or_else(|| StoreError::Unavailable { reason: "disk full".into() })?;
+        self.batches.lock().unwrap().extend(batches.into_iter().map(|batch| batch.records));
+        Ok(())
+    }
+    async fn load(&self, _: &RunId) -> Result<Vec<Record>, StoreError> {
+        Ok(Vec::new())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_written_after_the_store_has_failed() {
+    let names = ["a", "b", "c"];
+    for appends in 0..4 {
+        let executor = Arc::new(ScriptedExecutor::new());
+        let mut setup = setup(chain(&names), executor.clone());
+        let store = Limited::to(appends);
+        setup.ports.store = Arc::<Limited>::clone(&store);
+        let result = drive(&mut setup.run, &setup.ports, setup.control).await;
+        assert!(matches!(result, Err(DriveError::Store(_))), "{appends}");
+        let calls = executor.calls();
+        let written: Vec<&str> = calls
+            .iter()
+            .filter(|(_, _, phase)| *phase == Phase::Apply)
+            .map(|(name, _, _)| name.as_str())
+            .collect();
+        let stored: Vec<&str> = store.started().iter().map(|id| names[id.index()]).collect();
+        assert_eq!(written, stored, "what was started is what is stored, after {appends} appends");
+        assert_eq!(stored.len(), usize::try_from(appends).unwrap());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hop_is_one_append() {
+    let mut setup = setup(chain(&["a", "b", "c"]), Arc::new(ScriptedExecutor::new()));
+    let store = Limited::to(u32::MAX);
+    setup.ports.store = Arc::<Limited>::clone(&store);
+    drive(&mut setup.run, &setup.ports, setup.control).await.unwrap();
+    let batches = store.batches.lock().unwrap();
+    let hop = |records: &[Record]| {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "nothing else belongs to a hop")]
+        let name = |record: &Record| match record.event {
+            Event::Applied { .. } => "applied",
+            Event::Ready { .. } => "ready",
+            Event::Started { .. } => "started",
+            Event::Verifying => "verifying",
+            Event::Finished { .. } => "finished",
+            _ => "other",
+        };
+        records.iter().map(name).collect::<Vec<_>>()
+    };
+    let hops: Vec<_> = batches[1..].iter().map(|records| hop(records)).collect();
+    let (to_the_next, to_the_end) =
+        (vec!["applied", "ready", "started"], vec!["applied", "ready", "verifying", "finished"]);
+    assert_eq!(hops, [to_the_next.clone(), to_the_next, to_the_end]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_to_stop_does_not_wait_for_everything_that_can_be_read() {
+    let parts =
+        (0..10_000).map(|index| ComponentBuilder::new(format!("c{index}"), "test").action(Action::Read));
+    let mut setup = setup(parts.collect(), Arc::new(ScriptedExecutor::new()));
+    let store = Limited::to(u32::MAX);
+    setup.ports.store = Arc::<Limited>::clone(&store);
+    setup.stop.send(StopMode::Now).await.unwrap();
+    let outcome = drive(&mut setup.run, &setup.ports, setup.control).await.unwrap();
+    assert_eq!(outcome, Outcome::Cancelled);
+    let first = store.batches.lock().unwrap()[0].len();
+    assert!(first < 2_000, "{first} records in one append");
 }
 
 #[tokio::test(start_paused = true)]
@@ -201,5 +285,108 @@ async fn a_waived_component_is_waited_for_only_until_it_is_applied() {
     ];
     let mut setup = setup(parts, executor.clone());
     drive(&mut setup.run, &setup.ports, setup.control).await.unwrap();
-    assert_eq!(*executor.0.lock().unwrap(), [Until::Applied, Until::Ready]);
+    let asked = [Until::Applied, Until::Ready];
+    assert_eq!(*executor.0.lock().unwrap(), [asked, asked].concat(), "and so asks the fresh look");
+}
+
+/// `b` after `a`, whose wait fails.
+fn failing(script: ScriptedExecutor) -> ScriptedExecutor {
+    script.with("b", Phase::Wait, vec![ScriptStep::Fail(Failure::permanent("t", "never"))])
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_changed_is_undone_in_reverse_order_and_looked_at() {
+    let lost = vec![ScriptStep::Fail(Failure::transient("t", "lost"))];
+    let script = ScriptedExecutor::new().with("a", Phase::Undo, lost).with("a", Phase::Undo, vec![]);
+    let executor = Arc::new(failing(script));
+    let mut setup = setup_under(FailurePolicy::Rollback, chain(&["a", "b"]), executor.clone());
+    let outcome = drive(&mut setup.run, &setup.ports, setup.control).await.unwrap();
+    assert_eq!(outcome, Outcome::RolledBack);
+    let calls = executor.calls();
+    let back: Vec<String> =
+        calls[6..].iter().map(|(name, attempt, phase)| format!("{name} {phase:?} {attempt}")).collect();
+    assert_eq!(back, ["b Undo 1", "a Undo 1", "a Undo 2", "a Verify 3", "b Verify 2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_lets_an_undo_end() {
+    let slow = vec![ScriptStep::Sleep(Duration::from_mins(1))];
+    let executor = Arc::new(failing(ScriptedExecutor::new().with("b", Phase::Undo, slow)));
+    let mut setup = setup_under(FailurePolicy::Rollback, chain(&["a", "b"]), executor.clone());
+    let stop = setup.stop.clone();
+    let asks = async move {
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        stop.send(StopMode::Now).await.unwrap();
+    };
+    let (outcome, ()) = tokio::join!(drive(&mut setup.run, &setup.ports, setup.control), asks);
+    assert_eq!(outcome.unwrap(), Outcome::RollbackFailed);
+    let view = setup.run.view();
+    let status = |id| view.undo_status(ComponentId::new(id));
+    assert_eq!((status(0), status(1)), (UndoStatus::Kept, UndoStatus::Undone));
+    assert_eq!(view.kept_because(ComponentId::new(0)), Some(KeepReason::Stopping));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_undo_that_panics_has_failed() {
+    let executor = failing(ScriptedExecutor::new().with("b", Phase::Undo, vec![ScriptStep::Panic]));
+    let mut setup = setup_under(FailurePolicy::Rollback, chain(&["a", "b"]), Arc::new(executor));
+    let outcome = drive(&mut setup.run, &setup.ports, setup.control).await.unwrap();
+    assert_eq!(outcome, Outcome::RollbackFailed);
+    let view = setup.run.view();
+    assert_eq!(view.undo_failure(ComponentId::new(1)).unwrap().code, "run.executor-panicked");
+}
+
+/// Has `apply` alone, and a `prepare` that finds this.
+struct Plain(Change);
+
+#[async_trait]
+impl Executor for Plain {
+    async fn prepare(&self, step: &Step, _: &Context) -> Result<Prepared, Failure> {
+        let undo = step.may_be_undone().then(|| UndoToken::new("before"));
+        Ok(Prepared { undo, ..Prepared::new(self.0) })
+    }
+    async fn apply(&self, _: &Step, _: &Prepared, _: &Context) -> Result<Applied, Failure> {
+        Ok(Applied::new(Change::Create))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn by_default_the_fresh_look_must_find_nothing_to_change() {
+    for (change, expected) in [
+        (Change::Unknown, Outcome::Succeeded),
+        (Change::None, Outcome::Succeeded),
+        (Change::Update, Outcome::Failed),
+    ] {
+        let mut setup = setup(chain(&["a"]), Arc::new(Plain(change)));
+        let outcome = drive(&mut setup.run, &setup.ports, setup.control).await.unwrap();
+        assert_eq!(outcome, expected, "{change:?}");
+        let failure = setup.run.view().failure(ComponentId::new(0)).map(|failure| failure.code.to_string());
+        let changed = (expected == Outcome::Failed).then(|| "run.verify.changed".to_owned());
+        assert_eq!(failure, changed);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn by_default_a_kind_cannot_be_undone() {
+    let executor = Arc::new(Plain(Change::Update));
+    let mut setup = setup_under(FailurePolicy::Rollback, chain(&["a"]), executor);
+    let outcome = drive(&mut setup.run, &setup.ports, setup.control).await.unwrap();
+    assert_eq!(outcome, Outcome::RollbackFailed);
+    let view = setup.run.view();
+    assert_eq!(view.undo_failure(ComponentId::new(0)).unwrap().code, "run.undo.unsupported");
+}
+
+#[test]
+fn only_a_component_that_may_be_undone_says_so() {
+    let of = |policy: FailurePolicy, rule: UndoRule| {
+        let component = ComponentBuilder::new("a", "test").undo(rule);
+        let plan = PlanBuilder::new("p", "p").on_failure(policy).component(component);
+        let graph = Arc::new(Graph::from_plan(&plan).unwrap());
+        let step = Step::new(RunId::new("r"), graph, ComponentId::new(0), Attempt::FIRST);
+        assert_eq!(step.run(), &RunId::new("r"));
+        step.may_be_undone()
+    };
+    assert!(of(FailurePolicy::Rollback, UndoRule::Allowed));
+    assert!(!of(FailurePolicy::Rollback, UndoRule::Never));
+    assert!(!of(FailurePolicy::Drain, UndoRule::Allowed));
 }

@@ -8,27 +8,27 @@ use eve_core::failure::{Cause, Failure, FailureClass};
 use eve_core::ids::{Attempt, ComponentId, RunId};
 use eve_core::plan::builder::{ComponentBuilder, PlanBuilder};
 use eve_core::plan::graph::Graph;
-use eve_core::plan::{Dependency, FailurePolicy, Until};
+use eve_core::plan::{Dependency, FailurePolicy, UndoRule, Until};
 use eve_core::run::{
-    Applied, Change, Event, Input, Outcome, Outputs, Phase, PhaseEnd, Prepared, Record, Run, RunOptions,
-    SkipReason, StopMode, StopReason,
+    Applied, Change, Event, Input, KeepReason, Outcome, Outputs, Phase, PhaseEnd, Prepared, Record, Run,
+    RunOptions, SkipReason, StopMode, StopReason, UndoReport, UndoToken,
 };
 use eve_core::time::Timestamp;
 use proptest::prelude::*;
 
 const COMPONENTS: u32 = 6;
 
-fn graph() -> Arc<Graph> {
+fn graph(policy: FailurePolicy) -> Arc<Graph> {
     let edge = |on: &str, until| Dependency { component: on.into(), until };
     let parts = [
         ComponentBuilder::new("a", "test").class("one", 1),
         ComponentBuilder::new("b", "test").depends_on(edge("a", Until::Applied)).class("one", 1),
         ComponentBuilder::join("j").after("a").after("b"),
         ComponentBuilder::new("c", "test").after("j").on_failure(FailurePolicy::Continue),
-        ComponentBuilder::new("d", "test").after("c").until(Until::Applied),
+        ComponentBuilder::new("d", "test").after("c").until(Until::Applied).undo(UndoRule::Never),
         ComponentBuilder::new("e", "test").timeout(Duration::from_millis(30)),
     ];
-    Arc::new(Graph::from_plan(&PlanBuilder::new("p", "p").components(parts)).unwrap())
+    Arc::new(Graph::from_plan(&PlanBuilder::new("p", "p").on_failure(policy).components(parts)).unwrap())
 }
 
 fn options() -> RunOptions {
@@ -40,6 +40,10 @@ fn options() -> RunOptions {
 
 fn id() -> RunId {
     RunId::new("r")
+}
+
+fn policy() -> impl Strategy<Value = FailurePolicy> {
+    prop::sample::select(vec![FailurePolicy::Drain, FailurePolicy::Rollback])
 }
 
 fn component() -> impl Strategy<Value = ComponentId> {
@@ -62,22 +66,27 @@ fn failure() -> impl Strategy<Value = Failure> {
 }
 
 fn end() -> impl Strategy<Value = PhaseEnd> {
-    let phase = prop::sample::select(vec![Phase::Prepare, Phase::Apply, Phase::Wait]);
-    (phase, change(), failure(), any::<bool>(), 0..3000_usize).prop_map(
+    let phases = vec![Phase::Prepare, Phase::Apply, Phase::Wait, Phase::Verify, Phase::Undo];
+    (prop::sample::select(phases), change(), failure(), any::<bool>(), 0..3000_usize).prop_map(
         |(phase, change, failure, ok, size)| {
             let token = || Some(Box::new("x".repeat(size).into()));
             match phase {
                 _ if !ok => PhaseEnd::failed(phase, failure),
-                Phase::Prepare => PhaseEnd::Prepare(Ok(Prepared { token: token(), ..Prepared::new(change) })),
+                Phase::Prepare => {
+                    let undo = token().map(UndoToken);
+                    PhaseEnd::Prepare(Ok(Prepared { token: token(), undo, ..Prepared::new(change) }))
+                }
                 Phase::Apply => PhaseEnd::Apply(Ok(Applied { token: token(), ..Applied::new(change) })),
                 Phase::Wait => PhaseEnd::Wait(Ok(Outputs::NONE.with("out", "x".repeat(size * 10)))),
+                Phase::Verify => PhaseEnd::Verify(Ok(())),
+                Phase::Undo => PhaseEnd::Undo(Ok(UndoReport::new(change))),
             }
         },
     )
 }
 
 fn mode() -> impl Strategy<Value = StopMode> {
-    prop::sample::select(vec![StopMode::Drain, StopMode::Now, StopMode::Supersede])
+    prop::sample::select(vec![StopMode::Drain, StopMode::Now, StopMode::Supersede, StopMode::Rollback])
 }
 
 fn input() -> impl Strategy<Value = Input> {
@@ -98,6 +107,7 @@ fn at() -> impl Strategy<Value = Timestamp> {
 }
 
 fn event() -> impl Strategy<Value = Event> {
+    use Outcome::{Cancelled, Failed, RollbackFailed, RolledBack, Succeeded, Superseded};
     let reason = prop_oneof![
         component().prop_map(|component| StopReason::Failure { component }),
         mode().prop_map(|mode| StopReason::Asked { mode }),
@@ -107,13 +117,16 @@ fn event() -> impl Strategy<Value = Event> {
         component().prop_map(|component| SkipReason::Dependency { component }),
         Just(SkipReason::Stopping),
     ];
-    let outcomes = vec![Outcome::Succeeded, Outcome::Failed, Outcome::Cancelled, Outcome::Superseded];
-    let phase = prop::sample::select(vec![Phase::Prepare, Phase::Apply, Phase::Wait]);
+    let outcomes = vec![Succeeded, Failed, Cancelled, Superseded, RolledBack, RollbackFailed];
+    let phase = prop::sample::select(vec![Phase::Prepare, Phase::Apply, Phase::Wait, Phase::Verify]);
     let failed = (component(), attempt(), phase, failure(), proptest::option::of(at()));
     prop_oneof![
         1 => Just(Event::Resumed),
         4 => (component(), change())
-            .prop_map(|(component, change)| Event::Prepared { component, prepared: Prepared::new(change) }),
+            .prop_map(|(component, change)| Event::Prepared {
+                component,
+                prepared: Prepared { undo: Some(UndoToken::new("t")), ..Prepared::new(change) }
+            }),
         4 => (component(), attempt()).prop_map(|(component, attempt)| Event::Started { component, attempt }),
         4 => (component(), attempt(), change()).prop_map(|(component, attempt, change)| Event::Applied {
             component,
@@ -133,6 +146,33 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (component(), because).prop_map(|(component, because)| Event::Skipped { component, because }),
         1 => reason.prop_map(|reason| Event::Stopping { reason }),
         1 => prop::sample::select(outcomes).prop_map(|outcome| Event::Finished { outcome }),
+        2 => prop::sample::select(vec![Event::Verifying, Event::RollingBack]),
+        8 => undoing(),
+    ]
+}
+
+fn undoing() -> impl Strategy<Value = Event> {
+    let phase = prop::sample::select(vec![Phase::Undo, Phase::Verify, Phase::Apply]);
+    let failed = (component(), attempt(), phase, failure(), proptest::option::of(at()));
+    let because = prop_oneof![
+        component().prop_map(|component| KeepReason::Dependant { component }),
+        prop::sample::select(vec![KeepReason::Rule, KeepReason::NoToken, KeepReason::Stopping]),
+    ];
+    prop_oneof![
+        component().prop_map(|component| Event::Inherited { component, token: None, applied: None }),
+        (component(), attempt()).prop_map(|(component, attempt)| Event::UndoStarted { component, attempt }),
+        component().prop_map(|component| Event::Undone {
+            component,
+            report: Box::new(UndoReport::new(Change::None))
+        }),
+        failed.prop_map(|(component, attempt, phase, failure, retry_at)| Event::UndoFailed {
+            component,
+            attempt,
+            phase,
+            failure: Box::new(failure),
+            retry_at,
+        }),
+        (component(), because).prop_map(|(component, because)| Event::Kept { component, because }),
     ]
 }
 
@@ -158,8 +198,10 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn no_fact_whatever_breaks_a_run(facts in prop::collection::vec((input(), at(), any::<bool>()), 0..80)) {
-        let mut run = Run::new(graph(), options(), id(), Timestamp::EPOCH);
+    fn no_fact_whatever_breaks_a_run(
+        facts in prop::collection::vec((input(), at(), any::<bool>()), 0..80), policy in policy(),
+    ) {
+        let mut run = Run::new(graph(policy), options(), id(), Timestamp::EPOCH);
         let mut log = poll(&mut run);
         for (input, now, tick) in facts {
             run.handle(input, now);
@@ -172,7 +214,7 @@ proptest! {
         end_by_time(&mut run, &mut log);
         for len in 0..=log.len() {
             let now = log.last().map_or(Timestamp::EPOCH, |record| record.at);
-            let mut run = Run::resume(graph(), options(), id(), &log[..len], now).unwrap();
+            let mut run = Run::resume(graph(policy), options(), id(), &log[..len], now).unwrap();
             end_by_time(&mut run, &mut log[..len].to_vec());
         }
     }
@@ -180,20 +222,24 @@ proptest! {
     #[test]
     fn a_log_that_nobody_wrote_is_refused_or_comes_to_an_end(
         events in prop::collection::vec((event(), at()), 0..400), now in at(), is_ordered in any::<bool>(),
+        policy in policy(), undoes in proptest::bool::weighted(0.2),
     ) {
-        let mut start = Run::new(graph(), options(), id(), Timestamp::EPOCH);
+        let mut start = Run::new(graph(policy), options(), id(), Timestamp::EPOCH);
         let mut log = poll(&mut start);
         log.truncate(1);
+        if let (true, Event::RunStarted { run }) = (undoes, &mut log[0].event) {
+            run.undoes = Some(RunId::new("other"));
+        }
         for (event, at) in events {
             // Only events that the table of transitions lets pass get far: the others are tried and left out.
             let last = log.last().unwrap();
             let at = if is_ordered { last.at.plus(at.since(Timestamp::EPOCH).min(Duration::from_millis(50))) } else { at };
             log.push(Record { seq: last.seq.next(), at, event });
-            if Run::resume(graph(), options(), id(), &log, now).is_err() {
+            if Run::resume(graph(policy), options(), id(), &log, now).is_err() {
                 log.pop();
             }
         }
-        let mut run = Run::resume(graph(), options(), id(), &log, now).unwrap();
+        let mut run = Run::resume(graph(policy), options(), id(), &log, now).unwrap();
         end_by_time(&mut run, &mut log);
     }
 }

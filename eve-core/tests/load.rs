@@ -11,7 +11,7 @@ use eve_core::plan::diagnostic::{Diagnostic, Diagnostics, Severity};
 use eve_core::plan::limits::Limits;
 use eve_core::plan::load::{FileReader, LoadOptions, Loaded, Source, load};
 use eve_core::plan::problem::SpecProblem;
-use eve_core::plan::{Action, Plan};
+use eve_core::plan::{Action, Plan, UndoRule};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -47,9 +47,12 @@ impl Kind for Things {
             action: Action::Apply,
             spec: Arc::new(json!({ "object": object })),
             dependencies: Vec::new(),
+            undo: UndoRule::Allowed,
             labels: BTreeMap::new(),
             identity: None,
             origin: Some(PartOrigin { part: "/object", spec: format!("/objects/{index}") }),
+            outputs: None,
+            expressions: None,
         };
         Expansion { parts: objects.map(part).collect() }
     }

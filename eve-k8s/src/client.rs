@@ -203,10 +203,7 @@ impl KubeClient {
         let object = serde_json::json!({
             "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": place.name.as_str() },
         });
-        let mut parts = Parts::new(Method::POST, &place.resource, None, place.call("create"));
-        parts.query.push(("fieldManager", FIELD_MANAGER.to_owned()));
-        parts.body = Some(("application/json", object.to_string().into_bytes()));
-        match self.json(parts).await {
+        match self.create(&place, &object).await {
             Ok(_) => Ok(Ensured::Created),
             Err(error) if error.status().is_some_and(|status| status.reason == "AlreadyExists") => {
                 Ok(Ensured::Existed)
@@ -231,6 +228,55 @@ impl KubeClient {
     ) -> Result<(Value, Ensured), ApiError> {
         let (code, object) = self.coded(Parts::apply(place, object, conflicts, effect)).await?;
         Ok((object, if code == StatusCode::CREATED { Ensured::Created } else { Ensured::Existed }))
+    }
+
+    /// Makes an object that must not be there yet.
+    pub(crate) async fn create(&self, place: &Location, object: &Value) -> Result<Value, ApiError> {
+        let mut parts =
+            Parts::new(Method::POST, &place.resource, place.namespace.as_ref(), place.call("create"));
+        parts.query.push(("fieldManager", FIELD_MANAGER.to_owned()));
+        parts.body = Some(("application/json", object.to_string().into_bytes()));
+        self.json(parts).await
+    }
+
+    /// Changes an object by a merge patch (RFC 7396). A patch that names the uid or the resource version is refused where
+    /// they are others by then. Answers the object as it is then.
+    pub(crate) async fn merge(&self, place: &Location, patch: &Value) -> Result<Value, ApiError> {
+        let mut parts = Parts::object(Method::PATCH, place, "patch");
+        parts.query.push(("fieldManager", FIELD_MANAGER.to_owned()));
+        parts.body = Some(("application/merge-patch+json", patch.to_string().into_bytes()));
+        self.json(parts).await
+    }
+
+    /// Deletes all objects of a collection that carry a label with this value.
+    pub(crate) async fn delete_labelled(
+        &self,
+        collection: &Collection,
+        (key, value): (&str, &str),
+    ) -> Result<(), ApiError> {
+        let resource = &collection.resource;
+        let call = format!("delete {} with the label {key}={value}", resource.plural);
+        let mut parts = Parts::new(Method::DELETE, resource, collection.namespace.as_ref(), call);
+        parts.query.push(("labelSelector", format!("{key}={value}")));
+        self.json(parts).await.map(drop)
+    }
+
+    /// Whether this client's user may do this with the objects of a collection; asks, and writes nothing.
+    pub(crate) async fn may(&self, collection: &Collection, verb: &str) -> Result<bool, ApiError> {
+        let resource = &collection.resource;
+        let reviews = Resource::access_reviews()?;
+        let call = format!("ask whether {verb} of {} is allowed", resource.plural);
+        let mut parts = Parts::new(Method::POST, &reviews, None, call);
+        let asked = serde_json::json!({
+            "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
+            "spec": { "resourceAttributes": {
+                "namespace": collection.namespace.as_ref().map(PathSegment::as_str),
+                "group": resource.group(), "resource": resource.plural.as_str(), "verb": verb,
+            } },
+        });
+        parts.body = Some(("application/json", asked.to_string().into_bytes()));
+        let answer = self.json(parts).await?;
+        Ok(answer.pointer("/status/allowed").and_then(Value::as_bool) == Some(true))
     }
 
     /// One page of the objects of a collection, the next where `after` is what the page before said.

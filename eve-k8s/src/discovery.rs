@@ -80,6 +80,15 @@ impl Resource {
         Self::new("apiregistration.k8s.io/v1", "APIService", "apiservices", Scope::Cluster)
     }
 
+    pub(crate) fn secrets() -> Result<Self, PathError> {
+        Self::core("secrets", "Secret")
+    }
+
+    pub(crate) fn access_reviews() -> Result<Self, PathError> {
+        let kind = "SelfSubjectAccessReview";
+        Self::new("authorization.k8s.io/v1", kind, "selfsubjectaccessreviews", Scope::Cluster)
+    }
+
     pub(crate) fn storage_classes() -> Result<Self, PathError> {
         Self::new("storage.k8s.io/v1", "StorageClass", "storageclasses", Scope::Cluster)
     }

@@ -18,6 +18,17 @@ pub const DESIRED: &str = "eve.dev/desired";
 pub const ADOPTED: &str = "eve.dev/adopted";
 /// Annotation, with any value but `false`: eve never deletes the object.
 pub const KEEP: &str = "eve.dev/keep";
+/// Annotation, with the value `never`: a rollback leaves the object as the run made it, and what it depends on too. With
+/// `allowed`, as without it, the object is put back.
+pub const UNDO: &str = "eve.dev/undo";
+/// Of a snapshot: the plan whose run may be undone with it. Not [`PLAN`], for a snapshot is no part of a plan.
+pub const SNAPSHOT_OF: &str = "eve.dev/snapshot-of";
+/// Of a snapshot: the run that may be undone with it.
+pub const RUN: &str = "eve.dev/run";
+/// Annotation of a snapshot: the object that it is of.
+pub const OBJECT: &str = "eve.dev/object";
+/// Annotation of a snapshot: when it may be removed, RFC 3339 in UTC.
+pub const EXPIRES: &str = "eve.dev/expires";
 /// Helm's annotation, with the value `keep`: nobody deletes the object.
 pub(crate) const RESOURCE_POLICY: &str = "helm.sh/resource-policy";
 /// The name under which eve owns fields (server-side apply).
@@ -99,13 +110,23 @@ impl<'a> PlanName<'a> {
         let Some(plan) = label(live, PLAN) else {
             return Some("it does not belong to the plan: eve did not make it".to_owned());
         };
-        let namespace = plan_namespace(live);
-        if plan == value(self.name) && namespace == Some(self.namespace) {
-            return None;
-        }
-        let of = namespace.map(|namespace| format!(" of namespace `{namespace}`")).unwrap_or_default();
-        Some(format!("it belongs to the plan `{plan}`{of}"))
+        let is_same = plan == value(self.name) && plan_namespace(live) == Some(self.namespace);
+        if is_same { None } else { Some(format!("it {}", belongs(live, plan))) }
     }
+
+    /// To which other plan an object belongs, for people; `None` if it belongs to this one or to none. Where no namespace
+    /// is known, the name alone tells.
+    pub(crate) fn other(self, live: &Value) -> Option<String> {
+        let plan = label(live, PLAN)?;
+        let is_same = plan == value(self.name)
+            && plan_namespace(live).is_none_or(|namespace| namespace == self.namespace);
+        if is_same { None } else { Some(belongs(live, plan)) }
+    }
+}
+
+fn belongs(live: &Value, plan: &str) -> String {
+    let of = plan_namespace(live).map(|namespace| format!(" of namespace `{namespace}`")).unwrap_or_default();
+    format!("belongs to the plan `{plan}`{of}")
 }
 
 /// The namespace of the plan that an object of a plan belongs to.
@@ -236,8 +257,11 @@ mod tests {
             stamp(&mut object, plan("blue"), "x", std::iter::empty());
             assert_eq!(label(&object, PLAN_NAMESPACE).is_some(), is_marked, "{namespace:?}");
             assert_eq!(plan("blue").disowns(&object), None);
+            assert_eq!(plan("blue").other(&object), None);
             let other = plan("green").disowns(&object).unwrap();
             assert_eq!(other, "it belongs to the plan `shop` of namespace `blue`");
+            let told = plan("green").other(&object);
+            assert_eq!(told.as_deref(), other.strip_prefix("it "));
         }
     }
 }

@@ -13,6 +13,9 @@ pub(crate) const OBJECT: &str = "object";
 /// The key that allows to take over fields of other managers.
 pub(crate) const FORCE_CONFLICTS: &str = "forceConflicts";
 
+/// The key of the expressions whose values are put out, by the names of the outputs.
+pub(crate) const OUTPUTS: &str = "outputs";
+
 /// What an object calls itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Identity<'a> {

@@ -234,14 +234,14 @@ impl Walk<'_> {
 }
 
 /// How an entry names one item of a list.
-enum Key {
+pub(crate) enum Key {
     Fields(Fields),
     Member(Value),
     Index(usize),
 }
 
 impl Key {
-    fn read(part: &str) -> Option<Self> {
+    pub(crate) fn read(part: &str) -> Option<Self> {
         match part.split_once(':')? {
             ("k", text) => serde_json::from_str(text).ok().map(Self::Fields),
             ("v", text) => serde_json::from_str(text).ok().map(Self::Member),
@@ -251,7 +251,7 @@ impl Key {
     }
 
     /// How many key fields the item leaves to their defaults; `None` where it is another item.
-    fn defaulted(&self, index: usize, item: &Value) -> Option<usize> {
+    pub(crate) fn defaulted(&self, index: usize, item: &Value) -> Option<usize> {
         match self {
             Self::Fields(key) => {
                 let map = item.as_object()?;
@@ -329,7 +329,7 @@ fn is_there(input: &Value, live: &Value) -> bool {
 }
 
 /// A path for people: `spec.containers[name=main].image`.
-fn words(path: &[String]) -> String {
+pub(crate) fn words(path: &[String]) -> String {
     let mut words = String::new();
     for key in path {
         match key.split_once(':') {

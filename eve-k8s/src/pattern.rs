@@ -66,12 +66,16 @@ impl ObjectPattern {
     /// and so does a cluster-scoped one, which nothing here can tell.
     pub fn matches(&self, spec: &Value, namespace: &str) -> bool {
         let Ok((_, identity)) = object::identify(spec) else { return false };
-        let of_group = |group: &String| group.eq_ignore_ascii_case(group_of(identity.api_version));
-        let of_namespace = |wanted: &String| wanted == identity.namespace.unwrap_or(namespace);
-        self.name == identity.name
-            && self.is_kind(identity.kind)
-            && self.group.as_ref().is_none_or(of_group)
-            && self.namespace.as_ref().is_none_or(of_namespace)
+        let namespace = identity.namespace.unwrap_or(namespace);
+        self.means((group_of(identity.api_version), identity.kind), (namespace, identity.name))
+    }
+
+    /// Whether the object of this group, kind, namespace and name is meant.
+    pub(crate) fn means(&self, (group, kind): (&str, &str), (namespace, name): (&str, &str)) -> bool {
+        self.name == name
+            && self.is_kind(kind)
+            && self.group.as_ref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(group))
+            && self.namespace.as_ref().is_none_or(|wanted| wanted == namespace)
     }
 
     /// Any object of this kind and name.

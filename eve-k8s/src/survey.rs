@@ -23,6 +23,8 @@ use crate::{labels, normal, object, readiness};
 /// The surveys of all runs of one executor.
 pub(crate) struct Surveys {
     client: KubeClient,
+    /// How much of each object is listed, where that does not follow from its kind.
+    detail: Option<Detail>,
     runs: Mutex<Vec<(Weak<Graph>, Arc<Survey>)>>,
 }
 
@@ -34,6 +36,16 @@ struct Survey {
     settled: Mutex<BTreeSet<ComponentId>>,
     /// Components whose object was not there, until it was written.
     making: Mutex<BTreeMap<ComponentId, Making>>,
+    keeping: Arc<Keeping>,
+}
+
+/// What is done once a run so that it can be undone.
+#[derive(Default)]
+pub(crate) struct Keeping {
+    /// Whether snapshots may be written and read.
+    pub(crate) rights: OnceCell<Result<(), Failure>>,
+    /// Snapshots that are not needed any more were removed.
+    pub(crate) tidied: OnceCell<()>,
 }
 
 /// How far an object that was not there has come.
@@ -76,7 +88,24 @@ pub(crate) enum Found {
 
 impl Surveys {
     pub(crate) fn new(client: KubeClient) -> Self {
-        Self { client, runs: Mutex::default() }
+        Self { client, detail: None, runs: Mutex::default() }
+    }
+
+    /// The same, whose lists are of whole objects.
+    #[must_use]
+    pub(crate) fn whole(mut self) -> Self {
+        self.detail = Some(Detail::Whole);
+        self
+    }
+
+    /// Forgets everything about the run of this graph: who asks then wants news.
+    pub(crate) fn forget(&self, graph: &Arc<Graph>) {
+        lock(&self.runs).retain(|(run, _)| !std::ptr::eq(run.as_ptr(), Arc::as_ptr(graph)));
+    }
+
+    /// What is done once in the run of this graph so that it can be undone.
+    pub(crate) fn keeping(&self, graph: &Arc<Graph>) -> Arc<Keeping> {
+        Arc::clone(&self.of(graph).keeping)
     }
 
     /// What the list of its kind and namespace says of an object that the graph's plan names. With `live`, the list is
@@ -122,6 +151,29 @@ impl Surveys {
             List::Failed(_) => {
                 survey.forget(&collection, &cell);
                 false
+            }
+        }
+    }
+
+    /// What `judge` says of an object that the list of its kind and namespace holds; `None` where there is no list, or the
+    /// object is not in it. Nothing is handed out. Cancel safe.
+    pub(crate) async fn peek<T>(
+        &self,
+        graph: &Arc<Graph>,
+        place: &Location,
+        live: &Live,
+        judge: impl FnOnce(&Value) -> T,
+    ) -> Option<T> {
+        if !place.resource.watchable {
+            return None;
+        }
+        let (survey, collection, cell) = self.cell(graph, place);
+        match cell.get_or_init(|| self.list(graph, &collection, Some(live))).await {
+            List::Made { objects, .. } => lock(objects).get(place.name.as_str())?.as_ref().map(judge),
+            List::NotServed { .. } | List::Denied => None,
+            List::Failed(_) => {
+                survey.forget(&collection, &cell);
+                None
             }
         }
     }
@@ -182,7 +234,11 @@ impl Surveys {
     }
 
     async fn list(&self, graph: &Arc<Graph>, collection: &Collection, live: Option<&Live>) -> List {
-        let wanted = Wanted::of(graph, collection);
+        let mut wanted = Wanted::of(graph, collection);
+        if wanted.names.is_empty() {
+            return List::Denied;
+        }
+        wanted.detail = self.detail.unwrap_or(wanted.detail);
         match self.pages(collection, &wanted).await {
             Ok(listed) => {
                 let mut objects: BTreeMap<Box<str>, Option<Value>> =

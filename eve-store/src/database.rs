@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
+use rustix::fs::OFlags;
 
 use crate::error::FileError;
 
@@ -51,8 +52,32 @@ CREATE TABLE control (
 ) STRICT;
 ";
 
+/// How an empty file is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Making {
+    /// For good: each step is synced.
+    Durable,
+    /// As a draft, which is nothing until its maker has synced it whole.
+    Draft,
+}
+
 /// Makes an empty file of runs that only its owner may use; opens it.
 pub(crate) fn create(path: &Path) -> Result<Connection, FileError> {
+    make(path, Making::Durable)
+}
+
+/// The same without a sync: [`sync_draft`] makes it durable, once it is closed.
+pub(crate) fn draft(path: &Path) -> Result<Connection, FileError> {
+    make(path, Making::Draft)
+}
+
+/// Makes a draft durable that was closed: one sync in place of one for each step.
+pub(crate) fn sync_draft(path: &Path) -> Result<(), FileError> {
+    let synced = OpenOptions::new().write(true).open(path).and_then(|file| file.sync_all());
+    synced.map_err(|error| sync_failed(path, &error))
+}
+
+fn make(path: &Path, how: Making) -> Result<Connection, FileError> {
     let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     made.map_err(|error| {
         if error.kind() == io::ErrorKind::AlreadyExists {
@@ -62,9 +87,15 @@ pub(crate) fn create(path: &Path) -> Result<Connection, FileError> {
     })?;
     let failed = |error: rusqlite::Error| FileError::sqlite("create", path, &error);
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    if how == Making::Draft {
+        connection.pragma_update(None, "synchronous", "OFF").map_err(failed)?;
+    }
     connection.pragma_update(None, "application_id", APPLICATION).map_err(failed)?;
     connection.pragma_update(None, "user_version", FORMAT).map_err(failed)?;
-    durable(&connection).map_err(failed)?;
+    match how {
+        Making::Durable => durable(&connection).map_err(failed)?,
+        Making::Draft => log_ahead(&connection).map_err(failed)?,
+    }
     connection.execute_batch(&format!("BEGIN IMMEDIATE; {SCHEMA} COMMIT;")).map_err(failed)?;
     Ok(connection)
 }
@@ -107,13 +138,30 @@ pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
 /// Makes the entries of a folder durable.
 pub(crate) fn sync_folder(path: &Path) -> Result<(), FileError> {
     let synced = File::open(path).and_then(|folder| folder.sync_all());
-    synced.map_err(|error| {
-        let error = FileError::io("sync", path, &error);
-        if matches!(error, FileError::Io { .. }) {
-            return FileError::SyncFailed { path: path.to_owned() };
-        }
-        error
-    })
+    synced.map_err(|error| sync_failed(path, &error))
+}
+
+fn sync_failed(path: &Path, error: &io::Error) -> FileError {
+    let error = FileError::io("sync", path, error);
+    if matches!(error, FileError::Io { .. }) {
+        return FileError::SyncFailed { path: path.to_owned() };
+    }
+    error
+}
+
+/// Opens what must be a file: nothing else, such as a pipe that nobody writes to, holds anybody up.
+pub(crate) fn open_file(
+    doing: &'static str,
+    path: &Path,
+    options: &mut OpenOptions,
+) -> Result<File, FileError> {
+    let failed = |error: io::Error| FileError::io(doing, path, &error);
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let file = options.custom_flags(flags).open(path).map_err(failed)?;
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Err(FileError::NoFile { path: path.to_owned() });
+    }
+    Ok(file)
 }
 
 fn exists(path: &Path) -> Result<(), FileError> {
@@ -155,11 +203,16 @@ fn careful(connection: &Connection) -> rusqlite::Result<()> {
 
 /// What makes a commit last: it is on the disk when it returns, and readers do not hold it up.
 fn durable(connection: &Connection) -> rusqlite::Result<()> {
-    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    log_ahead(connection)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     // Where a sync leaves data in the disk's own cache, as on macOS, ask for more.
     connection.pragma_update(None, "fullfsync", true)?;
     connection.pragma_update(None, "checkpoint_fullfsync", true)
+}
+
+/// The write-ahead log, so that readers never hold up the writer. The file remembers it.
+fn log_ahead(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))
 }
 
 /// Refuses what eve did not make, and what a newer eve made, before anything is changed.

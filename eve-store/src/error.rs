@@ -94,6 +94,20 @@ pub enum FileError {
         /// Its permission bits.
         mode: u32,
     },
+    /// What lies where a file should be is none: a folder, a pipe, a device.
+    #[error("{} is no file", path.display())]
+    NoFile {
+        /// Where.
+        path: PathBuf,
+    },
+    /// The key of keyed hashes is none.
+    #[error("{} is no key: {reason}", path.display())]
+    BadKey {
+        /// The file.
+        path: PathBuf,
+        /// What gives it away.
+        reason: String,
+    },
     /// The run's name cannot be that of a file.
     #[error("a run cannot be called {0:?}: 1 to 128 of a-z, A-Z, 0-9, '-', '_' and '.', not '.' first")]
     BadRunId(RunId),
@@ -114,6 +128,12 @@ pub enum FileError {
         expected: u64,
         /// The place that the record names.
         found: u64,
+    },
+    /// Another process has added to the ledger since this one read it. Nothing of the append was kept.
+    #[error("another process has taken over {}", path.display())]
+    TakenOver {
+        /// The file.
+        path: PathBuf,
     },
     /// The thread that owns the file is gone.
     #[error("the writer of {} has ended", path.display())]
@@ -153,8 +173,14 @@ impl FileError {
             }
             Self::Busy { .. } => "end the process that holds it, then resume the run",
             Self::Held { .. } => "wait for it, cancel it, or end the process",
+            Self::TakenOver { .. } => "end this process: the other one goes on with all that was stored",
             Self::Exists { .. } => "choose another name for the run",
             Self::Exposed { .. } => "take it away from others: chmod go= FILE",
+            Self::NoFile { .. } => "move it away; eve did not make it",
+            Self::BadKey { .. } => {
+                "bring the file back as it was, or move it away: a new one is made then, and runs that were interrupted \
+                 can only be started anew"
+            }
             Self::BadRunId(_) => "take the name from the list of runs",
             Self::NoPlace => "set XDG_STATE_HOME to an absolute path",
             Self::Poisoned(first) => first.hint(),

@@ -14,12 +14,14 @@ use sha2::{Digest as _, Sha256};
 use crate::database::{beside, sync_folder};
 use crate::error::FileError;
 use crate::header::RunHeader;
-use crate::key::{HashKey, hex};
+use crate::key::{StoredKey, hex};
 use crate::lock::{HeldBy, Holder, Lock, now};
 use crate::run_file::{self, Progress, RunFile, RunReader, remove_if_there};
 
 /// What the name of a run's file ends with.
 const ENDING: &str = "run";
+/// How long after a look at all runs there is another one, for those that have become too old.
+const LOOKS_EVERY: Duration = Duration::from_hours(24);
 /// The longest name of a run.
 const RUN_ID_BYTES_MAX: usize = 128;
 
@@ -27,6 +29,7 @@ const RUN_ID_BYTES_MAX: usize = 128;
 ///
 /// ```text
 ///   key                   the key of keyed hashes
+///   pruned                empty; changed when it was last looked for runs that need not be kept
 ///   locks/HASH.lock       held while a run of that plan, namespace and cluster is driven; never removed
 ///   runs/RUN.run          the run, an SQLite file; beside it -wal and -shm while it is open
 ///   runs/RUN.lock         held while the run is driven; says by whom
@@ -123,8 +126,16 @@ impl RunFolder {
     ///
     /// # Errors
     /// [`FileError`]; [`FileError::Exposed`] if others could read it.
-    pub fn key(&self) -> Result<HashKey, FileError> {
-        HashKey::load_or_make(&self.root.join("key"))
+    pub fn key(&self) -> Result<StoredKey, FileError> {
+        StoredKey::load_or_make(&self.root.join("key"))
+    }
+
+    /// The key of this user's keyed hashes, which must be there: what it said of a run that was begun, no other key can say.
+    ///
+    /// # Errors
+    /// [`FileError::Missing`] where it is lost; otherwise as [`key`](Self::key).
+    pub fn key_of_old(&self) -> Result<StoredKey, FileError> {
+        StoredKey::load(&self.root.join("key"))
     }
 
     /// Begins the file of a new run and holds it, and its plan.
@@ -174,14 +185,19 @@ impl RunFolder {
     /// # Errors
     /// [`FileError`].
     pub fn state(&self, run: &RunId) -> Result<RunState, FileError> {
+        self.look(run, &self.read(run)?).map(|(state, _)| state)
+    }
+
+    fn look(&self, run: &RunId, reader: &RunReader) -> Result<(RunState, Progress), FileError> {
         // First the lock: who finishes and lets go in between has finished.
         let holder = Lock::holder(&self.lock_file(run)?)?;
-        let outcome = self.read(run)?.progress()?.outcome;
-        Ok(match (outcome, holder) {
+        let progress = reader.progress()?;
+        let state = match (progress.outcome, holder) {
             (Some(outcome), _) => RunState::Finished(outcome),
             (None, HeldBy::Somebody(holder)) => RunState::Live(holder),
             (None, HeldBy::Nobody) => RunState::Interrupted,
-        })
+        };
+        Ok((state, progress))
     }
 
     /// Every run of the folder, the newest first. What cannot be read stands among them, by the time of its file.
@@ -262,6 +278,27 @@ impl RunFolder {
         Ok(removed)
     }
 
+    /// [`prune`](Self::prune) when it is worth it, since that reads every run: once a day, or when there are a tenth more than
+    /// are kept.
+    ///
+    /// # Errors
+    /// As [`prune`](Self::prune).
+    pub fn prune_when_due(&self, retention: Retention) -> Result<Vec<RunId>, FileError> {
+        let mark = self.root.join("pruned");
+        let looked_at = fs::symlink_metadata(&mark).and_then(|found| found.modified()).ok();
+        let recent = looked_at.and_then(|at| at.elapsed().ok()).is_some_and(|since| since < LOOKS_EVERY);
+        let failed = |error: std::io::Error| FileError::io("read", &self.root, &error);
+        let entries = fs::read_dir(self.runs()).map_err(failed)?;
+        let is_run = |path: &Path| path.extension().is_some_and(|ending| ending == ENDING);
+        let runs = entries.filter(|entry| entry.as_ref().is_ok_and(|entry| is_run(&entry.path()))).count();
+        if recent && runs <= retention.count.saturating_add(retention.count / 10) {
+            return Ok(Vec::new());
+        }
+        // Before, not after: whatever cannot be removed is not tried again by every run.
+        fs::write(&mark, "").map_err(|error| FileError::io("write", &mark, &error))?;
+        self.prune(retention)
+    }
+
     /// The lock of a run; `None` where somebody has it.
     fn unless_held(&self, run: &RunId) -> Result<Option<Lock>, FileError> {
         match self.lock_run(run) {
@@ -297,8 +334,8 @@ impl RunFolder {
         if self.file(&header.run)? != path {
             return Err(foreign("it is the file of another run"));
         }
-        let state = self.state(&header.run)?;
-        Ok(RunSummary { progress: reader.progress()?, header, state })
+        let (state, progress) = self.look(&header.run, &reader)?;
+        Ok(RunSummary { header, progress, state })
     }
 
     fn runs(&self) -> PathBuf {

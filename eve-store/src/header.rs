@@ -5,11 +5,10 @@ use std::path::PathBuf;
 
 use eve_core::ids::RunId;
 use eve_core::run::StopMode;
+use eve_core::secret::KeyedHash;
 use eve_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-
-use crate::key::KeyedHash;
 
 /// What is known of a run before its first record, and what resuming it needs. Holds no secret: a flag that takes one is
 /// not among the arguments, and the digest of the plan is keyed.
@@ -107,6 +106,8 @@ enum ModeWord {
     Now,
     #[serde(rename = "supersede")]
     Supersede,
+    #[serde(rename = "rollback")]
+    Rollback,
 }
 
 impl RunHeader {
@@ -126,6 +127,7 @@ impl StopRequest {
             StopMode::Drain => ModeWord::Drain,
             StopMode::Now => ModeWord::Now,
             StopMode::Supersede => ModeWord::Supersede,
+            StopMode::Rollback => ModeWord::Rollback,
         };
         let form = RequestForm { mode, at, who: who.to_owned() };
         serde_json::to_vec(&form).map_err(|error| error.to_string())
@@ -138,6 +140,7 @@ impl StopRequest {
             ModeWord::Drain => StopMode::Drain,
             ModeWord::Now => StopMode::Now,
             ModeWord::Supersede => StopMode::Supersede,
+            ModeWord::Rollback => StopMode::Rollback,
         };
         Ok(Self { number, mode, at: form.at, who: form.who })
     }

@@ -8,7 +8,8 @@
 //!
 //! Where to start: [`RunFolder`], the runs of one user, one file each; [`RunFile`], the run that this process drives, which
 //! is the [`RunStore`](eve_core::ports::RunStore) of its driver; [`RunReader`], a run that is looked at. [`SqliteStore`] is
-//! the store alone, for embedders and for many runs in one file. Why it is so: ADR 11.
+//! the store alone, for embedders and for many runs in one file; [`LedgerFile`] keeps besides the ledger of a scheduler, for a
+//! daemon. Why it is so: ADR 11 and 17.
 //!
 //! # Example
 //!
@@ -65,15 +66,18 @@ mod error;
 mod folder;
 mod header;
 mod key;
+mod ledger_file;
 mod lock;
 mod read;
 mod run_file;
 mod sqlite;
 
 pub use error::FileError;
+pub use eve_core::secret::{HashKey, KeyedHash};
 pub use folder::{Listed, Retention, RunFolder, RunState, RunSummary};
 pub use header::{RunHeader, RunSource, StopRequest};
-pub use key::{HashKey, KeyedHash};
+pub use key::StoredKey;
+pub use ledger_file::LedgerFile;
 pub use lock::Holder;
 pub use run_file::{Progress, RunFile, RunReader};
 pub use sqlite::SqliteStore;

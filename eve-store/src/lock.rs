@@ -11,6 +11,7 @@ use eve_core::ids::RunId;
 use eve_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::database::open_file;
 use crate::error::FileError;
 
 /// How often a lock is tried for that others only look at.
@@ -67,7 +68,7 @@ impl Lock {
     /// Takes the lock at once, or says who has it. `what` is what it stands for.
     pub(crate) fn take(path: &Path, what: &str, run: &RunId) -> Result<Self, FileError> {
         let failed = |error: std::io::Error| FileError::io("lock", path, &error);
-        let mut file = open(path, Make::IfMissing).map_err(failed)?;
+        let mut file = open("lock", path, Make::IfMissing)?;
         if !exclusive(&file).map_err(failed)? {
             let holder = read(&mut file).map(Box::new);
             return Err(FileError::Held { what: what.to_owned(), holder });
@@ -80,10 +81,9 @@ impl Lock {
     /// Who holds the lock.
     pub(crate) fn holder(path: &Path) -> Result<HeldBy, FileError> {
         let failed = |error: std::io::Error| FileError::io("look at", path, &error);
-        let mut file = match open(path, Make::Never) {
-            Ok(file) => file,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(HeldBy::Nobody),
-            Err(error) => return Err(failed(error)),
+        let mut file = match open("look at", path, Make::Never) {
+            Err(FileError::Missing { .. }) => return Ok(HeldBy::Nobody),
+            opened => opened?,
         };
         // Shared: two that look do not take each other for a holder.
         match file.try_lock_shared() {
@@ -125,13 +125,13 @@ enum Make {
     Never,
 }
 
-fn open(path: &Path, make: Make) -> std::io::Result<File> {
-    match make {
-        Make::IfMissing => {
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
-        }
-        Make::Never => File::open(path),
+fn open(doing: &'static str, path: &Path, make: Make) -> Result<File, FileError> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    if let Make::IfMissing = make {
+        options.write(true).create(true).truncate(false).mode(0o600);
     }
+    open_file(doing, path, &mut options)
 }
 
 fn read(file: &mut File) -> Option<Holder> {

@@ -113,7 +113,7 @@ impl Reading<'_> {
         })
     }
 
-    fn all<T>(
+    pub(crate) fn all<T>(
         &self,
         query: &str,
         parameters: impl Params,
@@ -167,11 +167,11 @@ pub(crate) fn place(run: i64, seq: u64) -> i64 {
     (run << SEQ_BITS) | i64::try_from(seq & SEQ_MAX).unwrap_or(i64::MAX)
 }
 
-fn seq(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+pub(crate) fn seq(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     let number: i64 = row.get(column)?;
     u64::try_from(number).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, number))
 }
 
-fn link(row: &Row<'_>, column: usize) -> rusqlite::Result<Link> {
+pub(crate) fn link(row: &Row<'_>, column: usize) -> rusqlite::Result<Link> {
     row.get(column).map(Link::from_bytes)
 }

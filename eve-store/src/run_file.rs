@@ -45,14 +45,15 @@ impl RunFile {
             path: path.to_owned(),
             reason,
         })?;
-        let connection = database::create(&draft)?;
+        let connection = database::draft(&draft)?;
         let id = header.run.as_str();
         let head = eve_core::journal::Chain::new(&header.run).head();
         let insert = "INSERT INTO runs (id, seq, link, header, sum) VALUES (?1, 0, ?2, ?3, ?4)";
         let row = params![id, head.link.as_bytes(), bytes, sum("header", id, 0, &bytes)];
         connection.execute(insert, row).map_err(failed)?;
-        // The last to close moves everything into the one file, and syncs it.
+        // The last to close moves everything into the one file.
         connection.close().map_err(|(_, error)| failed(error))?;
+        database::sync_draft(&draft)?;
         std::fs::rename(&draft, path).map_err(|error| FileError::io("create", path, &error))?;
         path.parent().map_or(Ok(()), database::sync_folder)?;
         Ok(Self { store: SqliteStore::open(path)?, header: header.clone(), locks })

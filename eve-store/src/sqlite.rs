@@ -10,8 +10,9 @@ use std::thread::JoinHandle;
 use async_trait::async_trait;
 use eve_core::ids::RunId;
 use eve_core::journal::{Chain, encode};
-use eve_core::ports::{RecordBatch, RunStore, StoreError};
+use eve_core::ports::{LedgerBatch, RecordBatch, RunStore, StoreError};
 use eve_core::run::Record;
+use eve_core::scheduler::LedgerRecord;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use tokio::sync::oneshot;
@@ -19,6 +20,7 @@ use tokio::sync::oneshot;
 use crate::database;
 use crate::error::FileError;
 use crate::header::StopRequest;
+use crate::ledger_file;
 use crate::read::{Reading, place};
 
 type Job = Box<dyn FnOnce(&mut Writer) + Send>;
@@ -86,6 +88,16 @@ impl SqliteStore {
         self.ask(move |writer| writer.reading().requests(&run, after)).await
     }
 
+    /// Appends records of a ledger, in a file that has one, together with those of runs.
+    pub(crate) async fn append_with_ledger(&self, batch: LedgerBatch) -> Result<(), FileError> {
+        self.ask(move |writer| writer.append(&batch.runs, Some(&batch))).await
+    }
+
+    /// All records of the ledger of a file that has one.
+    pub(crate) async fn load_ledger(&self) -> Result<Vec<LedgerRecord>, FileError> {
+        self.ask(|writer| ledger_file::load(&writer.reading())).await
+    }
+
     async fn ask<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Writer) -> Result<T, FileError> + Send + 'static,
@@ -122,7 +134,7 @@ impl fmt::Debug for SqliteStore {
 #[async_trait]
 impl RunStore for SqliteStore {
     async fn append(&self, batches: Vec<RecordBatch>) -> Result<(), StoreError> {
-        let appended = self.ask(move |writer| writer.append(&batches)).await;
+        let appended = self.ask(move |writer| writer.append(&batches, None)).await;
         appended.map_err(|error| error.into_store_error(None))
     }
 
@@ -154,11 +166,11 @@ impl Writer {
         Ok(records)
     }
 
-    fn append(&mut self, batches: &[RecordBatch]) -> Result<(), FileError> {
+    fn append(&mut self, batches: &[RecordBatch], ledger: Option<&LedgerBatch>) -> Result<(), FileError> {
         if let Some(first) = self.failure.get() {
             return Err(FileError::Poisoned(Box::new(first.clone())));
         }
-        let appended = self.append_all(batches);
+        let appended = self.append_all(batches, ledger);
         if let Err(error) = &appended {
             // What a failed sync has left in memory is not to be written over what the disk has.
             let _ = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
@@ -167,7 +179,7 @@ impl Writer {
         appended
     }
 
-    fn append_all(&mut self, batches: &[RecordBatch]) -> Result<(), FileError> {
+    fn append_all(&mut self, batches: &[RecordBatch], ledger: Option<&LedgerBatch>) -> Result<(), FileError> {
         // A log that was not written here is read before it is added to.
         for batch in batches {
             if !self.chains.contains_key(&batch.run) {
@@ -188,8 +200,15 @@ impl Writer {
             let chain = appending.append(number, chain, batch)?;
             moved.insert(batch.run.clone(), (number, chain));
         }
+        let dropped = match ledger {
+            Some(batch) => ledger_file::append(&appending.transaction, path, batch)?,
+            None => Vec::new(),
+        };
         appending.transaction.commit().map_err(failed)?;
         chains.extend(moved);
+        for run in &dropped {
+            chains.remove(run);
+        }
         Ok(())
     }
 }
@@ -218,7 +237,7 @@ impl Appending<'_> {
         let before = chain.head();
         let failed = |error: rusqlite::Error| self.failed(&error);
         let insert = "INSERT INTO records (place, link, bytes) VALUES (?1, ?2, ?3)";
-        let mut insert = self.transaction.prepare(insert).map_err(failed)?;
+        let mut insert = self.transaction.prepare_cached(insert).map_err(failed)?;
         for record in &batch.records {
             let (expected, found) = (chain.head().seq.saturating_add(1), record.seq.get());
             if found != expected {
@@ -232,9 +251,9 @@ impl Appending<'_> {
         // Nobody else writes a run that is held; if somebody did, two histories must not be mixed.
         let update = "UPDATE runs SET seq = ?1, link = ?2 WHERE number = ?3 AND seq = ?4 AND link = ?5";
         let (after, before_link) = (head.link.as_bytes(), before.link.as_bytes());
-        let changed = self
-            .transaction
-            .execute(update, params![column(head.seq), after, number, column(before.seq), before_link])
+        let mut update = self.transaction.prepare_cached(update).map_err(failed)?;
+        let changed = update
+            .execute(params![column(head.seq), after, number, column(before.seq), before_link])
             .map_err(failed)?;
         if changed != 1 {
             let reason = format!("run {} was changed by another process", batch.run);

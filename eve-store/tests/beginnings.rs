@@ -12,6 +12,7 @@ use eve_core::plan::graph::Graph;
 use eve_core::ports::{Clock as _, RunStore};
 use eve_core::run::{Event, Outcome, Record, Run, RunOptions};
 use eve_core::run_store::MemoryStore;
+use eve_core::secret::Secrets;
 use eve_core::testing::{NoopExecutor, TokioClock};
 use eve_core::time::Timestamp;
 use support::{batch, folder, header};
@@ -39,6 +40,7 @@ async fn to_the_end(id: &RunId, store: Arc<dyn RunStore>) -> Vec<Record> {
         store: Arc::clone(&store),
         reporters: Vec::new(),
         clock: Arc::new(clock),
+        secrets: Secrets::default(),
     };
     let (_keep, control) = mpsc::channel(1);
     assert_eq!(drive(&mut run, &ports, control).await.unwrap(), Outcome::Succeeded);

@@ -200,6 +200,24 @@ async fn finished_runs_are_kept_by_count_and_age_and_nothing_else_is_removed() {
 }
 
 #[tokio::test]
+async fn runs_are_pruned_once_a_day_or_when_there_are_a_tenth_too_many() {
+    let (_keep, folder) = folder();
+    let count = 10;
+    let retention = Retention { count, age: Duration::from_hours(24) };
+    assert_eq!(folder.prune_when_due(retention).unwrap(), [], "the first look finds none");
+    for index in 0..=count {
+        finished(&folder, &format!("r{index:02}"), now()).await;
+    }
+    assert_eq!(folder.prune_when_due(retention).unwrap(), [], "one more than are kept");
+    finished(&folder, "last", now()).await;
+    assert_eq!(folder.prune_when_due(retention).unwrap(), [RunId::new("r01"), RunId::new("r00")]);
+    finished(&folder, "another", now()).await;
+    let mark = fs::File::options().write(true).open(folder.path().join("pruned")).unwrap();
+    mark.set_modified(SystemTime::now() - Duration::from_hours(25)).unwrap();
+    assert_eq!(folder.prune_when_due(retention).unwrap(), [RunId::new("r02")], "a day is over");
+}
+
+#[tokio::test]
 async fn a_run_without_a_record_leaves_nothing_behind() {
     let (_keep, folder) = folder();
     let [discarded, dead, live, begun] =

@@ -29,6 +29,27 @@ pub enum TestbedError {
         /// The exit status in words.
         status: String,
     },
+    /// Python is missing, too old or does not start.
+    #[error(
+        "no usable Python: {found}; Python {wanted} or newer with `venv` is needed to install moto, which plays AWS in the tests. \
+         Install it from https://www.python.org/downloads or the package manager (Debian: python3-venv) and put `python3` on PATH"
+    )]
+    Python {
+        /// What was found instead.
+        found: String,
+        /// The oldest version that the packages accept, such as `3.11`.
+        wanted: String,
+    },
+    /// A step of installing Python packages ended with an error.
+    #[error(
+        "{what} failed with {status}; its output is above. The first installation needs the network (PyPI)"
+    )]
+    Install {
+        /// The step.
+        what: String,
+        /// The exit status in words.
+        status: String,
+    },
     /// `KUBEBUILDER_ASSETS` names a folder that lacks a server.
     #[error(
         "KUBEBUILDER_ASSETS is {dir} but there is no file {dir}/{server}; put it there or unset the variable to have it built"

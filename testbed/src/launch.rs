@@ -139,7 +139,8 @@ impl Layout {
             Server::KubeControllerManager => self.controller_manager(),
             Server::KubeScheduler => self.scheduler(),
             Server::Kwok => self.kwok(),
-            Server::Kubectl => Vec::new(),
+            // No part of a control plane.
+            Server::Kubectl | Server::Moto | Server::Vault => Vec::new(),
         }
     }
 
@@ -239,7 +240,7 @@ fn kubeconfig_name(user: &str) -> String {
 
 /// Ports that were free a moment ago. They are held together, so that they differ; another process may still be
 /// faster than the server, which the start then notices and repeats.
-fn free_ports<const N: usize>() -> Result<[u16; N], TestbedError> {
+pub(crate) fn free_ports<const N: usize>() -> Result<[u16; N], TestbedError> {
     let mut ports = [0; N];
     let mut held = Vec::with_capacity(N);
     for port in &mut ports {

@@ -1,4 +1,5 @@
-//! Real servers for the tests of eve: a Kubernetes control plane, built from source once per user, started in seconds.
+//! Real servers for the tests of eve: a Kubernetes control plane and Vault, built from source once per user, started in
+//! seconds; and AWS, as moto plays it.
 //! It knows nothing of eve, so that every crate of the workspace may test with it.
 //!
 //! ```no_run
@@ -41,6 +42,14 @@
 //! (`WaitForFirstConsumer`) gets a volume, both after [`DELAY`] (at once), neither with the stage `never-ready`. Logs of
 //! containers can be read and always say the same.
 //!
+//! # Beside a control plane
+//! [`Aws`] is moto, a server that speaks SQS, S3, STS and IAM; it needs Python, and no control plane. [`Receiver`] is a small HTTP server
+//! within the test that records what it is sent and answers as it is told, faults included.
+//! # Vault
+//! [`Vault::shared`] is a real Vault, initialised and unsealed, with an audit log of its own; [`Vault::kv`] gives a test a
+//! mount of its own, [`Vault::enable_kubernetes_auth`] lets accounts of a control plane log in. It can be sealed, paused
+//! and killed.
+//!
 //! # What a test can rely on
 //! * It never skips: a server that cannot be built or started makes the test fail with the reason and the way out.
 //! * Everything listens on 127.0.0.1 and lives in a temporary folder. Both go with the process, however it ends.
@@ -48,18 +57,24 @@
 
 mod api;
 pub mod audit;
+mod aws;
 mod certificates;
 mod control_plane;
 mod error;
 mod launch;
 mod objects;
 pub mod progress;
+mod receiver;
 pub mod servers;
 mod shepherd;
 mod stages;
+mod vault;
 
 pub use audit::{Audit, Entries, Entry, Mark};
+pub use aws::Aws;
 pub use control_plane::{ControlPlane, Options, TestNamespace};
 pub use error::TestbedError;
+pub use receiver::{Received, Receiver, Reply};
 pub use servers::Server;
 pub use stages::{DELAY, STAGE};
+pub use vault::{KvVersion, Vault, VaultEntry};

@@ -36,6 +36,30 @@ fn exec_hands_over_the_environment_passes_the_exit_code_and_leaves_nothing() {
     assert!(!Path::new(stdout.trim()).exists());
 }
 
+#[test]
+fn exec_with_aws_says_how_to_reach_it() {
+    let script = r#"
+        test -s "$KUBECONFIG" && test -n "$AWS_REGION" && test -n "$AWS_ACCESS_KEY_ID" || exit 1
+        echo "$AWS_ENDPOINT_URL"
+    "#;
+    let args = ["exec", "--nodes", "0", "--with", "aws", "--", "sh", "-c", script];
+    let output = program().args(args).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).starts_with("http://127.0.0.1:"), "{}", text(&output.stdout));
+}
+
+#[test]
+fn exec_with_vault_says_how_to_reach_it() {
+    let script = r#"
+        test -s "$KUBECONFIG" && test -s "$EVE_TESTBED_VAULT_AUDIT_LOG" && test -n "$VAULT_TOKEN" || exit 1
+        echo "$VAULT_ADDR"
+    "#;
+    let args = ["exec", "--nodes", "0", "--with", "vault", "--", "sh", "-c", script];
+    let output = program().args(args).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).starts_with("http://127.0.0.1:"), "{}", text(&output.stdout));
+}
+
 /// Is a process running that has the folder in its command line? A process that has ended but is not yet reaped has none.
 fn runs(id: &str, folder: &Path) -> bool {
     fs::read(format!("/proc/{id}/cmdline")).is_ok_and(|line| text(&line).contains(&*folder.to_string_lossy()))
@@ -91,6 +115,27 @@ fn missing_go_is_named_with_the_way_to_get_it() {
     for part in ["there is no `go` on PATH", "Go 1.26.0 or newer", "https://go.dev/dl/"] {
         assert!(stderr.contains(part), "{stderr}");
     }
+}
+
+#[test]
+fn missing_and_old_python_are_named_with_the_way_to_get_one() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let build = || {
+        let mut build = program();
+        build.args(["build", "moto"]).env("PATH", folder.path()).env("XDG_CACHE_HOME", folder.path());
+        let output = build.output().unwrap();
+        assert_eq!(output.status.code(), Some(125));
+        text(&output.stderr)
+    };
+    let stderr = build();
+    for part in ["there is no `python3` on PATH", "Python 3.11 or newer", "python3-venv"] {
+        assert!(stderr.contains(part), "{stderr}");
+    }
+    let python = folder.path().join("python3");
+    fs::write(&python, "#!/bin/sh\necho 3.9.2\n").unwrap();
+    fs::set_permissions(&python, fs::Permissions::from_mode(0o755)).unwrap();
+    assert!(build().contains("`python3` on PATH is 3.9.2"));
 }
 
 #[test]

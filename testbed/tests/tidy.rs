@@ -12,10 +12,12 @@ const FILE_LINES_MAX: usize = 800;
 const ARCHITECTURE_LINES_MAX: usize = 300;
 
 /// Which crates of the workspace a crate may name under `[dependencies]`.
-const EDGES: [(&str, &[&str]); 7] = [
+const EDGES: [(&str, &[&str]); 9] = [
     ("eve-core", &[]),
     ("eve-k8s", &["eve-core"]),
     ("eve-store", &["eve-core"]),
+    ("eve-queue", &["eve-core"]),
+    ("eve-vault", &["eve-core"]),
     ("eve-cli", &["eve-core", "eve-k8s", "eve-store"]),
     ("testbed", &[]),
     ("benches", &["eve-core", "eve-k8s", "eve-store", "eve-cli", "eve-testbed"]),

@@ -14,6 +14,7 @@ use eve_core::plan::graph::Graph;
 use eve_core::ports::{Clock, RunStore};
 use eve_core::run::{Outcome, Run, RunOptions};
 use eve_core::run_store::MemoryStore;
+use eve_core::secret::Secrets;
 use eve_core::testing::{NoopExecutor, Shape, TokioClock};
 use eve_core::time::Timestamp;
 use eve_store::SqliteStore;
@@ -79,6 +80,7 @@ async fn driven(graph: Arc<Graph>, store: Arc<dyn RunStore>) -> anyhow::Result<(
         store: Arc::clone(&store),
         reporters: Vec::new(),
         clock: Arc::new(clock),
+        secrets: Secrets::default(),
     };
     let (_keep, control) = tokio::sync::mpsc::channel(1);
     let outcome = drive(&mut run, &ports, control).await?;

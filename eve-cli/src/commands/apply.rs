@@ -7,9 +7,12 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use eve_core::plan::FailurePolicy;
+use eve_core::plan::graph::Graph;
+use eve_core::plan::load::Loaded;
+use eve_k8s::KubeExecutor;
 use eve_store::RunFile;
 
-use super::admit::admit;
+use super::admit::{admit, refused};
 use super::drive::{self, Deadline, Limits, Work};
 use super::{or_json, warn};
 use crate::cli::{Apply, ApplyOutput};
@@ -32,6 +35,7 @@ fn deploy(args: &Apply, arguments: Vec<String>, printer: &Arc<Printer>) -> Resul
     // The input is judged first, even where the kubeconfig is of no use: both can be mended at once.
     let default = namespace.as_ref().map_or_else(|_| DEFAULT_NAMESPACE.to_owned(), Clone::clone);
     let checked = inputs::check(&args.input, default, &overrides(args))?;
+    inputs::names_no_secret(&checked.plan)?;
     namespace?;
     warn(&checked.plan, printer);
     let sources = journal::sources(&args.input.filenames)?;
@@ -43,12 +47,17 @@ fn deploy(args: &Apply, arguments: Vec<String>, printer: &Arc<Printer>) -> Resul
 pub(super) fn resume(args: &Apply, file: Box<RunFile>, printer: &Arc<Printer>) -> Result<Exit, Halt> {
     let namespace = file.header().namespace.clone();
     let checked = inputs::check(&args.input, namespace, &overrides(args))?;
+    inputs::names_no_secret(&checked.plan)?;
     journal::is_of(&file, &checked.graph)?;
     drive::block_on(on_cluster(args, printer, checked, Origin::Journal(file)))
 }
 
 fn overrides(args: &Apply) -> Overrides {
-    Overrides { on_failure: args.on_failure.map(FailurePolicy::from), waived: args.waived.clone() }
+    Overrides {
+        on_failure: args.on_failure.map(FailurePolicy::from),
+        waived: args.waived.clone(),
+        taken: args.take_over.clone(),
+    }
 }
 
 async fn on_cluster(
@@ -63,7 +72,7 @@ async fn on_cluster(
     let reading = Box::pin(deadline.hold(preflight(args, &checked)));
     let connected = drive::unless_stopped(&mut signals, reading).await?;
     let graph = Arc::new(checked.graph);
-    let executor = connected.executor(&args.graces);
+    let executor = connected.executor(&args.graces, &args.take_over);
     let namespace = graph.namespace();
     if !args.create_namespace && !inputs::defines_namespace(&graph, namespace) {
         let asking = Box::pin(deadline.hold(connected.has_namespace(&executor, &graph)));
@@ -73,7 +82,11 @@ async fn on_cluster(
             return Err(Halt::error(Exit::Refused, message).with_hint(hint));
         }
     }
-    let journal = drive::journal(origin, &args.cluster, connected.server(), &graph)?;
+    if let Origin::Call(_) = origin {
+        let asking = deadline.hold(of_no_other(&executor, &checked.plan, &graph));
+        drive::unless_stopped(&mut signals, Box::pin(asking)).await?;
+    }
+    let journal = drive::journal(origin, &args.cluster, connected.server(), &graph, &mut signals).await?;
     if args.create_namespace {
         let creating = deadline.hold(connected.create_namespace(namespace));
         if let Err(halt) = make_namespace(printer, namespace, creating, &mut signals).await {
@@ -82,7 +95,8 @@ async fn on_cluster(
         }
     }
     let limits = Limits { deadline, concurrency: args.concurrency, output: args.output };
-    let work = Work { graph: Arc::clone(&graph), executors: wiring::executors(executor), journal };
+    let work =
+        Work { graph: Arc::clone(&graph), executors: wiring::executors(executor), journal, undoes: None };
     drive::run(&limits, printer, work, &mut signals).await
 }
 
@@ -116,6 +130,12 @@ async fn make_namespace(
         return Err(Halt::error(Exit::Cancelled, "stopped before anything of the plan was written"));
     }
     Ok(())
+}
+
+/// Everything that belongs to another plan. A run that goes on is not asked: it has written already, and what it has still
+/// to write is looked at when it is prepared.
+async fn of_no_other(executor: &KubeExecutor, plan: &Loaded, graph: &Arc<Graph>) -> Result<(), Halt> {
+    refused(plan, &executor.of_other_plans(graph).await)
 }
 
 /// Everything in the plan that this cluster does not serve or that may not be touched.

@@ -4,7 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use eve_core::ids::RunId;
-use eve_core::run::{Outcome, StopMode};
+use eve_core::run::Outcome;
 use eve_store::{RunFolder, RunState, RunSummary};
 
 use super::ended;
@@ -26,7 +26,7 @@ pub(super) fn run(args: &Cancel, printer: &Printer) -> Result<Exit, Halt> {
         printer.err(&format!("run {id} is over already: {}", state_word(&run.state)));
         return Ok(Exit::Succeeded);
     }
-    let asked = folder.request_stop(id, StopMode::from(args.mode), &who());
+    let asked = folder.request_stop(id, args.stop_mode(), &who());
     asked.map_err(|error| journal::halt(&error))?;
     if run.state == RunState::Interrupted {
         printer.err(&format!(

@@ -45,8 +45,9 @@ pub(super) fn resume(args: &Delete, file: Box<RunFile>, printer: &Arc<Printer>) 
         let limits = limits(args);
         let reading = Box::pin(limits.deadline.hold(connect(args)));
         let connected = drive::unless_stopped(&mut signals, reading).await?;
-        let journal = drive::journal(Origin::Journal(file), &args.cluster, connected.server(), &graph)?;
-        let work = Work { graph, executors: connected.deleters(adopted(args)), journal };
+        let origin = Origin::Journal(file);
+        let journal = drive::journal(origin, &args.cluster, connected.server(), &graph, &mut signals).await?;
+        let work = Work { graph, executors: connected.deleters(adopted(args)), journal, undoes: None };
         drive::run(&limits, printer, work, &mut signals).await
     })
 }
@@ -58,6 +59,7 @@ fn input(args: &Delete) -> Input {
         helm_hooks: args.helm_hooks,
         namespace: args.namespace.clone(),
         name: args.name.clone(),
+        values: args.values.clone(),
     }
 }
 
@@ -83,8 +85,9 @@ async fn on_cluster(
     let limits = limits(args);
     let reading = Box::pin(limits.deadline.hold(preflight(args, checked, &graph)));
     let connected = drive::unless_stopped(&mut signals, reading).await?;
-    let journal = drive::journal(origin, &args.cluster, connected.server(), &graph)?;
-    let work = Work { graph: Arc::new(graph), executors: connected.deleters(adopted(args)), journal };
+    let graph = Arc::new(graph);
+    let journal = drive::journal(origin, &args.cluster, connected.server(), &graph, &mut signals).await?;
+    let work = Work { graph, executors: connected.deleters(adopted(args)), journal, undoes: None };
     drive::run(&limits, printer, work, &mut signals).await
 }
 
@@ -105,8 +108,9 @@ fn by_labels(
         let (connected, graph) = drive::unless_stopped(&mut signals, reading).await?;
         let call =
             Call { verb: "delete", arguments, sources: vec![RunSource::Installed], specs: Specs::Kept };
-        let journal = drive::journal(Origin::Call(call), &args.cluster, connected.server(), &graph)?;
-        let work = Work { graph: Arc::new(graph), executors: connected.deleters(adopted(args)), journal };
+        let (graph, origin) = (Arc::new(graph), Origin::Call(call));
+        let journal = drive::journal(origin, &args.cluster, connected.server(), &graph, &mut signals).await?;
+        let work = Work { graph, executors: connected.deleters(adopted(args)), journal, undoes: None };
         drive::run(&limits, printer, work, &mut signals).await
     })
 }

@@ -3,13 +3,14 @@
 //! What cannot be told yet, because its kind or namespace is still to come, is said to be so; what the cluster would
 //! refuse is shown, and is what makes the command fail.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use eve_core::failure::{Failure, FailureClass};
-use eve_core::ids::{Attempt, ComponentId};
-use eve_core::plan::Action;
+use eve_core::ids::{Attempt, ComponentId, RunId};
 use eve_core::plan::graph::Graph;
+use eve_core::plan::{Action, FailurePolicy, UndoRule};
 use eve_core::ports::Step;
 use eve_k8s::diff::{FieldChange, Shown};
 use eve_k8s::{Difference, KubeExecutor};
@@ -41,7 +42,13 @@ pub(super) fn run(args: &Diff, printer: &Printer) -> Result<Exit, Halt> {
 fn compare(args: &Diff, printer: &Printer) -> Result<Exit, Halt> {
     let namespace = wiring::namespace(&args.cluster);
     let default = namespace.as_ref().map_or_else(|_| DEFAULT_NAMESPACE.to_owned(), Clone::clone);
-    let checked = inputs::check(&args.input, default, &inputs::Overrides::default())?;
+    let overrides = inputs::Overrides {
+        on_failure: args.on_failure.map(FailurePolicy::from),
+        taken: args.take_over.clone(),
+        ..inputs::Overrides::default()
+    };
+    let checked = inputs::check(&args.input, default, &overrides)?;
+    inputs::names_no_secret(&checked.plan)?;
     namespace?;
     let warnings = checked.plan.warnings();
     if !warnings.is_empty() && !printer.is_quiet() {
@@ -66,7 +73,8 @@ async fn on_cluster(args: &Diff, checked: Checked) -> Result<(Arc<Graph>, Vec<Fi
         wiring::connect(&args.cluster, &args.allow_namespaces, &args.allow_cluster_scoped).await?;
     let connected = admit(connected, &checked, &checked.graph)?;
     let graph = Arc::new(checked.graph);
-    let findings = findings(Arc::new(connected.executor(&[])), &graph, args.concurrency).await?;
+    let findings =
+        findings(Arc::new(connected.executor(&[], &args.take_over)), &graph, args.concurrency).await?;
     Ok((graph, findings))
 }
 
@@ -79,7 +87,7 @@ async fn findings(
     let slots = Arc::new(Semaphore::new(concurrency as usize));
     let mut tasks = JoinSet::new();
     for id in graph.ids().filter(|id| graph.node(*id).action() == Action::Apply) {
-        let step = Step::new(Arc::clone(graph), id, Attempt::FIRST);
+        let step = Step::new(RunId::new("diff"), Arc::clone(graph), id, Attempt::FIRST);
         let (executor, slots) = (Arc::clone(&executor), Arc::clone(&slots));
         tasks.spawn(async move {
             let _slot = slots.acquire_owned().await;
@@ -183,8 +191,48 @@ fn text(graph: &Graph, findings: &[Finding], tally: &Tally) -> String {
             }
         }
     }
+    for (stop, kept) in stops(graph, findings) {
+        let kept: Vec<&str> = kept.iter().map(|id| graph.node(*id).name()).collect();
+        let behind = if kept.is_empty() {
+            String::new()
+        } else {
+            format!(", and leaves what it depends on: {}", kept.join(", "))
+        };
+        let name = graph.node(stop).name();
+        let _ =
+            writeln!(text, "{}: a rollback stops at {name} (`undo: never`){behind}", style::warning("note"));
+    }
     let _ = writeln!(text, "{} of {}", tally.text(), count(findings.len(), "object"));
     text
+}
+
+/// What a rollback would leave by rule, were it to come after everything was done: each component that would be written
+/// and says `undo: never`, with those that would be written and that it depends on, directly or over others.
+fn stops(graph: &Graph, findings: &[Finding]) -> Vec<(ComponentId, Vec<ComponentId>)> {
+    if !graph.may_be_rolled_back() {
+        return Vec::new();
+    }
+    let written: BTreeSet<ComponentId> = findings
+        .iter()
+        .filter(|(_, found)| !matches!(found, Ok(Difference::None)))
+        .map(|(id, _)| *id)
+        .collect();
+    let is_stop = |id: &ComponentId| graph.node(*id).undo() == UndoRule::Never;
+    let stops = written.iter().copied().filter(is_stop);
+    stops.map(|stop| (stop, upstream(graph, stop).intersection(&written).copied().collect())).collect()
+}
+
+/// Everything that a component depends on.
+fn upstream(graph: &Graph, of: ComponentId) -> BTreeSet<ComponentId> {
+    let (mut found, mut open) = (BTreeSet::new(), vec![of]);
+    while let Some(id) = open.pop() {
+        for edge in graph.dependencies(id) {
+            if found.insert(edge.component) {
+                open.push(edge.component);
+            }
+        }
+    }
+    found
 }
 
 /// `+ path: new`, `- path: old`, `  path: old → new`.
@@ -238,10 +286,15 @@ fn json(graph: &Graph, findings: &[Finding], tally: &Tally) -> Value {
             object
         })
         .collect();
+    let name = |id: ComponentId| graph.node(id).name();
+    let stops = stops(graph, findings).into_iter().map(|(stop, kept)| {
+        json!({ "component": name(stop), "leaves": kept.into_iter().map(name).collect::<Vec<_>>() })
+    });
+    let stops: Vec<Value> = stops.collect();
     json!({
         "type": "diff", "plan": graph.name(), "namespace": graph.namespace(), "objects": objects,
         "create": tally.create, "update": tally.update, "unchanged": tally.unchanged,
-        "unverified": tally.unverified, "refused": tally.refused,
+        "unverified": tally.unverified, "refused": tally.refused, "rollbackStops": stops,
     })
 }
 

@@ -1,4 +1,5 @@
-//! A run on a cluster, written down, driven and shown: what `eve apply`, `eve delete` and `eve resume` have in common.
+//! A run on a cluster, written down, driven and shown: what `eve apply`, `eve delete`, `eve rollback` and `eve
+//! resume` have in common.
 
 use std::fmt;
 use std::pin::Pin;
@@ -6,9 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use eve_core::driver::{Executors, Ports, SystemClock, drive};
+use eve_core::ids::RunId;
 use eve_core::plan::graph::Graph;
 use eve_core::ports::{Clock, Reporter, RunStore as _};
-use eve_core::run::{Record, Run, RunOptions, StopMode};
+use eve_core::run::{Outcome, Record, Run, RunOptions, StopMode};
+use eve_core::secret::Secrets;
 use eve_store::{RunFile, StopRequest};
 use tokio::sync::mpsc;
 use tokio::task::JoinError;
@@ -98,19 +101,39 @@ pub(super) struct Work {
     pub(super) graph: Arc<Graph>,
     pub(super) executors: Executors,
     pub(super) journal: RunFile,
+    /// What is undone, where that is what the run is for.
+    pub(super) undoes: Option<Undoes>,
+}
+
+/// A run that is undone by another.
+#[derive(Debug)]
+pub(super) struct Undoes {
+    pub(super) run: RunId,
+    pub(super) records: Vec<Record>,
 }
 
 /// The journal of a run that begins, or of one that goes on: then it must be on the cluster that it was begun on.
-pub(super) fn journal(
+/// A disk that hangs holds up no signal.
+pub(super) async fn journal(
     origin: Origin,
     cluster: &Cluster,
     server: &str,
-    graph: &Graph,
+    graph: &Arc<Graph>,
+    signals: &mut Signals,
 ) -> Result<RunFile, Halt> {
-    match origin {
-        Origin::Call(call) => journal::begin(&call, cluster, server, graph, SystemClock::new().now()),
-        Origin::Journal(file) => journal::is_on(&file, server).map(|()| *file),
-    }
+    let (cluster, server, graph) = (cluster.clone(), server.to_owned(), Arc::clone(graph));
+    let opening = apart(move || match origin {
+        Origin::Call(call) => journal::begin(&call, &cluster, &server, &graph),
+        Origin::Journal(file) => journal::is_on(&file, &server).map(|()| *file),
+    });
+    unless_stopped(signals, opening).await
+}
+
+/// Does in a thread of its own what may have to wait for a disk.
+async fn apart<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Halt> + Send + 'static,
+) -> Result<T, Halt> {
+    joined(tokio::task::spawn_blocking(work).await)?
 }
 
 /// Drives a run of the graph to its end, shows it, and lets signals and requests of other processes stop it. A run whose
@@ -136,6 +159,7 @@ pub(super) async fn run(
         store: Arc::<RunFile>::clone(&journal),
         reporters: display.reporters(),
         clock: clock.clone(),
+        secrets: Secrets::default(),
     };
     #[cfg(feature = "fail-points")]
     let ports = crate::fail_points::armed(ports, &graph)?;
@@ -145,9 +169,18 @@ pub(super) async fn run(
         .with_seed(wiring::random());
     let what = if records.is_empty() { "the run begins" } else { "the run goes on" };
     tracing::info!(run = %id, plan = graph.name(), namespace = graph.namespace(), "{what}");
-    let run = Run::resume(graph, options, id.clone(), &records, clock.now());
-    let run = run.map_err(|error| unreadable(&error))?;
-    drive_run(run, &ports, Watched { display: &display, printer, journal }, signals).await
+    let undoes = work.undoes.is_some();
+    let run = match work.undoes.filter(|_| records.is_empty()) {
+        None => {
+            Run::resume(graph, options, id.clone(), &records, clock.now()).map_err(|error| unreadable(&error))
+        }
+        Some(Undoes { run, records }) => {
+            let begun = Run::rollback(graph, options, id.clone(), (&run, &records), clock.now());
+            begun.map_err(|error| Halt::error(Exit::Refused, wiring::chain(&error)))
+        }
+    }?;
+    let exit_of = if undoes { Exit::of_undoing } else { Exit::from };
+    drive_run(run, &ports, Watched { display: &display, printer, journal, exit_of }, signals).await
 }
 
 /// Passes on what other processes ask of the run, until nobody wants to know. `look` gives what was asked after the request
@@ -211,6 +244,7 @@ fn say_asked(printer: &Printer, request: &StopRequest) {
     let how = match request.mode {
         StopMode::Drain => "starting nothing new, letting what runs come to its end",
         StopMode::Now | StopMode::Supersede => "finishing the calls in flight, giving up waits",
+        StopMode::Rollback => "finishing the calls in flight, then undoing what the run changed",
     };
     let who = clean(&request.who);
     printer.err(&format!("{}: {how}; asked for by {who}", style::warning("stopping")));
@@ -271,6 +305,7 @@ struct Watched<'a> {
     display: &'a Display,
     printer: &'a Arc<Printer>,
     journal: Arc<RunFile>,
+    exit_of: fn(Outcome) -> Exit,
 }
 
 /// What the driver ended with. A panic of it is ours.
@@ -284,7 +319,7 @@ fn joined<T>(ended: Result<T, JoinError>) -> Result<T, Halt> {
 async fn drive_run(
     mut run: Run,
     ports: &Ports,
-    Watched { display, printer, journal }: Watched<'_>,
+    Watched { display, printer, journal, exit_of }: Watched<'_>,
     signals: &mut Signals,
 ) -> Result<Exit, Halt> {
     let id = run.id().clone();
@@ -322,7 +357,7 @@ async fn drive_run(
             _ = frames.tick() => display.tick(),
         }
     };
-    let exit = ended.as_ref().map_or(Exit::Internal, |outcome| Exit::from(*outcome));
+    let exit = ended.as_ref().map_or(Exit::Internal, |outcome| exit_of(*outcome));
     display.end(exit);
     let exit = written(printer, exit, signals).await;
     ended.map(|_| exit).map_err(|error| {
@@ -369,6 +404,19 @@ mod tests {
             heard = requests.recv() => heard,
         };
         assert_eq!(heard, Some(request.clone()));
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_hangs_holds_up_nothing_else() {
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let mut hung = Box::pin(apart(move || Ok(held.recv().is_ok())));
+        tokio::select! {
+            biased;
+            _ = &mut hung => panic!("it hangs"),
+            () = tokio::task::yield_now() => {}
+        }
+        release.send(()).unwrap();
+        assert!(hung.await.unwrap());
     }
 
     #[tokio::test]

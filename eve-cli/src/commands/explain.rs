@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use eve_core::failure::Failure;
-use eve_core::ids::{Attempt, ComponentId};
+use eve_core::ids::{Attempt, ComponentId, RunId};
 use eve_core::plan::Action;
 use eve_core::plan::graph::{Graph, closest};
 use eve_core::ports::Step;
@@ -38,6 +38,7 @@ fn by_files(args: &Explain, printer: &Printer) -> Result<Exit, Halt> {
         helm_hooks: args.helm_hooks,
         namespace: args.namespace.clone(),
         name: args.name.clone(),
+        values: args.values.clone(),
     };
     let overrides = Overrides { waived: args.waived.clone(), ..Overrides::default() };
     let checked = inputs::check(&input, default, &overrides)?;
@@ -122,7 +123,7 @@ async fn look(
     printer: &Printer,
 ) -> Result<Exit, Halt> {
     let graph = Arc::new(graph);
-    let findings = findings(Arc::new(connected.executor(&[])), &graph, args.concurrency).await?;
+    let findings = findings(Arc::new(connected.executor(&[], &[])), &graph, args.concurrency).await?;
     let explained = Explained { graph: &graph, findings: &findings, asked };
     match args.output {
         ExplainOutput::Text => printer.out(&explained.text()),
@@ -146,7 +147,7 @@ async fn findings(
     let slots = Arc::new(Semaphore::new(concurrency as usize));
     let mut tasks: JoinSet<(ComponentId, Result<Explanation, Failure>)> = JoinSet::new();
     for id in graph.ids().filter(|id| graph.node(*id).action() != Action::None) {
-        let step = Step::new(Arc::clone(graph), id, Attempt::FIRST);
+        let step = Step::new(RunId::new("explain"), Arc::clone(graph), id, Attempt::FIRST);
         let (executor, slots) = (Arc::clone(&executor), Arc::clone(&slots));
         tasks.spawn(async move {
             let _slot = slots.acquire_owned().await;

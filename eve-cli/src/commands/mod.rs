@@ -25,6 +25,7 @@ mod explain;
 mod get;
 mod graph;
 mod resume;
+mod rollback;
 mod runs;
 mod status;
 mod timeline;
@@ -46,6 +47,7 @@ pub fn execute(cli: Cli, arguments: Vec<String>) -> Exit {
         Command::Timeline(args) => timeline::run(&args, &printer),
         Command::Resume(args) => resume::run(&args, &printer),
         Command::Cancel(args) => cancel::run(&args, &printer),
+        Command::Rollback(args) => rollback::run(&args, arguments, &printer),
         Command::Validate(args) => validate::run(&args, &printer),
         Command::Graph(args) => graph::run(&args, &printer),
         Command::Version(args) => version::run(&args, &printer),

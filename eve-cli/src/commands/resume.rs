@@ -5,7 +5,7 @@ use std::sync::Arc;
 use eve_core::ids::RunId;
 use eve_store::{Listed, RunFile, RunFolder, RunHeader, RunState};
 
-use super::{apply, delete, ended, or_json};
+use super::{apply, delete, ended, or_json, rollback};
 use crate::cli::{ApplyOutput, Resume};
 use crate::exit::Exit;
 use crate::halt::Halt;
@@ -30,6 +30,10 @@ fn go_on(args: &Resume, printer: &Arc<Printer>) -> Result<Exit, Halt> {
         Repeated::Delete(mut delete) => {
             delete.output = args.output;
             delete::resume(&delete, file, printer)
+        }
+        Repeated::Rollback(mut rollback) => {
+            rollback.output = args.output;
+            rollback::resume(&rollback, file, printer)
         }
     }
 }
@@ -62,7 +66,7 @@ fn nothing_came_after(folder: &RunFolder, header: &RunHeader) -> Result<(), Halt
     Err(Halt::error(Exit::Refused, message).with_hint(hint))
 }
 
-fn is_later(other: &RunHeader, header: &RunHeader) -> bool {
+pub(super) fn is_later(other: &RunHeader, header: &RunHeader) -> bool {
     let of = |header: &RunHeader| (header.cluster.clone(), header.namespace.clone(), header.plan.clone());
     other.started_at > header.started_at && of(other) == of(header)
 }

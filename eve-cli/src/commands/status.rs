@@ -2,7 +2,7 @@
 
 use eve_core::driver::SystemClock;
 use eve_core::ports::Clock as _;
-use eve_store::{RunState, RunSummary};
+use eve_store::{RunState, RunSummary, StopRequest};
 use serde_json::Value;
 
 use super::or_json;
@@ -10,19 +10,20 @@ use crate::cli::{GetOutput, Status};
 use crate::exit::Exit;
 use crate::halt::Halt;
 use crate::journal::{self, Wanted};
-use crate::output::{Printer, Timeline, header_json, state_json, status, summary_json};
+use crate::output::{Printer, Timeline, header_json, requests_json, state_json, status, summary_json};
 
 pub(super) fn run(args: &Status, printer: &Printer) -> Result<Exit, Halt> {
     or_json(show(args, printer), (args.output, GetOutput::Json), printer)
 }
 
 fn show(args: &Status, printer: &Printer) -> Result<Exit, Halt> {
-    let (run, timeline) = recorded(args.run.as_deref())?;
+    let Recorded { run, timeline, requests } = recorded(args.run.as_deref())?;
     let board = timeline.board();
     match args.output {
-        GetOutput::Text => printer.out(&status(&run, board, SystemClock::new().now())),
+        GetOutput::Text => printer.out(&status(&run, board, &requests, SystemClock::new().now())),
         GetOutput::Json => {
             let exit = match run.state {
+                RunState::Finished(outcome) if board.undoes.is_some() => Some(Exit::of_undoing(outcome)),
                 RunState::Finished(outcome) => Some(Exit::from(outcome)),
                 RunState::Live(_) | RunState::Interrupted => None,
             };
@@ -30,6 +31,7 @@ fn show(args: &Status, printer: &Printer) -> Result<Exit, Halt> {
             if let Some(fields) = json.as_object_mut() {
                 fields.insert("type".to_owned(), "status".into());
                 fields.insert("state".to_owned(), state_json(&run.state));
+                fields.insert("stopRequests".to_owned(), requests_json(&requests));
                 fields
                     .insert("summary".to_owned(), exit.map_or(Value::Null, |exit| summary_json(board, exit)));
             }
@@ -40,11 +42,19 @@ fn show(args: &Status, printer: &Printer) -> Result<Exit, Halt> {
 }
 
 /// A run as its journal has it at this moment.
-pub(super) fn recorded(name: Option<&str>) -> Result<(RunSummary, Timeline), Halt> {
+pub(super) struct Recorded {
+    pub(super) run: RunSummary,
+    pub(super) timeline: Timeline,
+    /// What was asked of it.
+    requests: Vec<StopRequest>,
+}
+
+/// The run of this name, or the newest.
+pub(super) fn recorded(name: Option<&str>) -> Result<Recorded, Halt> {
     let folder = journal::folder()?;
     let run = journal::choose(&folder, name, Wanted::Newest)?;
-    let records = folder.read(&run.header.run).and_then(|reader| reader.records());
-    let records = records.map_err(|error| journal::halt(&error))?;
+    let read = folder.read(&run.header.run).and_then(|reader| Ok((reader.records()?, reader.requests()?)));
+    let (records, requests) = read.map_err(|error| journal::halt(&error))?;
     let timeline = Timeline::of(journal::sketched(&run.header)?, &records);
-    Ok((run, timeline))
+    Ok(Recorded { run, timeline, requests })
 }

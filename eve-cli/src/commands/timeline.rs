@@ -1,7 +1,7 @@
 //! `eve timeline`: what each component of a run did, when, and what it waited for.
 
 use super::or_json;
-use super::status::recorded;
+use super::status::{Recorded, recorded};
 use crate::cli::{self, GetOutput};
 use crate::exit::Exit;
 use crate::halt::Halt;
@@ -12,7 +12,7 @@ pub(super) fn run(args: &cli::Timeline, printer: &Printer) -> Result<Exit, Halt>
 }
 
 fn show(args: &cli::Timeline, printer: &Printer) -> Result<Exit, Halt> {
-    let (run, timeline) = recorded(args.run.as_deref())?;
+    let Recorded { run, timeline, .. } = recorded(args.run.as_deref())?;
     match args.output {
         GetOutput::Text => {
             let header = &run.header;

@@ -2,7 +2,7 @@
 //!
 //! No clock, no terminal: the time comes with each record. Start with [`Board::record`].
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use eve_core::failure::{Cause, Failure, FailureClass};
@@ -12,6 +12,7 @@ use eve_core::run::{Change, Event, Outcome, Phase, Record, SkipReason, StopReaso
 use eve_core::time::Timestamp;
 
 use super::text::is_join;
+use super::undoing::{self, Undo, UndoStage};
 use crate::wiring;
 
 /// A run as it is shown.
@@ -41,6 +42,14 @@ pub(crate) struct Board {
     pub(crate) total: usize,
     /// How many of them were prepared at least once.
     pub(crate) prepared: usize,
+    /// The run that this one undoes, if that is what it is for.
+    pub(crate) undoes: Option<RunId>,
+    /// Whether everything is looked at afresh.
+    pub(crate) verifying: bool,
+    /// When the rollback began.
+    pub(crate) rolling_back: Option<Timestamp>,
+    /// What the rollback is to put back.
+    pub(crate) undos: BTreeMap<ComponentId, Undo>,
     rows: Vec<Row>,
 }
 
@@ -73,6 +82,12 @@ pub(crate) struct Row {
     pub(crate) because: Option<SkipReason>,
     /// Why it stays, though it was to be removed.
     pub(crate) kept: Option<String>,
+    /// Whether it is known what would put it back.
+    pub(crate) has_token: bool,
+    /// Whether this run has written it, or may have: a rollback would put it back.
+    pub(crate) touched: bool,
+    /// The same, before its last attempt.
+    touched_before: bool,
 }
 
 /// Where a component stands, for display.
@@ -133,6 +148,9 @@ impl Board {
             retry_at: None,
             because: None,
             kept: None,
+            touched: false,
+            touched_before: false,
+            has_token: false,
         };
         let total = graph.ids().filter(|&id| !is_join(&graph, id)).count();
         Self {
@@ -149,7 +167,36 @@ impl Board {
             left_out: 0,
             total,
             prepared: 0,
+            undoes: None,
+            verifying: false,
+            rolling_back: None,
+            undos: BTreeMap::new(),
         }
+    }
+
+    /// What the records say until now.
+    pub(crate) fn of(graph: Arc<Graph>, records: &[Record]) -> Self {
+        let mut board = Self::new(graph);
+        for record in records {
+            board.record(record);
+        }
+        board
+    }
+
+    /// The names of the components that this run has written, or may have, and that are not put back.
+    pub(crate) fn left_by(&self) -> BTreeSet<String> {
+        let is_undone = |id| self.undos.get(&id).is_some_and(|undo| undo.stage == UndoStage::Undone);
+        self.names(|id| self.row(id).touched && !is_undone(id))
+    }
+
+    /// Whether something was kept that could put any of it back.
+    pub(crate) fn has_kept(&self) -> bool {
+        self.graph.ids().any(|id| self.row(id).touched && self.row(id).has_token)
+    }
+
+    fn names(&self, is_meant: impl Fn(ComponentId) -> bool) -> BTreeSet<String> {
+        let meant = self.graph.ids().filter(|id| !is_join(&self.graph, *id) && is_meant(*id));
+        meant.map(|id| self.name(id).to_owned()).collect()
     }
 
     /// The component's row.
@@ -171,11 +218,14 @@ impl Board {
         match &record.event {
             Event::RunStarted { run } => {
                 self.run = Some(run.id.clone());
+                self.undoes.clone_from(&run.undoes);
                 self.started_at = at;
             }
             Event::Stopping { reason } => {
                 self.stopping.get_or_insert(*reason);
             }
+            Event::Verifying => self.verifying = true,
+            Event::RollingBack => self.roll_back(at),
             Event::Finished { outcome } => self.outcome = Some(*outcome),
             event => self.component_event(event, at),
         }
@@ -187,6 +237,7 @@ impl Board {
             Event::Prepared { component, prepared } => {
                 let first = self.edit(*component, |row| {
                     row.learn(prepared.change);
+                    row.has_token |= prepared.undo.is_some();
                     row.prepared_at.replace(at).is_none()
                 });
                 self.prepared += usize::from(first);
@@ -195,6 +246,8 @@ impl Board {
                 self.edit(*component, |row| {
                     row.attempt = *attempt;
                     row.began_at.get_or_insert(at);
+                    row.touched_before = row.touched;
+                    row.touched = true;
                 });
                 self.enter(*component, Stage::Applying, at);
             }
@@ -204,6 +257,7 @@ impl Board {
                         row.learn(applied.change);
                     }
                     row.applied_at.get_or_insert(at);
+                    row.touched = row.touched_before || applied.change != Change::None;
                 });
                 self.enter(*component, Stage::Waiting, at);
             }
@@ -226,8 +280,36 @@ impl Board {
                 self.edit(*component, |row| row.because = Some(*because));
                 self.enter(*component, Stage::Skipped, at);
             }
-            // An interrupted attempt goes on.
-            _ => {}
+            Event::Inherited { component, applied, token } => self.edit(*component, |row| {
+                row.touched = true;
+                row.has_token = token.is_some();
+                if let Some(applied) = applied {
+                    row.change = Some(applied.change);
+                    row.applied_at = Some(at);
+                }
+            }),
+            event => self.undo_event(event, at),
+        }
+    }
+
+    /// Everything that the run has touched is to be put back.
+    fn roll_back(&mut self, at: Timestamp) {
+        self.rolling_back = Some(at);
+        self.verifying = false;
+        let touched = self.graph.ids().filter(|id| self.row(*id).touched);
+        self.undos = touched.map(|id| (id, Undo::pending(at))).collect();
+    }
+
+    /// An interrupted attempt goes on; what is left says something of the rollback.
+    fn undo_event(&mut self, event: &Event, at: Timestamp) {
+        let Some(component) = undoing::component(event) else { return };
+        let undo = self.undos.entry(component).or_insert_with(|| Undo::pending(at));
+        undo.record(event, at);
+        let is_open = undo.stage.is_open();
+        if is_open && !is_join(&self.graph, component) {
+            self.open.insert(component);
+        } else {
+            self.open.remove(&component);
         }
     }
 
@@ -249,16 +331,20 @@ impl Board {
     }
 
     fn enter(&mut self, component: ComponentId, stage: Stage, at: Timestamp) {
-        self.edit(component, |row| {
-            row.stage = stage;
+        let before = self.edit(component, |row| {
             row.since = at;
             row.cause = None;
             if stage.is_final() {
                 row.ended_at = Some(at);
             }
+            std::mem::replace(&mut row.stage, stage)
         });
         if is_join(&self.graph, component) {
             return;
+        }
+        // A fresh look may find that what was ready is ready no longer.
+        if before == Stage::Ready {
+            self.ready -= 1;
         }
         if stage.is_open() {
             self.open.insert(component);

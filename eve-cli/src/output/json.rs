@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::board::Board;
 use super::summary::Summary;
-use super::{Ending, Printer};
+use super::{Ending, Printer, undoing};
 use crate::exit::Exit;
 
 /// Writes JSON lines to stdout.
@@ -65,11 +65,13 @@ pub(super) fn line(board: &Board, record: &Record) -> Value {
     line
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "all others are about a rollback, or not known")]
 fn event(board: &Board, event: &Event) -> Value {
     let name = |component| board.name(component);
     match event {
         Event::RunStarted { run } => json!({
             "type": "runStarted", "plan": run.plan, "namespace": run.namespace, "components": board.total,
+            "undoes": run.undoes.as_ref().map(eve_core::ids::RunId::as_str),
         }),
         Event::Resumed => json!({"type": "resumed"}),
         Event::Prepared { component, prepared } => json!({
@@ -100,6 +102,32 @@ fn event(board: &Board, event: &Event) -> Value {
         }),
         Event::Stopping { reason } => json!({"type": "stopping", "reason": stop_reason(board, *reason)}),
         Event::Finished { outcome } => json!({"type": "finished", "outcome": outcome}),
+        event => rollback_event(board, event),
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "what this version does not know it does not show")]
+fn rollback_event(board: &Board, event: &Event) -> Value {
+    let name = |component| board.name(component);
+    match event {
+        Event::Verifying => json!({"type": "verifying"}),
+        Event::RollingBack => json!({"type": "rollingBack"}),
+        Event::Inherited { component, applied, .. } => json!({
+            "type": "inherited", "component": name(*component), "change": applied.as_ref().map(|done| done.change),
+        }),
+        Event::UndoStarted { component, attempt } => json!({
+            "type": "undoStarted", "component": name(*component), "attempt": attempt,
+        }),
+        Event::Undone { component, report } => json!({
+            "type": "undone", "component": name(*component), "change": report.change, "notes": report.notes,
+        }),
+        Event::UndoFailed { component, attempt, phase, failure: why, retry_at } => json!({
+            "type": "undoFailed", "component": name(*component), "attempt": attempt, "phase": phase,
+            "failure": failure(why), "retryAt": retry_at.map(at),
+        }),
+        Event::Kept { component, because } => json!({
+            "type": "kept", "component": name(*component), "because": undoing::reason(board, *because),
+        }),
         _ => json!({"type": "unknown"}),
     }
 }
@@ -169,6 +197,8 @@ pub(crate) fn summary(board: &Board, exit: Exit) -> Value {
         "wallSeconds": summary.wall.as_secs_f64(),
         "criticalPath": path.collect::<Vec<_>>(),
         "failures": failures.collect::<Vec<_>>(),
+        "undoes": board.undoes.as_ref().map(eve_core::ids::RunId::as_str),
+        "rollback": undoing::json(board, failure),
         "givenUp": names(&summary.given_up),
         "underWay": names(&board.open.iter().copied().collect::<Vec<_>>()),
         "notStarted": summary.skips.get(&None).map(|ids| names(ids)).unwrap_or_default(),

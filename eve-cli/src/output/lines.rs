@@ -8,6 +8,7 @@ use super::board::Board;
 use super::report::to_do;
 use super::style;
 use super::text::{clean, count, is_delete, is_join};
+use super::undoing;
 use crate::duration::show;
 
 /// A line, and whether it matters even to somebody who sees the frame.
@@ -36,6 +37,8 @@ pub(crate) fn line(board: &Board, record: &Record) -> Option<Line> {
             (text, Weight::Landmark)
         }
         Event::Resumed => ("the run was taken over by a new process".to_owned(), Weight::Landmark),
+        Event::Verifying => ("looking at everything once more".to_owned(), Weight::Step),
+        Event::RollingBack => (rolling_back(board), Weight::Landmark),
         // Who asked knows it.
         Event::Stopping { reason: reason @ StopReason::Asked { .. } } => {
             (stopping(board, *reason), Weight::Step)
@@ -52,7 +55,7 @@ pub(crate) fn line(board: &Board, record: &Record) -> Option<Line> {
     Some(Line { text, weight })
 }
 
-#[expect(clippy::wildcard_enum_match_arm, reason = "what this version does not know it does not show")]
+#[expect(clippy::wildcard_enum_match_arm, reason = "all others are about a rollback, or not known")]
 fn of_component(board: &Board, event: &Event) -> Option<(ComponentId, String, Weight)> {
     Some(match event {
         Event::Started { component, attempt } => {
@@ -102,8 +105,22 @@ fn of_component(board: &Board, event: &Event) -> Option<(ComponentId, String, We
             };
             (*component, format!("{} {why}", style::warning("skipped")), Weight::Step)
         }
-        _ => return None,
+        event => {
+            let component = undoing::component(event)?;
+            let is_step = matches!(event, Event::UndoStarted { .. });
+            let weight = if is_step { Weight::Step } else { Weight::Landmark };
+            (component, undoing::line(board, event)?, weight)
+        }
     })
+}
+
+fn rolling_back(board: &Board) -> String {
+    let number = count(undoing::Tally::of(board).total, "component");
+    let what = style::warning("rolling back");
+    match &board.undoes {
+        Some(run) => format!("{what} what run {run} changed: {number}"),
+        None => format!("{what} what the run changed: {number}"),
+    }
 }
 
 fn ready(board: &Board, component: ComponentId) -> String {
@@ -143,6 +160,7 @@ fn stopping(board: &Board, reason: StopReason) -> String {
         StopReason::Failure { component } => format!("{} failed", board.name(component)),
         StopReason::Asked { mode: StopMode::Supersede } => "a newer plan takes over".to_owned(),
         StopReason::Deadline => "the run reached its deadline".to_owned(),
+        StopReason::Asked { mode: StopMode::Rollback } => "asked to, and to roll back".to_owned(),
         StopReason::Asked { mode: StopMode::Drain | StopMode::Now } | _ => "asked to".to_owned(),
     };
     format!("{}: {why}; nothing new is started", style::warning("stopping"))

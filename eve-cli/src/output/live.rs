@@ -9,6 +9,7 @@ use eve_core::time::Timestamp;
 use super::board::{Board, Stage};
 use super::style;
 use super::text::{clean, cut, is_delete, width};
+use super::undoing::{Tally, UndoStage};
 use crate::duration::show_whole;
 
 /// A terminal in columns and lines.
@@ -60,6 +61,11 @@ fn figures(board: &Board, now: Timestamp) -> String {
     if open.is_empty() && ready + failed + left_out == 0 {
         parts = vec![format!("comparing with the cluster, {} of {total}", board.prepared)];
     }
+    if board.rolling_back.is_some() {
+        parts = vec![format!("rolling back, {}", Tally::of(board).text())];
+    } else if board.verifying {
+        parts.push("looking once more".to_owned());
+    }
     match board.stopping {
         Some(StopReason::Failure { component }) => {
             parts.push(format!("stopping because {} failed", short(board.name(component))));
@@ -71,12 +77,28 @@ fn figures(board: &Board, now: Timestamp) -> String {
     format!("{} {elapsed}: {}", board.graph.name(), parts.join(", "))
 }
 
+/// What is said of a component that is put back.
+fn undoing(board: &Board, id: ComponentId, now: Timestamp) -> (String, String, Duration) {
+    let Some(undo) = board.undos.get(&id) else { return (String::new(), String::new(), Duration::ZERO) };
+    let here = show_whole(now.since(undo.since));
+    match undo.retry_at.filter(|_| undo.stage == UndoStage::Pausing) {
+        Some(at) => {
+            let why = undo.failure.as_ref().map(|(_, failure)| failure.message.as_str()).unwrap_or_default();
+            let left = show_whole(at.since(now));
+            let text = format!("attempt {} to undo failed: {}", undo.attempt, clean(why));
+            (format!("retry in {left:>7}"), text, Duration::ZERO)
+        }
+        None => (format!("undoing  {here:>7}"), String::new(), Duration::ZERO),
+    }
+}
+
 fn row(board: &Board, id: ComponentId, (names, columns): (usize, usize), now: Timestamp) -> String {
     let row = board.row(id);
     let name = cut(short(board.name(id)), names);
     let name = format!("  {name}{:pad$}", "", pad = names.saturating_sub(width(&name)));
     let here = show_whole(now.since(row.since));
     let (state, text, same) = match row.stage {
+        _ if board.undos.get(&id).is_some_and(|undo| undo.stage.is_open()) => undoing(board, id, now),
         Stage::Applying => {
             let doing = if is_delete(&board.graph, id) { "deleting" } else { "applying" };
             (format!("{doing} {here:>7}"), String::new(), Duration::ZERO)

@@ -18,12 +18,14 @@ mod tests;
 mod text;
 mod timeline;
 mod times;
+mod undoing;
 
+pub(crate) use board::Board;
 pub(crate) use explanation::{Explained, Findings, object};
 pub(crate) use human::HumanReporter;
 pub(crate) use json::{JsonReporter, summary as summary_json};
 pub(crate) use printer::Printer;
-pub(crate) use recorded::{header_json, state_json, state_word, status};
+pub(crate) use recorded::{header_json, requests_json, state_json, state_word, status};
 pub(crate) use table::table;
 pub(crate) use text::{clean, count};
 pub(crate) use timeline::Timeline;

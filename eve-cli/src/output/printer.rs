@@ -22,6 +22,9 @@ use crate::diagnose::Colour;
 /// How long the writing thread rests after a burst of lines: what nobody sees, and what hundreds of lines fit into.
 const REST: Duration = Duration::from_millis(10);
 
+/// The most bytes that are kept to be written as one.
+const PENDING_BYTES_MAX: usize = 64 * 1024;
+
 /// The two streams of the process. Shared by everything that shows something; never blocks but in
 /// [`Printer::finish`].
 pub(crate) struct Printer {
@@ -61,6 +64,8 @@ struct Streams {
 
 struct Sink {
     write: Box<dyn Write + Send>,
+    /// What is to be written next, in one write.
+    pending: String,
     colour: bool,
     failed: Option<io::Error>,
 }
@@ -77,11 +82,8 @@ impl Printer {
         let out = colour(AutoStream::choice(&io::stdout()));
         let err = colour(AutoStream::choice(&io::stderr()));
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb" || term.is_empty());
-        let streams = Streams {
-            out: Sink { write: Box::new(io::stdout()), colour: out, failed: None },
-            err: Sink { write: Box::new(io::stderr()), colour: err, failed: None },
-            frame: Vec::new(),
-        };
+        let streams =
+            Streams { out: Sink::of(io::stdout(), out), err: Sink::of(io::stderr(), err), frame: Vec::new() };
         Self {
             live: io::stderr().is_terminal() && !dumb && !flags.quiet,
             quiet: flags.quiet,
@@ -180,6 +182,9 @@ impl Streams {
             for message in std::iter::once(first).chain(messages.try_iter()) {
                 self.carry_out(message, shared);
             }
+            // A burst is one write: who reads a pipe is woken once.
+            self.out.send();
+            self.err.send();
             // Who sends meanwhile wakes nobody; who waits for an answer ends the rest.
             thread::park_timeout(rest);
         }
@@ -189,21 +194,26 @@ impl Streams {
         match message {
             Message::Out(text) => {
                 let frame = self.erase();
+                self.err.send();
                 self.out.line(&text);
                 self.draw(frame);
             }
             Message::Err(text) => {
+                self.out.send();
                 let frame = self.erase();
                 self.err.line(&text);
                 self.draw(frame);
             }
             Message::Frame => {
+                self.out.send();
                 let frame = lock(&shared.frame).take();
                 if let Some(frame) = frame {
                     self.redraw(frame);
                 }
             }
             Message::Flush(done) => {
+                self.out.send();
+                self.err.send();
                 if let Some(error) = self.out.failed.take() {
                     lock(&shared.failed).get_or_insert(error);
                 }
@@ -224,6 +234,7 @@ impl Streams {
 
     fn draw(&mut self, frame: Vec<String>) {
         if !frame.is_empty() {
+            self.out.send();
             let text: String = frame.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
             let text = self.err.styled(&text);
             self.err.raw(&text);
@@ -251,6 +262,10 @@ impl Streams {
 }
 
 impl Sink {
+    fn of(write: impl Write + Send + 'static, colour: bool) -> Self {
+        Self { write: Box::new(write), pending: String::new(), colour, failed: None }
+    }
+
     fn styled(&self, text: &str) -> String {
         if self.colour { text.to_owned() } else { adapter::strip_str(text).to_string() }
     }
@@ -260,12 +275,20 @@ impl Sink {
         self.raw(&format!("{text}\n"));
     }
 
-    /// After the first failure nothing more is tried.
     fn raw(&mut self, text: &str) {
-        if self.failed.is_none() {
-            let written = self.write.write_all(text.as_bytes()).and_then(|()| self.write.flush());
+        self.pending.push_str(text);
+        if self.pending.len() >= PENDING_BYTES_MAX {
+            self.send();
+        }
+    }
+
+    /// Writes what is pending. After the first failure nothing more is tried.
+    fn send(&mut self) {
+        if !self.pending.is_empty() && self.failed.is_none() {
+            let written = self.write.write_all(self.pending.as_bytes()).and_then(|()| self.write.flush());
             self.failed = written.err();
         }
+        self.pending.clear();
     }
 }
 
@@ -316,8 +339,7 @@ pub(crate) mod tests {
     const PATIENCE: Duration = Duration::from_mins(1);
 
     fn printer(out: impl Write + Send + 'static, err: impl Write + Send + 'static) -> Printer {
-        let sink = |write| Sink { write, colour: false, failed: None };
-        let streams = Streams { out: sink(Box::new(out)), err: sink(Box::new(err)), frame: Vec::new() };
+        let streams = Streams { out: Sink::of(out, false), err: Sink::of(err, false), frame: Vec::new() };
         // Longer than any test: nothing here may wait for the end of a rest.
         Printer { live: true, ..Printer::on(streams, PATIENCE * 60) }
     }
@@ -378,6 +400,35 @@ pub(crate) mod tests {
         printer.finish(Duration::from_millis(1)).unwrap();
         drop(reader);
         printer.finish(PATIENCE).unwrap();
+    }
+
+    /// Counts writes; the first waits.
+    struct Counting(Arc<Mutex<u32>>, Receiver<()>);
+
+    impl Write for Counting {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _ = self.1.recv();
+            *self.0.lock().unwrap() += 1;
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_burst_of_lines_is_one_write() {
+        let (gate, waits) = channel();
+        let writes = Arc::new(Mutex::new(0));
+        let printer = printer(io::sink(), Counting(Arc::clone(&writes), waits));
+        printer.err("first");
+        for _ in 0..1000 {
+            printer.err("line");
+        }
+        drop(gate);
+        printer.flush();
+        assert!(*writes.lock().unwrap() <= 2, "{writes:?}");
     }
 
     #[test]

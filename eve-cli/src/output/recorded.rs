@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use eve_core::run::Outcome;
+use eve_core::run::{Outcome, StopMode};
 use eve_core::time::Timestamp;
-use eve_store::{RunHeader, RunState, RunSummary};
+use eve_store::{RunHeader, RunState, RunSummary, StopRequest};
 use serde_json::{Value, json};
 
 use super::board::Board;
@@ -25,6 +25,8 @@ pub(crate) const fn state_word(state: &RunState) -> &'static str {
         RunState::Finished(Outcome::Failed) => "failed",
         RunState::Finished(Outcome::Cancelled) => "cancelled",
         RunState::Finished(Outcome::Superseded) => "superseded",
+        RunState::Finished(Outcome::RolledBack) => "rolled back",
+        RunState::Finished(Outcome::RollbackFailed) => "rollback failed",
         RunState::Finished(_) => "finished",
     }
 }
@@ -49,8 +51,34 @@ pub(crate) fn header_json(header: &RunHeader) -> Value {
     })
 }
 
+/// What was asked of a run, in order.
+pub(crate) fn requests_json(requests: &[StopRequest]) -> Value {
+    let json = |request: &StopRequest| {
+        json!({
+            "mode": mode_word(request.mode), "at": rfc3339(request.at, Precision::Microseconds), "who": request.who,
+        })
+    };
+    requests.iter().map(json).collect()
+}
+
+const fn mode_word(mode: StopMode) -> &'static str {
+    match mode {
+        StopMode::Drain => "drain",
+        StopMode::Now => "now",
+        StopMode::Supersede => "supersede",
+        StopMode::Rollback => "rollback",
+    }
+}
+
+/// What was asked of a run that has not stopped yet: the strongest of it.
+fn asked(requests: &[StopRequest], now: Timestamp) -> Option<String> {
+    let request = requests.iter().max_by_key(|request| request.mode)?;
+    let ago = show_whole(now.since(request.at));
+    Some(format!("asked to stop ({}) by {}, {ago} ago", mode_word(request.mode), clean(&request.who)))
+}
+
 /// A run and how it stands, for people: which it is, what went wrong, what is under way, the figures.
-pub(crate) fn status(run: &RunSummary, board: &Board, now: Timestamp) -> String {
+pub(crate) fn status(run: &RunSummary, board: &Board, requests: &[StopRequest], now: Timestamp) -> String {
     let RunSummary { header, state, .. } = run;
     let mut text = format!(
         "run {}: {} of plan {} in namespace {} on {}\nstarted {}, {} ago; {}",
@@ -67,6 +95,9 @@ pub(crate) fn status(run: &RunSummary, board: &Board, now: Timestamp) -> String 
     if let RunState::Finished(_) = state {
         let _ = write!(text, "\n{}{}", report::failures(board, &summary), report::figures(board, &summary));
         return text;
+    }
+    if let Some(asked) = asked(requests, now) {
+        let _ = write!(text, "\n{asked}");
     }
     let _ = write!(text, "\n{} of {} ready", summary.ready, count(summary.components, "component"));
     for (number, word) in [(summary.failed, "failed"), (board.open.len(), "under way")] {

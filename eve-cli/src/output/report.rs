@@ -10,6 +10,7 @@ use super::board::Board;
 use super::style;
 use super::summary::Summary;
 use super::text::{clean, count, is_delete};
+use super::undoing::{self, Tally};
 use crate::duration::show;
 
 /// Names that are listed of a group of components; the rest is counted.
@@ -40,8 +41,12 @@ pub(crate) fn failures(board: &Board, summary: &Summary) -> String {
         let _ = writeln!(text, "{} {}", style::error("left as they were under way:"), names(board, &open));
     }
     if let Some(ids) = summary.skips.get(&None) {
-        let _ = writeln!(text, "{} {}", style::warning("not started:"), names(board, ids));
+        // In a run that undoes another, nothing was to be started.
+        if board.undoes.is_none() {
+            let _ = writeln!(text, "{} {}", style::warning("not started:"), names(board, ids));
+        }
     }
+    text.push_str(&undoing::remains(board));
     text
 }
 
@@ -93,6 +98,9 @@ pub(crate) fn to_do(board: &Board, component: ComponentId, phase: Phase) -> &'st
         (Phase::Apply, true) => "to be deleted",
         (Phase::Wait, false) => "to become ready",
         (Phase::Wait, true) => "to go",
+        (Phase::Verify, false) => "to be ready still",
+        (Phase::Verify, true) => "to be gone still",
+        (Phase::Undo, _) => "to be undone",
     }
 }
 
@@ -107,6 +115,9 @@ fn names(board: &Board, ids: &[ComponentId]) -> String {
 /// The figures.
 pub(crate) fn figures(board: &Board, summary: &Summary) -> String {
     let mut text = String::new();
+    if board.undoes.is_some() {
+        return format!("{} in {}: {}", outcome(board), show(summary.wall), Tally::of(board).text());
+    }
     // Where all is to be removed, the changes say how it ended.
     let only_removals = summary.removals > 0 && summary.removals == summary.components;
     let mut ends = if only_removals { Vec::new() } else { vec![format!("{} ready", summary.ready)] };
@@ -126,6 +137,9 @@ pub(crate) fn figures(board: &Board, summary: &Summary) -> String {
         changes(summary),
         count(summary.components, "component"),
     );
+    if board.rolling_back.is_some() {
+        let _ = write!(text, "; {}", Tally::of(board).text());
+    }
     text.push_str(&critical_path(board, summary));
     for (id, why) in summary.kept.iter().take(KEPT_MAX) {
         let _ = write!(text, "\n{} {}: {}", style::warning("stays:"), board.name(*id), clean(why));
@@ -157,6 +171,15 @@ fn outcome(board: &Board) -> String {
         }
         (Some(Outcome::Failed), _) => style::error("failed").to_string(),
         (Some(Outcome::Superseded), _) => style::warning("superseded").to_string(),
+        (Some(Outcome::RolledBack), _) if board.undoes.is_some() => style::good("rolled back").to_string(),
+        (Some(Outcome::RollbackFailed), _) if board.undoes.is_some() => {
+            style::error("not all is rolled back").to_string()
+        }
+        (Some(Outcome::RolledBack), Some(StopReason::Asked { .. })) => {
+            style::warning("cancelled, rolled back").to_string()
+        }
+        (Some(Outcome::RolledBack), _) => style::error("failed, rolled back").to_string(),
+        (Some(Outcome::RollbackFailed), _) => style::error("failed, and not all is rolled back").to_string(),
         (Some(_), _) => style::warning("cancelled").to_string(),
         (None, _) => style::error("aborted").to_string(),
     }

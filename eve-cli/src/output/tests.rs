@@ -13,7 +13,9 @@ use eve_core::run::{
     Applied, Change, Event, Outcome, Outputs, Phase, Prepared, Record, RunOptions, RunStart, SkipReason,
     StopMode, StopReason,
 };
-use eve_core::testing::{sample_events, sample_graph};
+use eve_core::testing::{
+    sample_events, sample_graph, sample_rollback, sample_rollback_graph, sample_undoing,
+};
 use eve_core::time::Timestamp;
 use eve_store::{Progress, RunFolder, RunHeader, RunState, RunSummary};
 
@@ -42,6 +44,7 @@ impl Story {
             namespace: graph.namespace().into(),
             components: 0,
             options: RunOptions::default(),
+            undoes: None,
         };
         Self { graph, records: Vec::new() }.at(0.0, Event::RunStarted { run: Box::new(run) })
     }
@@ -96,6 +99,34 @@ fn plain(text: &str) -> String {
     anstream::adapter::strip_str(text).to_string()
 }
 
+/// One log of each sort.
+fn samples() -> [(Arc<Graph>, Vec<Record>); 3] {
+    let graph = sample_rollback_graph();
+    [(sample_graph(), sample_events()), (Arc::clone(&graph), sample_rollback()), (graph, sample_undoing())]
+}
+
+#[test]
+fn a_rollback_is_told_step_by_step_and_what_it_leaves_with_how_to_go_on() {
+    let mut shown = String::new();
+    for (graph, records) in samples().into_iter().skip(1) {
+        let mut board = Board::new(graph);
+        for record in records {
+            board.record(&record);
+            let said = line(&board, &record).map_or_else(|| "-".into(), |line| plain(&line.text));
+            let _ = writeln!(shown, "{said}");
+            for line in frame(&board, Size { width: 80, height: 24 }, record.at) {
+                let _ = writeln!(shown, "    |{}", plain(&line));
+            }
+            let _ = writeln!(shown, "    {}", json_line(&board, &record));
+        }
+        let summary = Summary::of(&board);
+        let _ = write!(shown, "---\n{}", plain(&report::failures(&board, &summary)));
+        let _ = writeln!(shown, "---\n{}", plain(&report::figures(&board, &summary)));
+        let _ = writeln!(shown, "{}\n===", json_summary(&board, Exit::RollbackFailed));
+    }
+    insta::assert_snapshot!(shown);
+}
+
 fn sample_board() -> Board {
     let mut board = Board::new(sample_graph());
     for record in sample_events() {
@@ -134,13 +165,15 @@ fn every_json_object_is_described_in_the_reference() {
     let reference =
         std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reference/apply-json.md"))
             .unwrap();
-    let mut board = Board::new(sample_graph());
     let mut objects = vec![];
-    for record in sample_events() {
-        board.record(&record);
-        objects.push(json_line(&board, &record));
+    for (graph, records) in samples() {
+        let mut board = Board::new(graph);
+        for record in records {
+            board.record(&record);
+            objects.push(json_line(&board, &record));
+        }
+        objects.push(json_summary(&board, Exit::Failed));
     }
-    objects.push(json_summary(&board, Exit::Failed));
     for object in objects {
         let name = object["type"].as_str().unwrap();
         let section = reference.split("\n## ").find(|section| section.starts_with(&format!("`{name}`")));
@@ -511,7 +544,7 @@ fn what_is_under_way_is_measured_to_now_while_a_process_drives_the_run() {
     let progress = Progress { records: 4, last_at: Some(moment(1.0)), outcome: None };
     for (state, since) in [(RunState::Live(None), "  40.0s  db"), (RunState::Interrupted, "   1.0s  db")] {
         let run = RunSummary { header: header.clone(), progress, state };
-        let text = plain(&status(&run, &story.board(), moment(40.0)));
+        let text = plain(&status(&run, &story.board(), &[], moment(40.0)));
         assert!(text.contains(since), "{text}");
     }
 }

@@ -78,6 +78,8 @@ enum Doing {
     Waiting(Option<Cause>),
     /// Between two attempts.
     Pausing,
+    /// Being put back.
+    Undoing,
 }
 
 impl Doing {
@@ -87,6 +89,7 @@ impl Doing {
             Self::Applying => "applying",
             Self::Waiting(_) => "waiting",
             Self::Pausing => "pausing",
+            Self::Undoing => "undoing",
         }
     }
 }
@@ -156,6 +159,7 @@ impl Timeline {
             phases.push(format!("{word} {}", show(took)));
         }
         phases.push(end(row.stage).to_owned());
+        phases.extend(self.board.undos.get(&lane.id).map(|undo| undo.stage.word().to_owned()));
         phases.join(", ")
     }
 
@@ -167,7 +171,11 @@ impl Timeline {
             let phases = lane.spans.iter().map(|span| {
                 let cause = match &span.doing {
                     Doing::Waiting(Some(cause)) => json!({ "code": cause.code, "message": cause.message }),
-                    Doing::Waiting(None) | Doing::Queued | Doing::Applying | Doing::Pausing => Value::Null,
+                    Doing::Waiting(None)
+                    | Doing::Queued
+                    | Doing::Applying
+                    | Doing::Pausing
+                    | Doing::Undoing => Value::Null,
                 };
                 json!({
                     "phase": span.doing.word(), "from": at(span.from),
@@ -176,6 +184,7 @@ impl Timeline {
             });
             json!({
                 "component": self.board.name(lane.id), "end": end(row.stage), "attempt": row.attempt,
+                "undo": self.board.undos.get(&lane.id).map(|undo| undo.stage.word()),
                 "runnableAt": at(lane.turn), "endedAt": row.ended_at.map(at),
                 "seconds": lane.took().as_secs_f64(), "slackSeconds": lane.slack.as_secs_f64(),
                 "critical": lane.is_critical, "phases": phases.collect::<Vec<_>>(),
@@ -207,7 +216,7 @@ impl Lane {
     fn causes(&self) -> Vec<(&str, Duration)> {
         let mut causes = summed(self.spans.iter().filter_map(|span| match &span.doing {
             Doing::Waiting(Some(cause)) => Some((cause.message.as_str(), span.to.since(span.from))),
-            Doing::Waiting(None) | Doing::Queued | Doing::Applying | Doing::Pausing => None,
+            Doing::Waiting(None) | Doing::Queued | Doing::Applying | Doing::Pausing | Doing::Undoing => None,
         }));
         causes.sort_by_key(|(_, waited)| std::cmp::Reverse(*waited));
         causes
@@ -233,7 +242,12 @@ fn begun(event: &Event) -> Option<(ComponentId, Option<Doing>)> {
         Event::Applied { component, .. } => (*component, Some(Doing::Waiting(None))),
         Event::Waiting { component, cause } => (*component, Some(Doing::Waiting(Some(Cause::clone(cause))))),
         Event::AttemptFailed { component, retry_at, .. } => (*component, retry_at.map(|_| Doing::Pausing)),
-        Event::Ready { component, .. } | Event::Skipped { component, .. } => (*component, None),
+        Event::UndoStarted { component, .. } => (*component, Some(Doing::Undoing)),
+        Event::UndoFailed { component, retry_at, .. } => (*component, retry_at.map(|_| Doing::Pausing)),
+        Event::Ready { component, .. }
+        | Event::Skipped { component, .. }
+        | Event::Undone { component, .. }
+        | Event::Kept { component, .. } => (*component, None),
         _ => return None,
     })
 }
@@ -256,9 +270,11 @@ fn lanes(
     let times = Times::of(board);
     let slack = times.slack();
     let critical: BTreeSet<ComponentId> = times.critical_path().into_iter().map(|(id, _)| id).collect();
+    let told: BTreeSet<ComponentId> = spans.keys().copied().collect();
     let begun = board.graph.ids().filter(|&id| {
         let stage = board.row(id).stage;
-        !is_join(&board.graph, id) && !matches!(stage, Stage::Pending | Stage::Skipped)
+        let has_begun = !matches!(stage, Stage::Pending | Stage::Skipped) || told.contains(&id);
+        !is_join(&board.graph, id) && has_begun
     });
     let lane = |id: ComponentId| {
         let turn = times.turn(id);

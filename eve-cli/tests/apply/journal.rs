@@ -12,28 +12,28 @@ use super::signals::Running;
 use super::{Ended, command, get, names, plan, writes};
 
 /// One user's runs, and a folder to work in.
-struct Desk<'a> {
+pub(super) struct Desk<'a> {
     control_plane: &'a ControlPlane,
-    state: TempDir,
-    folder: TempDir,
+    pub(super) state: TempDir,
+    pub(super) folder: TempDir,
 }
 
 impl<'a> Desk<'a> {
-    fn new(control_plane: &'a ControlPlane) -> Self {
+    pub(super) fn new(control_plane: &'a ControlPlane) -> Self {
         Self { control_plane, state: TempDir::new().unwrap(), folder: TempDir::new().unwrap() }
     }
 
-    fn write(&self, name: &str, text: &str) {
+    pub(super) fn write(&self, name: &str, text: &str) {
         std::fs::write(self.folder.path().join(name), text).unwrap();
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    pub(super) fn command(&self, args: &[&str]) -> Command {
         let mut command = command(self.control_plane, args);
         command.env("XDG_STATE_HOME", self.state.path()).current_dir(self.folder.path());
         command
     }
 
-    async fn eve(&self, args: &[&str]) -> Ended {
+    pub(super) async fn eve(&self, args: &[&str]) -> Ended {
         self.eve_in(self.folder.path(), args, "").await
     }
 
@@ -48,21 +48,33 @@ impl<'a> Desk<'a> {
 
     /// Starts a command and kills it with SIGKILL once a record of this type about this component was shown; the name of
     /// its run.
-    async fn killed_at(&self, (kind, component): (&str, &str), args: &[&str], stdin: &str) -> String {
+    pub(super) async fn killed_at(
+        &self,
+        (kind, component): (&str, &str),
+        args: &[&str],
+        stdin: &str,
+    ) -> String {
         let mut running = Running::of(self.command(&[args, &["-o", "json"]].concat()), stdin).await;
         running.until_of(kind, component).await;
         run_of(&running.kill().await)
     }
 
-    async fn status(&self, run: &str) -> Value {
+    pub(super) async fn status(&self, run: &str) -> Value {
         let shown = self.eve(&["status", run, "-o", "json"]).await;
         assert_eq!(shown.code, Some(0), "{}", shown.err);
         serde_json::from_str(&shown.out).unwrap()
     }
+
+    /// The name of the newest run.
+    pub(super) async fn newest(&self) -> String {
+        let listed = self.eve(&["runs", "-o", "json"]).await;
+        let listed: Value = serde_json::from_str(&listed.out).unwrap();
+        listed["runs"][0]["run"].as_str().unwrap().to_owned()
+    }
 }
 
 /// A component that takes a while, between two that do not.
-fn three(namespace: &str) -> String {
+pub(super) fn three(namespace: &str) -> String {
     let slow = "testbed.eve.dev/stage: slow, testbed.eve.dev/delay: 3s";
     plan(namespace, &[("first", "", "a: b", ""), ("slow", "first", slow, ""), ("last", "slow", "a: b", "")])
 }
@@ -78,7 +90,7 @@ async fn identity(control_plane: &ControlPlane, namespace: &str, name: &str) -> 
     (metadata["uid"].clone(), metadata["generation"].clone())
 }
 
-const APPLY: [&str; 3] = ["apply", "-f", "plan.yaml"];
+pub(super) const APPLY: [&str; 3] = ["apply", "-f", "plan.yaml"];
 
 #[tokio::test]
 async fn a_killed_run_goes_on_where_it_was_from_any_folder() {

@@ -14,11 +14,14 @@ mod configurations;
 mod delete;
 mod diff;
 mod drift;
+mod expressions;
 mod failures;
 mod get;
 mod journal;
+mod owners;
 mod refusals;
 mod signals;
+mod state;
 mod success;
 
 use std::collections::BTreeSet;

@@ -1,37 +1,23 @@
-//! The loop: store, show, act, wait for the first fact, take every fact that is there.
+//! The loop: decide, store, show, write, wait for the first fact.
 
-use std::collections::BTreeMap;
-use std::panic::AssertUnwindSafe;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
 
-use futures::{FutureExt as _, TryFutureExt as _};
 use tokio::sync::mpsc;
-use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep};
 
+use super::calls::{Calls, Means};
 use super::{DriveError, Ports};
-use crate::failure::Cause;
-use crate::ids::{Attempt, ComponentId};
-use crate::ports::{Context, RecordBatch, Step, StoreError};
-use crate::run::{Applied, Change, Command, Input, Outcome, Phase, PhaseEnd, Prepared, Run, StopMode};
+use crate::ports::{RecordBatch, StoreError};
+use crate::run::{Input, Outcome, Record, Run, StopMode};
 use crate::time::Timestamp;
 
-/// The last cause of each wait that was not taken in yet, and the bell that says so.
-type Progress = (Arc<Mutex<BTreeMap<ComponentId, (Attempt, Cause)>>>, mpsc::Sender<()>);
-
-/// Calls in flight, those among them that may be dropped, and ends of calls that were not taken in yet.
-#[derive(Default)]
-struct Calls {
-    tasks: JoinSet<Input>,
-    reads: BTreeMap<(ComponentId, Attempt), AbortHandle>,
-    ended: Vec<Input>,
-}
+/// When so many records are to be stored, they are, before more is taken in.
+const RECORDS_MAX: usize = 1024;
 
 /// Drives a run to its outcome. `control` takes requests to stop; it may be closed.
 ///
 /// # Errors
-/// [`DriveError`]; then nothing new was started, and reads in flight are dropped.
+/// [`DriveError`]; then no write was started that is not stored, and reads in flight are dropped.
 ///
 /// # Cancel safety
 /// Dropping the future is like the death of the process: calls in flight are dropped, writes included. What was stored can
@@ -46,17 +32,16 @@ pub async fn drive(
     if !missing.is_empty() {
         return Err(DriveError::NoExecutor(missing));
     }
-    let (bell, mut told) = mpsc::channel(1);
-    let progress: Progress = (Arc::default(), bell);
-    let mut calls = Calls::default();
+    let (mut calls, mut told) = Calls::new(ports.secrets.clone());
     // One timer for all deadlines: a new one for each costs more than the rest of the loop. It may ring early.
     let mut alarm = pin!(sleep(std::time::Duration::ZERO));
     let result = loop {
-        if let Err(error) = store(run, ports).await {
+        let records = decide(run, (&ports.executors, &ports.clock), &mut calls);
+        if let Err(error) = store(run, ports, records).await {
             break Err(error.into());
         }
         while let Some(command) = run.poll_command() {
-            calls.carry_out(run, &command, ports, &progress);
+            calls.carry_out(run, &command, (&ports.executors, &ports.clock));
         }
         if let Some(outcome) = run.outcome() {
             break Ok(outcome);
@@ -69,35 +54,46 @@ pub async fn drive(
         tokio::select! {
             biased;
             Some(mode) = control.recv() => run.handle(Input::Stop { mode }, ports.clock.now()),
-            () = std::future::ready(()), if !calls.ended.is_empty() => {}
-            // A task that was aborted has nothing to tell; one that panicked has caught it itself.
-            Some(ended) = calls.tasks.join_next() => calls.ended.extend(ended),
+            () = std::future::ready(()), if calls.have_ended() => {}
+            () = calls.join_next() => {}
             Some(()) = told.recv() => {
-                let causes = std::mem::take(&mut *progress.0.lock().unwrap_or_else(PoisonError::into_inner));
-                for (component, (attempt, cause)) in causes {
+                for (component, (attempt, cause)) in calls.news() {
                     ports.reporters.iter().for_each(|reporter| reporter.progress(component, &cause));
                     run.handle(Input::Progress { component, attempt, cause }, ports.clock.now());
                 }
             }
             () = &mut alarm => run.handle_timeout(ports.clock.now()),
         }
-        while let Some(ended) = calls.tasks.try_join_next() {
-            calls.ended.extend(ended);
-        }
-        for input in calls.ended.drain(..) {
-            if let Input::Ended { component, attempt, .. } = input {
-                calls.reads.remove(&(component, attempt));
-            }
-            run.handle(input, ports.clock.now());
-        }
+        calls.join_all_that_have_ended();
+        take_in(run, (&ports.executors, &ports.clock), &mut calls);
     };
-    calls.reads.values().for_each(AbortHandle::abort);
-    calls.tasks.detach_all();
+    calls.let_go();
     result
 }
 
-async fn store(run: &mut Run, ports: &Ports) -> Result<(), StoreError> {
-    let records: Vec<_> = std::iter::from_fn(|| run.poll_event()).collect();
+/// What the run decides now, to be stored as one. Reads need no record: they are begun at once, and the ends of those that
+/// had nothing to wait for are taken in, until something is to be written.
+pub(super) fn decide(run: &mut Run, means: Means<'_>, calls: &mut Calls) -> Vec<Record> {
+    let mut records = Vec::new();
+    loop {
+        records.extend(std::iter::from_fn(|| run.poll_event()));
+        while let Some(read) = run.poll_read() {
+            calls.carry_out(run, &read, means);
+        }
+        if run.wants_to_write() || !calls.have_ended() || records.len() >= RECORDS_MAX {
+            return records;
+        }
+        take_in(run, means, calls);
+    }
+}
+
+pub(super) fn take_in(run: &mut Run, (_, clock): Means<'_>, calls: &mut Calls) {
+    for input in calls.ended() {
+        run.handle(input, clock.now());
+    }
+}
+
+async fn store(run: &Run, ports: &Ports, records: Vec<Record>) -> Result<(), StoreError> {
     if records.is_empty() {
         return Ok(());
     }
@@ -107,43 +103,4 @@ async fn store(run: &mut Run, ports: &Ports) -> Result<(), StoreError> {
         ports.reporters.iter().for_each(|reporter| reporter.record(record, &run.view()));
     }
     Ok(())
-}
-
-impl Calls {
-    fn carry_out(&mut self, run: &Run, command: &Command, ports: &Ports, (causes, bell): &Progress) {
-        let (component, attempt, phase, deadline) = match *command {
-            Command::Call { component, attempt, phase, deadline } => (component, attempt, phase, deadline),
-            Command::Abort { component, attempt } => {
-                return self.reads.remove(&(component, attempt)).iter().for_each(AbortHandle::abort);
-            }
-        };
-        let kind = run.graph().kind(component);
-        let Some(executor) = ports.executors.get(kind).cloned() else { return };
-        let (causes, bell) = (Arc::clone(causes), bell.clone());
-        let tell = move |cause| {
-            causes.lock().unwrap_or_else(PoisonError::into_inner).insert(component, (attempt, cause));
-            // A full channel has rung already.
-            let _ = bell.try_send(());
-        };
-        let cx = Context::new(deadline, Arc::clone(&ports.clock), Arc::new(tell));
-        let step = Step::new(Arc::clone(run.graph()), component, attempt);
-        let prepared = run.prepared(component).cloned().unwrap_or(Prepared::new(Change::Unknown));
-        let applied = run.applied(component).cloned().unwrap_or(Applied::new(Change::None));
-        let call = async move {
-            match phase {
-                Phase::Prepare => PhaseEnd::Prepare(executor.prepare(&step, &cx).await),
-                Phase::Apply => PhaseEnd::Apply(executor.apply(&step, &prepared, &cx).await),
-                Phase::Wait => PhaseEnd::Wait(executor.wait(&step, &applied, step.until(), &cx).await),
-            }
-        };
-        let end = AssertUnwindSafe(call).catch_unwind().unwrap_or_else(move |_| PhaseEnd::panicked(phase));
-        let mut ended = end.map(move |end| Input::Ended { component, attempt, end }).boxed();
-        if phase == Phase::Apply {
-            self.tasks.spawn(ended);
-        } else if let Some(end) = ended.as_mut().now_or_never() {
-            self.ended.push(end);
-        } else {
-            self.reads.insert((component, attempt), self.tasks.spawn(ended));
-        }
-    }
 }

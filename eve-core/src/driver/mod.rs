@@ -1,18 +1,24 @@
 //! The one asynchronous driver: it joins a [`Run`](crate::run::Run) to the ports, and decides nothing.
 //!
-//! Start with [`drive`]; [`Ports`] is what it needs, [`Executors`] who carries out which kind.
+//! Start with [`drive`]; [`Ports`] is what it needs, [`Executors`] who carries out which kind. [`serve`] does the same for a
+//! [`Scheduler`](crate::scheduler::Scheduler) and all its runs.
 
 use std::sync::Arc;
 
 use crate::ports::{Clock, Reporter, RunStore, StoreError};
+use crate::secret::Secrets;
 
+mod calls;
 mod clock;
 mod drive;
 mod executors;
+mod render;
+mod serve;
 
 pub use clock::SystemClock;
 pub use drive::drive;
 pub use executors::Executors;
+pub use serve::{Intake, Opened, Order, PlanName, Reporters, ServeError, ServePorts, serve};
 
 /// What a run is joined to.
 #[derive(Clone)]
@@ -26,6 +32,8 @@ pub struct Ports {
     pub reporters: Vec<Arc<dyn Reporter>>,
     /// Where the time comes from. Deadlines are slept for on tokio's clock.
     pub clock: Arc<dyn Clock>,
+    /// The values of the secrets that the plan names, all versions fixed. Empty for plans without secrets.
+    pub secrets: Secrets,
 }
 
 /// A run could not be driven to its end. What was stored of it can be resumed.
@@ -35,7 +43,7 @@ pub enum DriveError {
     /// The graph has kinds that nobody carries out; nothing was started.
     #[error("nothing here carries out components of kind {}", .0.join(", "))]
     NoExecutor(Vec<String>),
-    /// The store failed; nothing was started since.
+    /// The store failed; no write was started since.
     #[error("failed to store what the run decided")]
     Store(#[from] StoreError),
 }

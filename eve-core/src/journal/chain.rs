@@ -5,7 +5,7 @@ use std::fmt;
 use sha2::{Digest as _, Sha256};
 
 use super::{JournalError, decode};
-use crate::ids::RunId;
+use crate::ids::{RunId, Seq};
 use crate::run::Record;
 
 /// What the first link of every log covers besides its run, so that no other hash can be taken for one.
@@ -70,7 +70,12 @@ pub struct Chain(Head);
 impl Chain {
     /// The chain of a log without records. Its link covers the run, so that no log verifies as another run's.
     pub fn new(run: &RunId) -> Self {
-        Self(Head { seq: 0, link: Link::of([DOMAIN, run.as_str().as_bytes(), &[]]) })
+        Self::of(DOMAIN, run.as_str().as_bytes())
+    }
+
+    /// The chain of a log without records, of this kind and name.
+    pub(super) fn of(domain: &[u8], name: &[u8]) -> Self {
+        Self(Head { seq: 0, link: Link::of([domain, name, &[]]) })
     }
 
     /// The chain that goes on after this head.
@@ -113,8 +118,20 @@ pub fn verify<Bytes: AsRef<[u8]>>(
     entries: impl IntoIterator<Item = Entry<Bytes>>,
     head: Head,
 ) -> Result<Vec<Record>, JournalError> {
+    walk(Chain::new(run), entries, head, |bytes| {
+        let record = decode(bytes)?;
+        Ok((record.seq, record))
+    })
+}
+
+/// The same for a log of any records, from where its chain stands; `read` gives a record and the place it names.
+pub(super) fn walk<Bytes: AsRef<[u8]>, T>(
+    mut chain: Chain,
+    entries: impl IntoIterator<Item = Entry<Bytes>>,
+    head: Head,
+    read: impl Fn(&[u8]) -> Result<(Seq, T), JournalError>,
+) -> Result<Vec<T>, JournalError> {
     let damaged = |seq: u64, reason: &str| JournalError::Damaged { seq, reason: reason.to_owned() };
-    let mut chain = Chain::new(run);
     let mut records = Vec::new();
     for entry in entries {
         let seq = chain.head().seq.saturating_add(1);
@@ -128,12 +145,12 @@ pub fn verify<Bytes: AsRef<[u8]>>(
         if chain.push(bytes) != entry.link {
             return Err(damaged(seq, "is not what was written: its checksum is another"));
         }
-        let record = decode(bytes).map_err(|error| match error {
+        let (named, record) = read(bytes).map_err(|error| match error {
             JournalError::Malformed { reason } => damaged(seq, &format!("cannot be read: {reason}")),
             other @ (JournalError::Newer { .. } | JournalError::Damaged { .. }) => other,
         })?;
-        if record.seq.get() != seq {
-            return Err(damaged(seq, &format!("says that it is record {}", record.seq.get())));
+        if named.get() != seq {
+            return Err(damaged(seq, &format!("says that it is record {}", named.get())));
         }
         records.push(record);
     }

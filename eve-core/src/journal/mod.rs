@@ -53,6 +53,7 @@
 
 mod chain;
 mod form;
+pub mod ledger;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -62,7 +63,7 @@ pub use chain::{Chain, Entry, Head, Link, verify};
 use crate::run::Record;
 
 /// The newest version of the form that this eve reads and writes.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// A stored record or log cannot be taken for what was written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -12,8 +12,8 @@ use crate::failure::{Cause, Failure, FailureClass};
 use crate::ids::{Attempt, ComponentId, RunId, Seq};
 use crate::plan::RetryPolicy;
 use crate::run::{
-    Applied, Change, Event, Outcome, Outputs, Phase, Prepared, RunOptions, RunStart, SkipReason, StopMode,
-    StopReason, VALUE_DEPTH_MAX,
+    Applied, Change, Event, KeepReason, Outcome, Outputs, Phase, Prepared, RunOptions, RunStart, SkipReason,
+    StopMode, StopReason, UndoReport, UndoToken, VALUE_DEPTH_MAX,
 };
 use crate::testing::sample_events;
 use crate::time::Timestamp;
@@ -93,9 +93,9 @@ fn failure() -> impl Strategy<Value = Box<Failure>> {
 }
 
 fn ending() -> impl Strategy<Value = Event> {
-    use Outcome::{Cancelled, Failed, Succeeded, Superseded};
-    use StopMode::{Drain, Now, Supersede};
-    let mode = prop::sample::select(vec![Drain, Now, Supersede]);
+    use Outcome::{Cancelled, Failed, RollbackFailed, RolledBack, Succeeded, Superseded};
+    use StopMode::{Drain, Now, Rollback, Supersede};
+    let mode = prop::sample::select(vec![Drain, Now, Supersede, Rollback]);
     let reason = prop_oneof![
         component().prop_map(|component| StopReason::Failure { component }),
         mode.prop_map(|mode| StopReason::Asked { mode }),
@@ -105,7 +105,8 @@ fn ending() -> impl Strategy<Value = Event> {
         component().prop_map(|component| SkipReason::Dependency { component }),
         Just(SkipReason::Stopping),
     ];
-    let outcome = prop::sample::select(vec![Succeeded, Failed, Cancelled, Superseded]);
+    let outcome =
+        prop::sample::select(vec![Succeeded, Failed, Cancelled, Superseded, RolledBack, RollbackFailed]);
     prop_oneof![
         (component(), because).prop_map(|(component, because)| Event::Skipped { component, because }),
         reason.prop_map(|reason| Event::Stopping { reason }),
@@ -114,7 +115,8 @@ fn ending() -> impl Strategy<Value = Event> {
 }
 
 fn trying() -> impl Strategy<Value = Event> {
-    let phase = prop::sample::select(vec![Phase::Prepare, Phase::Apply, Phase::Wait]);
+    use Phase::{Apply, Prepare, Undo, Verify, Wait};
+    let phase = prop::sample::select(vec![Prepare, Apply, Wait, Verify, Undo]);
     let retry_at = prop::option::of(any::<u64>().prop_map(Timestamp::from_micros));
     let applied = (change(), token()).prop_map(|(change, token)| Applied { change, token });
     prop_oneof![
@@ -137,17 +139,61 @@ fn trying() -> impl Strategy<Value = Event> {
     ]
 }
 
+fn undo_token() -> impl Strategy<Value = Option<UndoToken>> {
+    token().prop_map(|token| token.map(UndoToken))
+}
+
+fn undoing() -> impl Strategy<Value = Event> {
+    let phase = prop::sample::select(vec![Phase::Undo, Phase::Verify]);
+    let retry_at = prop::option::of(any::<u64>().prop_map(Timestamp::from_micros));
+    let applied = prop::option::of((change(), token()).prop_map(|(change, token)| Applied { change, token }));
+    let report = (change(), prop::collection::vec(any::<String>(), 0..3));
+    let because = prop_oneof![
+        component().prop_map(|component| KeepReason::Dependant { component }),
+        prop::sample::select(vec![
+            KeepReason::Rule,
+            KeepReason::NoToken,
+            KeepReason::Stopping,
+            KeepReason::Deadline
+        ]),
+    ];
+    prop_oneof![
+        prop::sample::select(vec![Event::Verifying, Event::RollingBack]),
+        (component(), undo_token(), applied).prop_map(|(component, token, applied)| Event::Inherited {
+            component,
+            token,
+            applied
+        }),
+        (component(), attempt()).prop_map(|(component, attempt)| Event::UndoStarted { component, attempt }),
+        (component(), report).prop_map(|(component, (change, notes))| Event::Undone {
+            component,
+            report: Box::new(UndoReport { change, notes })
+        }),
+        (component(), attempt(), phase, failure(), retry_at).prop_map(
+            |(component, attempt, phase, failure, retry_at)| Event::UndoFailed {
+                component,
+                attempt,
+                phase,
+                failure,
+                retry_at
+            }
+        ),
+        (component(), because).prop_map(|(component, because)| Event::Kept { component, because }),
+    ]
+}
+
 fn finding() -> impl Strategy<Value = Event> {
     let text = any::<String>;
     let desired = prop::option::of(text().prop_map(String::into_boxed_str));
-    let prepared =
-        (change(), desired, token()).prop_map(|(change, desired, token)| Prepared { change, desired, token });
+    let prepared = (change(), desired, token(), undo_token())
+        .prop_map(|(change, desired, token, undo)| Prepared { change, desired, token, undo });
     let outputs = prop::collection::btree_map(text(), value(), 0..3).prop_map(|values| {
         values.into_iter().fold(Outputs::NONE, |outputs, (name, value)| outputs.with(name, value))
     });
-    let start = (text(), text(), text(), number(), options()).prop_map(
-        |(id, plan, namespace, components, options)| {
-            Box::new(RunStart { id: RunId::new(id), plan, namespace, components, options })
+    let undoes = prop::option::of(text().prop_map(RunId::new));
+    let start = (text(), text(), text(), number(), options(), undoes).prop_map(
+        |(id, plan, namespace, components, options, undoes)| {
+            Box::new(RunStart { id: RunId::new(id), plan, namespace, components, options, undoes })
         },
     );
     prop_oneof![
@@ -162,7 +208,7 @@ fn finding() -> impl Strategy<Value = Event> {
 }
 
 fn any_record() -> impl Strategy<Value = Record> {
-    let event = prop_oneof![finding(), trying(), ending()];
+    let event = prop_oneof![finding(), trying(), ending(), undoing()];
     (any::<u64>(), any::<u64>(), event).prop_map(|(seq, at, event)| Record {
         seq: Seq::new(seq),
         at: Timestamp::from_micros(at),
@@ -263,15 +309,35 @@ fn a_record_under_the_place_of_another_is_damage() {
 #[test]
 fn a_newer_version_is_named_whatever_stands_in_it() {
     for text in [
-        r#"{"v":2,"n":1,"t":1,"e":"resume"}"#,
-        r#"{"v":2,"n":1,"t":1,"e":{"verify":{"c":0}}}"#,
-        r#"{"v":2,"wholly":"other"}"#,
+        r#"{"v":3,"n":1,"t":1,"e":"resume"}"#,
+        r#"{"v":3,"n":1,"t":1,"e":{"dance":{"c":0}}}"#,
+        r#"{"v":3,"wholly":"other"}"#,
     ] {
         let error = decode(text.as_bytes()).unwrap_err();
-        assert_eq!(error, JournalError::Newer { found: 2 }, "{text}");
+        assert_eq!(error, JournalError::Newer { found: 3 }, "{text}");
     }
-    let said = JournalError::Newer { found: 2 }.to_string();
-    assert_eq!(said, "written by a newer eve: format 2, this one reads up to 1");
+    let said = JournalError::Newer { found: 3 }.to_string();
+    assert_eq!(said, "written by a newer eve: format 3, this one reads up to 2");
+}
+
+#[test]
+fn a_record_names_the_lowest_version_that_can_say_it() {
+    for text in [
+        r#"{"v":2,"n":1,"t":1,"e":"resume"}"#,
+        r#"{"v":1,"n":1,"t":1,"e":"verify"}"#,
+        r#"{"v":1,"n":1,"t":1,"e":{"prep":{"c":0,"u":null}}}"#,
+        r#"{"v":1,"n":1,"t":1,"e":{"end":"rolled-back"}}"#,
+        r#"{"v":1,"n":1,"t":1,"e":{"stop":{"asked":"rollback"}}}"#,
+    ] {
+        let error = decode(text.as_bytes()).unwrap_err();
+        assert!(matches!(error, JournalError::Malformed { .. }), "{text}: {error}");
+        let other = if text.contains(r#""v":1"#) {
+            text.replace(r#""v":1"#, r#""v":2"#)
+        } else {
+            text.replace(r#""v":2"#, r#""v":1"#)
+        };
+        assert_eq!(encode(&decode(other.as_bytes()).unwrap()), other.as_bytes());
+    }
 }
 
 #[test]
@@ -310,7 +376,7 @@ fn the_deepest_value_that_is_allowed_can_be_read() {
         Event::Ready { component: ComponentId::new(0), outputs },
         Event::Prepared {
             component: ComponentId::new(0),
-            prepared: Prepared { change: Change::None, desired: None, token },
+            prepared: Prepared { change: Change::None, desired: None, token, undo: None },
         },
     ] {
         assert_eq!(decode(&encode(&record(event.clone()))).unwrap(), record(event));
@@ -319,7 +385,7 @@ fn the_deepest_value_that_is_allowed_can_be_read() {
 
 /// Where text of somebody else's making may stand in a record. Whoever adds a place answers for it that no secret can
 /// get there.
-const FREE_TEXT: [(&str, &str); 13] = [
+const FREE_TEXT: [(&str, &str); 22] = [
     ("/begin/run", "made by whoever starts the run"),
     ("/begin/plan", "a name of the plan's text"),
     ("/begin/ns", "a name of the plan's text"),
@@ -333,6 +399,15 @@ const FREE_TEXT: [(&str, &str); 13] = [
     ("/fail/msg", "`Failure`: without secrets"),
     ("/fail/notes", "`Failure`: without secrets"),
     ("/fail/hint", "`Failure`: without secrets"),
+    ("/begin/of", "made by whoever starts the run"),
+    ("/prep/u", "`UndoToken`: without secrets"),
+    ("/inherit/u", "`UndoToken`: without secrets"),
+    ("/inherit/done", "the executor's token; `Executor` promises that it holds no secret"),
+    ("/undone/notes", "`UndoReport`: without secrets"),
+    ("/undofail/code", "a constant of the executor"),
+    ("/undofail/msg", "`Failure`: without secrets"),
+    ("/undofail/notes", "`Failure`: without secrets"),
+    ("/undofail/hint", "`Failure`: without secrets"),
 ];
 
 #[test]
@@ -367,11 +442,12 @@ fn mark(event: &mut Event, mark: &str) {
     let marked = || Some(Box::new(json!({ mark: mark })));
     match event {
         Event::RunStarted { run } => {
-            let RunStart { id, plan, namespace, components: _, options: _ } = &mut **run;
+            let RunStart { id, plan, namespace, components: _, options: _, undoes } = &mut **run;
             (*id, *plan, *namespace) = (RunId::new(mark), mark.into(), mark.into());
+            *undoes = Some(RunId::new(mark));
         }
-        Event::Prepared { component: _, prepared: Prepared { change: _, desired, token } } => {
-            (*desired, *token) = (Some(mark.into()), marked());
+        Event::Prepared { component: _, prepared: Prepared { change: _, desired, token, undo } } => {
+            (*desired, *token, *undo) = (Some(mark.into()), marked(), marked().map(UndoToken));
         }
         Event::Applied { component: _, attempt: _, applied: Applied { change: _, token } } => {
             *token = marked();
@@ -381,7 +457,18 @@ fn mark(event: &mut Event, mark: &str) {
             (*code, *message) = (mark.to_owned().into(), mark.into());
         }
         Event::Ready { component: _, outputs } => *outputs = Outputs::NONE.with(mark, mark),
-        Event::AttemptFailed { component: _, attempt: _, phase: _, failure, retry_at: _ } => {
+        Event::Inherited { component: _, token, applied } => {
+            *token = marked().map(UndoToken);
+            if let Some(Applied { change: _, token }) = applied {
+                *token = marked();
+            }
+        }
+        Event::Undone { component: _, report } => {
+            let UndoReport { change: _, notes } = &mut **report;
+            *notes = vec![mark.into()];
+        }
+        Event::AttemptFailed { component: _, attempt: _, phase: _, failure, retry_at: _ }
+        | Event::UndoFailed { component: _, attempt: _, phase: _, failure, retry_at: _ } => {
             let Failure { code, class: _, message, notes, log, hint } = &mut **failure;
             (*code, *message) = (mark.to_owned().into(), mark.into());
             (*notes, *hint) = (vec![mark.into()], Some(mark.into()));
@@ -392,6 +479,10 @@ fn mark(event: &mut Event, mark: &str) {
         | Event::Interrupted { component: _, attempt: _ }
         | Event::Skipped { component: _, because: _ }
         | Event::Stopping { reason: _ }
+        | Event::Verifying
+        | Event::RollingBack
+        | Event::UndoStarted { component: _, attempt: _ }
+        | Event::Kept { component: _, because: _ }
         | Event::Finished { outcome: _ } => {}
     }
 }

@@ -8,7 +8,7 @@ use crate::run::{Change, Outcome, Phase, StopMode};
 /// A stored word for each value, and the way there and back; a value without a word does not compile.
 macro_rules! words {
     ($form:ident is $type:ident: $($value:ident = $word:literal),+) => {
-        #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Serialize, Deserialize)]
         pub(super) enum $form {
             $(#[serde(rename = $word)] $value),+
         }
@@ -36,6 +36,7 @@ words!(ChangeWord is Change:
 words!(ClassWord is FailureClass:
     Transient = "transient", Permanent = "permanent", Cancelled = "cancelled", Misuse = "misuse");
 words!(OutcomeWord is Outcome:
-    Succeeded = "succeeded", Failed = "failed", Cancelled = "cancelled", Superseded = "superseded");
-words!(PhaseWord is Phase: Prepare = "prepare", Apply = "apply", Wait = "wait");
-words!(StopWord is StopMode: Drain = "drain", Now = "now", Supersede = "supersede");
+    Succeeded = "succeeded", Failed = "failed", Cancelled = "cancelled", Superseded = "superseded",
+    RolledBack = "rolled-back", RollbackFailed = "rollback-failed");
+words!(PhaseWord is Phase: Prepare = "prepare", Apply = "apply", Wait = "wait", Verify = "verify", Undo = "undo");
+words!(StopWord is StopMode: Drain = "drain", Now = "now", Supersede = "supersede", Rollback = "rollback");

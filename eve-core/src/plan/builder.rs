@@ -15,7 +15,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Action, ClassLimit, Component, Dependency, FailurePolicy, Plan, RetryPolicy, Settings, Until};
+use super::expressions::{Condition, Expressions};
+use super::{
+    Action, ClassLimit, Component, Dependency, FailurePolicy, Plan, RetryPolicy, Settings, UndoRule, Until,
+};
 
 /// A plan held in memory. Nothing is checked before it becomes a graph.
 #[derive(Clone, Debug, PartialEq)]
@@ -158,6 +161,27 @@ impl ComponentBuilder {
     #[must_use]
     pub fn on_failure(mut self, policy: FailurePolicy) -> Self {
         self.settings.on_failure = Some(policy);
+        self
+    }
+
+    /// Whether it may be undone when the run is rolled back.
+    #[must_use]
+    pub fn undo(mut self, rule: UndoRule) -> Self {
+        self.settings.undo = rule;
+        self
+    }
+
+    /// What of its spec is rendered while the plan runs.
+    #[must_use]
+    pub fn expressions(mut self, expressions: Expressions) -> Self {
+        self.settings.expressions = Some(Arc::new(expressions));
+        self
+    }
+
+    /// What must hold for it, besides what its kind says, before it counts as ready.
+    #[must_use]
+    pub fn ready_when(mut self, condition: Condition) -> Self {
+        self.settings.ready_when = Some(Arc::new(condition));
         self
     }
 

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Action, Component, Dependency, Settings, Until};
+use super::expressions::Expressions;
+use super::{Action, Component, Dependency, Settings, UndoRule, Until};
 use crate::kind::{EdgeReason, EdgeSource, Expansion, Part, PartEdge, PartOrigin};
 
 /// The join before the parts of a composite.
@@ -25,6 +26,8 @@ pub(super) struct Written {
     pub(super) dependencies: Vec<Dependency>,
     pub(super) settings: Settings,
     pub(super) expansion: Expansion,
+    /// The components whose outputs it refers to, each with the field of its spec that does so first.
+    pub(super) references: Vec<(String, String)>,
 }
 
 /// A component of the graph.
@@ -41,6 +44,7 @@ pub(super) struct Expanded {
     pub(super) reasons: Vec<Reason>,
     settings: Arc<Settings>,
     labels: BTreeMap<String, String>,
+    expressions: Option<Arc<Expressions>>,
 }
 
 /// Why a component waits for another.
@@ -93,6 +97,7 @@ impl Component for Expanded {
     fn settings(&self) -> Settings {
         let mut settings = Settings::clone(&self.settings);
         settings.labels.extend(self.labels.clone());
+        settings.expressions.clone_from(&self.expressions);
         settings
     }
 }
@@ -133,10 +138,15 @@ struct Expander {
 
 impl Expander {
     fn component(&mut self, from: usize, component: Written) {
-        let Written { name, dependencies, settings, expansion } = component;
+        let Written { name, dependencies, settings, expansion, references } = component;
         let dependencies = dependencies.into_iter().enumerate();
-        let dependencies: Vec<Waits> =
+        let mut dependencies: Vec<Waits> =
             dependencies.map(|(entry, one)| (self.redirected(one), Reason::Entry(entry))).collect();
+        let referring = references.into_iter().map(|(component, spec)| {
+            let reason = EdgeReason { source: EdgeSource::Written, rule: "reference", spec };
+            (Dependency::ready(component), Reason::Kind(reason))
+        });
+        dependencies.extend(referring);
         let parent = Parent { from, name, settings: Arc::new(settings) };
         let mut parts = expansion.parts;
         if parent.settings.action == Action::Delete {
@@ -193,6 +203,8 @@ impl Expander {
         let mut settings = Arc::clone(&parent.settings);
         if part.action == Action::None {
             settings = Arc::new(Settings { action: Action::None, ..Settings::default() });
+        } else if part.undo == UndoRule::Never {
+            settings = Arc::new(Settings { undo: UndoRule::Never, ..Settings::clone(&settings) });
         }
         self.result.push(Expanded {
             name: parent.part_name(&part.name).into(),
@@ -204,6 +216,7 @@ impl Expander {
             reasons,
             settings,
             labels: part.labels,
+            expressions: part.expressions,
         });
     }
 
@@ -220,6 +233,7 @@ impl Expander {
             reasons,
             settings: Arc::new(settings),
             labels: BTreeMap::new(),
+            expressions: None,
         });
     }
 }
@@ -290,7 +304,8 @@ mod tests {
 
     fn written(name: &str, after: Vec<Dependency>, parts: Vec<Part>) -> Written {
         let settings = Settings { timeout: Some(std::time::Duration::from_secs(7)), ..Settings::default() };
-        Written { name: name.into(), dependencies: after, settings, expansion: Expansion { parts } }
+        let expansion = Expansion { parts };
+        Written { name: name.into(), dependencies: after, settings, expansion, references: Vec::new() }
     }
 
     /// `name <- dependency, dependency!` with `!` for applied.

@@ -15,6 +15,7 @@ use serde_json::Value;
 pub mod builder;
 pub mod diagnostic;
 mod expand;
+pub mod expressions;
 pub mod graph;
 pub mod limits;
 pub mod load;
@@ -136,6 +137,21 @@ pub enum FailurePolicy {
     Drain,
     /// Only components that depend on the failed one are skipped; the rest goes on, then the run fails.
     Continue,
+    /// As `drain`, then everything that the run changed is undone, what was changed last first.
+    Rollback,
+}
+
+/// Whether a component may be undone when its run is rolled back.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "camelCase")]
+pub enum UndoRule {
+    /// It is put back as it was before the run.
+    #[default]
+    Allowed,
+    /// It is never undone, as a migration that cannot be: once it was begun, what it depends on stays too.
+    Never,
 }
 
 /// The fields that every component has, whatever its kind. What is `None` is taken from the run's options.
@@ -155,6 +171,13 @@ pub struct Settings {
     pub class: Option<ClassLimit>,
     /// Labels for the objects of the component, passed on to the executor.
     pub labels: BTreeMap<String, String>,
+    /// What of its spec is rendered while the plan runs, before each call of its executor. Its strings in the spec are
+    /// those of the plan until then.
+    pub expressions: Option<Arc<expressions::Expressions>>,
+    /// What must hold for it, besides what its kind says, before it counts as ready.
+    pub ready_when: Option<Arc<expressions::Condition>>,
+    /// Whether it may be undone when the run is rolled back.
+    pub undo: UndoRule,
 }
 
 /// A retry policy as a component states it. Written, it covers every failure class but `Misuse` and `Cancelled`.

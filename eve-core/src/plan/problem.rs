@@ -4,6 +4,7 @@
 //! file, line and column. Problems come all at once, never one per attempt.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use super::diagnostic::Severity;
 
@@ -22,6 +23,8 @@ pub struct SpecProblem {
     pub severity: Severity,
     /// Further fields that belong to the problem, as JSON Pointers into the spec, each with a few words.
     pub related: Vec<(String, String)>,
+    /// Where the field is a text and a part of it is meant: the text, and the bytes of the part.
+    pub part: Option<(String, Range<usize>)>,
 }
 
 impl SpecProblem {
@@ -42,6 +45,7 @@ impl SpecProblem {
             hint: None,
             severity: Severity::Error,
             related: Vec::new(),
+            part: None,
         }
     }
 
@@ -56,6 +60,13 @@ impl SpecProblem {
     #[must_use]
     pub fn with_related(mut self, pointer: impl Into<String>, label: impl Into<String>) -> Self {
         self.related.push((pointer.into(), label.into()));
+        self
+    }
+
+    /// The same for a part of the text that the field is.
+    #[must_use]
+    pub fn with_part(mut self, text: impl Into<String>, part: Range<usize>) -> Self {
+        self.part = Some((text.into(), part));
         self
     }
 

@@ -39,6 +39,8 @@ pub fn reversed(plan: &dyn Plan) -> Reversed {
         edges.push(component.dependencies());
         let mut settings = component.settings();
         settings.until = Until::Ready;
+        // What goes needs no values, and is never ready again.
+        (settings.expressions, settings.ready_when) = (None, None);
         settings.action = match settings.action {
             Action::Apply | Action::Delete => Action::Delete,
             Action::Read | Action::None => Action::None,

@@ -11,8 +11,9 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
-use super::{FailurePolicy, Until};
+use super::{FailurePolicy, UndoRule, Until};
 
 /// The `apiVersion` of plans.
 pub const API_VERSION: &str = "eve.dev/v1alpha1";
@@ -80,8 +81,16 @@ pub struct PlanSpec {
     /// A scheduler refuses plans for another cluster than its own.
     #[schemars(length(min = 1, max = 253))]
     pub cluster: Option<String>,
+    /// Values for expressions: `${{ inputs.NAME }}`. One without a value must be given with `--set` or `--inputs`.
+    #[serde(default)]
+    #[schemars(with = "Option<BTreeMap<String, Value>>")]
+    pub inputs: Option<BTreeMap<String, Value>>,
+    /// The secrets that expressions may name (`${{ secrets.NAME }}`), each with its place: `vault:PATH#KEY`.
+    #[serde(default)]
+    pub secrets: Option<BTreeMap<String, String>>,
     /// What a failed component does to the run, unless the component says otherwise. `drain` (the default) starts
-    /// nothing new, lets what runs come to its end, then fails; `continue` skips only what depends on it.
+    /// nothing new, lets what runs come to its end, then fails; `continue` skips only what depends on it; `rollback`
+    /// drains, then undoes everything that the run changed, what was changed last first.
     #[serde(default)]
     pub on_failure: Option<FailurePolicy>,
     /// The components, each with a unique name and exactly one kind key.
@@ -114,12 +123,20 @@ pub struct ComponentSpec {
     /// What its failure does to the run; the plan's `onFailure` if absent.
     #[serde(default)]
     pub on_failure: Option<FailurePolicy>,
+    /// What must hold, besides what its kind says, before it counts as ready: an expression on the live object, `self`.
+    #[serde(default)]
+    #[schemars(length(min = 1))]
+    pub ready_when: Option<String>,
     /// Components of one class do not run beside too many of their like.
     #[serde(default)]
     pub class: Option<ClassSpec>,
     /// Labels for the objects of the component.
     #[serde(default)]
     pub labels: Option<BTreeMap<String, String>>,
+    /// Whether it may be undone when the run is rolled back. `never`, for example for a migration: once it was begun,
+    /// what it depends on stays too.
+    #[serde(default)]
+    pub undo: Option<UndoRule>,
 }
 
 /// What is to be done with a component.

@@ -8,27 +8,55 @@ use serde_json::Value;
 
 use super::Clock;
 use crate::failure::Cause;
-use crate::ids::{Attempt, ComponentId};
+use crate::ids::{Attempt, ComponentId, RunId};
+use crate::plan::expressions::{Condition, Rendered};
 use crate::plan::graph::{Graph, Node};
-use crate::plan::{Action, Until};
+use crate::plan::{Action, UndoRule, Until};
 use crate::time::Timestamp;
 
 /// One component as an executor sees it. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Step {
+    run: RunId,
     graph: Arc<Graph>,
     component: ComponentId,
     attempt: Attempt,
+    rendered: Option<Arc<Rendered>>,
+}
+
+impl fmt::Debug for Step {
+    /// Without the spec, which may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Step");
+        shown.field("component", &self.name()).field("attempt", &self.attempt).finish_non_exhaustive()
+    }
 }
 
 impl Step {
-    /// The component of this graph, in this attempt.
+    /// The component of this graph, in this attempt of this run.
     ///
     /// # Panics
     /// If the graph has no such component: an identifier of another graph was used.
-    pub fn new(graph: Arc<Graph>, component: ComponentId, attempt: Attempt) -> Self {
+    pub fn new(run: RunId, graph: Arc<Graph>, component: ComponentId, attempt: Attempt) -> Self {
         assert!(component.index() < graph.len(), "the component belongs to another graph");
-        Self { graph, component, attempt }
+        Self { run, graph, component, attempt, rendered: None }
+    }
+
+    /// The same with a spec whose expressions are rendered.
+    #[must_use]
+    pub fn with_rendered(mut self, spec: Rendered) -> Self {
+        self.rendered = Some(Arc::new(spec));
+        self
+    }
+
+    /// Whether there are expressions in its spec that are not rendered.
+    pub fn is_unrendered(&self) -> bool {
+        self.rendered.is_none() && self.node().expressions().is_some()
+    }
+
+    /// What must hold for the component, besides what its kind says, before it counts as ready.
+    pub fn ready_when(&self) -> Option<&Condition> {
+        self.node().ready_when().map(AsRef::as_ref)
     }
 
     fn node(&self) -> &Node {
@@ -38,6 +66,17 @@ impl Step {
     /// The graph that the component belongs to: what else the plan wants.
     pub const fn graph(&self) -> &Arc<Graph> {
         &self.graph
+    }
+
+    /// Which run it is; of a look outside of any run, whatever name its caller gave it.
+    pub const fn run(&self) -> &RunId {
+        &self.run
+    }
+
+    /// Whether the run may be rolled back, and this component with it: only then `prepare` needs to say what would put it
+    /// back, and `apply` to keep it.
+    pub fn may_be_undone(&self) -> bool {
+        self.graph.may_be_rolled_back() && self.node().undo() == UndoRule::Allowed
     }
 
     /// The name of the plan.
@@ -87,9 +126,9 @@ impl Step {
         self.node().labels()
     }
 
-    /// The component's spec.
+    /// The component's spec, rendered. It may hold values of secrets: none of it may be stored or shown as it is.
     pub fn spec(&self) -> &Value {
-        self.node().spec()
+        self.rendered.as_ref().map_or_else(|| self.node().spec(), |rendered| rendered.value())
     }
 }
 

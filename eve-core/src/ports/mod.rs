@@ -6,6 +6,7 @@
 mod call;
 mod clock;
 mod executor;
+mod ledger;
 mod notifier;
 mod plan_source;
 mod reporter;
@@ -14,15 +15,17 @@ mod secret_resolver;
 
 pub use call::{Context, Step};
 pub use clock::Clock;
-pub use executor::Executor;
-pub use notifier::{Notice, Notifier};
-pub use plan_source::{Delivery, PlanSource};
+pub use executor::{Executor, Verify};
+pub use ledger::{Ledger, LedgerBatch};
+pub use notifier::{ComponentEnd, ComponentNotice, Ending, Notice, Notifier, Receipt, Told, Verdict};
+pub use plan_source::{Content, Delivery, PlanSource, STALE_HANDLE};
 pub use reporter::Reporter;
 pub use run_store::{RecordBatch, RunStore, StoreError};
-pub use secret_resolver::{BadReference, SecretResolver};
+pub use secret_resolver::{BadReference, Resolved, SecretResolver};
 
 #[cfg(any(test, feature = "test-util"))]
 pub use {
-    clock::MockClock, executor::MockExecutor, notifier::MockNotifier, plan_source::MockPlanSource,
-    reporter::MockReporter, run_store::MockRunStore, secret_resolver::MockSecretResolver,
+    clock::MockClock, executor::MockExecutor, ledger::MockLedger, notifier::MockNotifier,
+    plan_source::MockPlanSource, reporter::MockReporter, run_store::MockRunStore,
+    secret_resolver::MockSecretResolver,
 };

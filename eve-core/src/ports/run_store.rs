@@ -54,4 +54,16 @@ pub enum StoreError {
         /// What is wrong.
         reason: String,
     },
+    /// What was stored of a scheduler is damaged, or records are missing.
+    #[error("the ledger is damaged: {reason}")]
+    LedgerCorrupt {
+        /// What is wrong.
+        reason: String,
+    },
+    /// Another process has taken the ledger over.
+    #[error("another process has taken the ledger over: {reason}")]
+    TakenOver {
+        /// How that was seen.
+        reason: String,
+    },
 }

@@ -18,13 +18,23 @@ impl Run {
         self.state.on_the_clock(self.state.started_at).plus(self.options.run_timeout)
     }
 
-    /// What the run itself waits for next: its deadline, and then the end of the grace of its calls.
-    pub(super) fn run_timer(&self) -> Timestamp {
-        let grace = if self.state.deadline_reached { CALL_GRACE } else { Duration::ZERO };
-        self.run_deadline().plus(grace)
+    /// The deadline of the run, and once it is rolled back that of its rollback.
+    pub(super) fn end_of_run(&self) -> Timestamp {
+        let rollback = self.state.rollback.as_deref();
+        rollback.map_or_else(|| self.run_deadline(), |rollback| self.rollback_deadline(rollback))
     }
 
-    fn component_timeout(&self, id: ComponentId) -> Duration {
+    fn is_late(&self) -> bool {
+        if self.state.rollback.is_some() { self.state.curb.is_late } else { self.state.deadline_reached }
+    }
+
+    /// What the run itself waits for next: its deadline, and then the end of the grace of its calls.
+    pub(super) fn run_timer(&self) -> Timestamp {
+        let grace = if self.is_late() { CALL_GRACE } else { Duration::ZERO };
+        self.end_of_run().plus(grace)
+    }
+
+    pub(super) fn component_timeout(&self, id: ComponentId) -> Duration {
         self.graph.node(id).timeout().unwrap_or(self.options.component_timeout)
     }
 
@@ -66,7 +76,7 @@ impl Run {
 
     /// The run stops when its deadline is reached by the clock, whoever noticed first.
     pub(super) fn judge_run_deadline(&mut self) {
-        if !self.state.deadline_reached && self.run_deadline() <= self.now {
+        if !self.is_late() && self.end_of_run() <= self.now {
             self.stop_because(StopReason::Deadline);
         }
     }
@@ -74,7 +84,7 @@ impl Run {
     /// Whatever was reached by now takes its effect.
     pub(super) fn deadlines(&mut self) {
         self.judge_run_deadline();
-        if self.run_deadline().plus(CALL_GRACE) <= self.now {
+        if self.end_of_run().plus(CALL_GRACE) <= self.now {
             self.give_up_all();
             return;
         }
@@ -85,15 +95,16 @@ impl Run {
 
     /// Looks at one component, and sets its timer anew if nothing was due.
     fn timer(&mut self, id: ComponentId) {
+        if self.state.rollback.is_some() {
+            return self.undo_timer(id);
+        }
         let cell = self.state.cell(id);
         match cell.status {
             ComponentStatus::Blocked | ComponentStatus::Runnable => self.unstarted_timer(id),
             ComponentStatus::Applying => self.call_timer(id, "run.deadline.apply"),
             ComponentStatus::Waiting => self.wait_timer(id),
-            ComponentStatus::Ready
-            | ComponentStatus::Failed
-            | ComponentStatus::Cancelled
-            | ComponentStatus::Skipped => {}
+            ComponentStatus::Ready => self.look_timer(id),
+            ComponentStatus::Failed | ComponentStatus::Cancelled | ComponentStatus::Skipped => {}
         }
     }
 
@@ -118,7 +129,7 @@ impl Run {
         self.attempt_failed(id, Phase::Prepare, Failure::permanent("run.deadline.component", text));
     }
 
-    fn call_timer(&mut self, id: ComponentId, code: &'static str) {
+    pub(super) fn call_timer(&mut self, id: ComponentId, code: &'static str) {
         let Some(call) = self.flight.call(id) else { return };
         if call.deadline.plus(CALL_GRACE) > self.now {
             self.set_call_timer(id, call.deadline);
@@ -128,9 +139,16 @@ impl Run {
             Phase::Prepare => "preparing it did not end in time",
             Phase::Apply => "applying it did not end in time; whether it took effect is not known",
             Phase::Wait => "it is not ready in time",
+            Phase::Verify => "looking at it again did not end in time",
+            Phase::Undo => "undoing it did not end in time; whether it took effect is not known",
         };
         self.abort_call(id);
-        self.attempt_failed(id, call.phase, Failure::transient(code, doing));
+        let failure = Failure::transient(code, doing);
+        match call.phase {
+            Phase::Prepare | Phase::Apply | Phase::Wait => self.attempt_failed(id, call.phase, failure),
+            Phase::Verify => self.look_failed(id, failure),
+            Phase::Undo => self.undo_failed(id, failure),
+        }
     }
 
     fn wait_timer(&mut self, id: ComponentId) {

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::Run;
 use super::protocol::{
-    Change, Event, OUTPUTS_BYTES_MAX, Phase, PhaseEnd, Prepared, TOKEN_BYTES_MAX, VALUE_DEPTH_MAX,
+    Change, Event, OUTPUTS_BYTES_MAX, Phase, PhaseEnd, Prepared, TOKEN_BYTES_MAX, UndoToken, VALUE_DEPTH_MAX,
 };
 use super::retry;
 use super::state::ComponentStatus;
@@ -33,8 +33,13 @@ impl Run {
                     // Whatever its executor says would change: nobody is going to change it.
                     prepared.change = Change::None;
                 }
-                let known = self.state.cell(id).prepared.as_ref() == Some(&prepared);
-                if !known {
+                let cell = self.state.cell(id);
+                if cell.is_begun() {
+                    // What was before the run is known from before the first write.
+                    prepared.undo = None;
+                }
+                let known = cell.prepared.as_ref().is_some_and(|known| known.says_the_same(&prepared));
+                if !known || cell.undo != prepared.undo && !cell.is_begun() {
                     self.emit(Event::Prepared { component: id, prepared });
                 }
                 if self.state.cell(id).status == ComponentStatus::Runnable {
@@ -51,6 +56,10 @@ impl Run {
             | PhaseEnd::Wait(Err(failure)) => {
                 self.attempt_failed(id, phase, failure);
             }
+            PhaseEnd::Verify(Ok(())) => self.looked_well(id),
+            PhaseEnd::Verify(Err(failure)) => self.look_failed(id, failure),
+            PhaseEnd::Undo(Ok(report)) => self.undone(id, report),
+            PhaseEnd::Undo(Err(failure)) => self.undo_failed(id, failure),
         }
     }
 
@@ -123,7 +132,11 @@ fn within_bounds(end: PhaseEnd) -> PhaseEnd {
                 PhaseEnd::Wait(Ok(outputs))
             }
         }
-        end @ (PhaseEnd::Prepare(_) | PhaseEnd::Apply(_) | PhaseEnd::Wait(_)) => end,
+        end @ (PhaseEnd::Prepare(_)
+        | PhaseEnd::Apply(_)
+        | PhaseEnd::Wait(_)
+        | PhaseEnd::Verify(_)
+        | PhaseEnd::Undo(_)) => end,
     }
 }
 
@@ -131,10 +144,17 @@ fn within_bounds(end: PhaseEnd) -> PhaseEnd {
 fn is_shallow(end: &PhaseEnd) -> bool {
     let fits = |value: &Value| within(value, VALUE_DEPTH_MAX);
     match end {
-        PhaseEnd::Prepare(Ok(found)) => found.token.as_deref().is_none_or(fits),
+        PhaseEnd::Prepare(Ok(found)) => {
+            let undo = found.undo.as_ref().map(UndoToken::value);
+            found.token.as_deref().is_none_or(fits) && undo.is_none_or(fits)
+        }
         PhaseEnd::Apply(Ok(done)) => done.token.as_deref().is_none_or(fits),
         PhaseEnd::Wait(Ok(outputs)) => outputs.iter().all(|(_, value)| fits(value)),
-        PhaseEnd::Prepare(Err(_)) | PhaseEnd::Apply(Err(_)) | PhaseEnd::Wait(Err(_)) => true,
+        PhaseEnd::Prepare(Err(_))
+        | PhaseEnd::Apply(Err(_))
+        | PhaseEnd::Wait(Err(_))
+        | PhaseEnd::Verify(_)
+        | PhaseEnd::Undo(_) => true,
     }
 }
 
@@ -149,7 +169,9 @@ fn within(value: &Value, levels: usize) -> bool {
 }
 
 fn prepared_bytes(found: &Prepared) -> usize {
-    token_bytes(found.token.as_deref()).max(found.desired.as_deref().map_or(0, str::len))
+    let tokens =
+        token_bytes(found.token.as_deref()).max(token_bytes(found.undo.as_ref().map(UndoToken::value)));
+    tokens.max(found.desired.as_deref().map_or(0, str::len))
 }
 
 fn token_bytes(token: Option<&Value>) -> usize {

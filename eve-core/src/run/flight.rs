@@ -45,6 +45,12 @@ impl Queue {
         self.0.push(u64::from(graph.rank(id)) << 32 | u64::from(earlier_first));
     }
 
+    /// The shortest remaining path first: in a rollback that is where the longest way back begins.
+    pub(super) fn push_reversed(&mut self, graph: &Graph, id: ComponentId) {
+        let earlier_first = u32::MAX - id.get();
+        self.0.push(u64::from(u32::MAX - graph.rank(id)) << 32 | u64::from(earlier_first));
+    }
+
     pub(super) fn pop(&mut self) -> Option<ComponentId> {
         let low = self.0.pop()? & u64::from(u32::MAX);
         u32::try_from(low).ok().map(|low| ComponentId::new(u32::MAX - low))
@@ -55,11 +61,11 @@ impl Queue {
 #[derive(Clone, Debug)]
 pub(super) struct Flight {
     slots: Vec<Slot>,
-    /// `Prepare` and `Apply` calls that have not ended.
+    /// Calls that have not ended, but for `Wait`.
     pub(super) api_calls: u32,
     /// `Wait` calls that have not ended.
     pub(super) wait_calls: u32,
-    /// Runnable components that want a call.
+    /// Runnable components that want a call; in a rollback those that want to be undone.
     pub(super) runnable: Queue,
     /// Waiting components that want a call.
     pub(super) waits: Queue,
@@ -71,7 +77,49 @@ pub(super) struct Flight {
     pub(super) early_again: Vec<ComponentId>,
     /// Causes that came too soon after the last one to be stored.
     pub(super) late_causes: BTreeMap<ComponentId, Cause>,
+    /// Whether anything is ever called: the graph is more than joins.
+    pub(super) has_work: bool,
+    /// The fresh look at the end.
+    pub(super) look: Look,
     timers: BinaryHeap<Reverse<(Timestamp, ComponentId)>>,
+}
+
+/// How far the fresh look at the end has come.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Look {
+    /// How far along the graph's order components were looked at.
+    pub(super) next: usize,
+    /// Components whose look has begun and is not over: under way, paused, or to be made again.
+    pub(super) open: u32,
+    /// Components that are to be looked at again.
+    pub(super) again: Vec<ComponentId>,
+    /// When those may be looked at again that pause.
+    pub(super) pauses: BTreeMap<ComponentId, Timestamp>,
+    /// How often those were looked at that could not be at once.
+    tries: BTreeMap<ComponentId, u32>,
+}
+
+impl Look {
+    /// One more look at this component has failed; how many have.
+    pub(super) fn tried(&mut self, id: ComponentId) -> u32 {
+        let tries = self.tries.entry(id).or_default();
+        *tries += 1;
+        *tries
+    }
+
+    /// The look at this component is over.
+    pub(super) fn close(&mut self, id: ComponentId) {
+        self.tries.remove(&id);
+        self.open -= 1;
+    }
+
+    /// Nothing that is not under way is looked at again.
+    pub(super) fn forget_pauses(&mut self) {
+        let forgotten = self.pauses.len() + self.again.len();
+        self.open -= u32::try_from(forgotten).unwrap_or(u32::MAX);
+        self.pauses.clear();
+        self.again.clear();
+    }
 }
 
 impl Flight {
@@ -87,6 +135,8 @@ impl Flight {
             early: 0,
             early_again: Vec::new(),
             late_causes: BTreeMap::new(),
+            has_work: graph.ids().any(|id| !graph.node(id).action().is_join()),
+            look: Look::default(),
             timers: BinaryHeap::new(),
         }
     }
@@ -110,7 +160,7 @@ impl Flight {
 
     fn budget(&mut self, phase: Phase) -> &mut u32 {
         match phase {
-            Phase::Prepare | Phase::Apply => &mut self.api_calls,
+            Phase::Prepare | Phase::Apply | Phase::Verify | Phase::Undo => &mut self.api_calls,
             Phase::Wait => &mut self.wait_calls,
         }
     }
@@ -172,10 +222,11 @@ impl Flight {
         None
     }
 
-    /// The earliest timer of a component for which `counts` holds; others are dropped on the way.
+    /// The earliest timer of a component that has a call or pauses, or for which `counts` holds; others are dropped on the way.
     pub(super) fn next_timer(&mut self, counts: impl Fn(ComponentId) -> bool) -> Option<Timestamp> {
         while let Some(&Reverse((at, id))) = self.timers.peek() {
-            if self.slot(id).timer == at && counts(id) {
+            let is_awaited = counts(id) || self.call(id).is_some() || self.look.pauses.contains_key(&id);
+            if self.slot(id).timer == at && is_awaited {
                 return Some(at);
             }
             self.timers.pop();

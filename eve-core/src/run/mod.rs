@@ -9,6 +9,9 @@
 //! 3. only then [`Run::poll_command`] until it is empty, and carry the commands out;
 //! 4. until [`Run::outcome`] is there.
 //!
+//! Only writes wait for their records. Who wants fewer, larger appends may carry out what [`Run::poll_read`] gives before
+//! the records are stored, and handle what comes of it at once, as long as [`Run::wants_to_write`] does not hold.
+//!
 //! Start with [`protocol`], then `schedule` (what is started when), then `apply` (what an event changes).
 
 use std::collections::VecDeque;
@@ -29,20 +32,27 @@ pub mod options;
 pub mod protocol;
 mod resume;
 mod retry;
+mod rollback;
 mod schedule;
 mod state;
 mod stop;
 #[cfg(test)]
 mod tests;
+mod undo;
+mod verify;
 mod view;
 
 pub use options::RunOptions;
 pub use protocol::{
-    Applied, Change, Command, Event, Input, OUTPUTS_BYTES_MAX, Outcome, Outputs, Phase, PhaseEnd, Prepared,
-    Record, RunStart, SkipReason, StopMode, StopReason, TOKEN_BYTES_MAX, VALUE_DEPTH_MAX,
+    Applied, Change, Command, Event, Input, KeepReason, OUTPUTS_BYTES_MAX, Outcome, Outputs, Phase, PhaseEnd,
+    Prepared, Record, RunStart, SkipReason, StopMode, StopReason, TOKEN_BYTES_MAX, UndoReport, UndoToken,
+    VALUE_DEPTH_MAX,
 };
 pub use resume::ResumeError;
+pub(crate) use retry::mixed;
+pub use rollback::RollbackError;
 pub use state::{ComponentStatus, Counts};
+pub use undo::{UndoCounts, UndoStatus};
 pub use view::RunView;
 
 #[cfg(any(test, feature = "test-util"))]
@@ -62,7 +72,10 @@ pub struct Run {
     next_seq: Seq,
     now: Timestamp,
     events: VecDeque<Record>,
-    commands: VecDeque<Command>,
+    /// Wishes that need no record: reads, and word that a call is given up.
+    reads: VecDeque<Command>,
+    /// Wishes that are carried out when the records before them are durable.
+    writes: VecDeque<Command>,
 }
 
 impl Run {
@@ -85,20 +98,26 @@ impl Run {
             next_seq: Seq::FIRST,
             now,
             events: VecDeque::new(),
-            commands: VecDeque::new(),
+            reads: VecDeque::new(),
+            writes: VecDeque::new(),
         }
     }
 
     fn begin(&mut self) {
-        let start = RunStart {
+        let start = self.beginning();
+        self.emit(Event::RunStarted { run: Box::new(start) });
+        self.schedule();
+    }
+
+    fn beginning(&self) -> RunStart {
+        RunStart {
             id: self.id.clone(),
             plan: self.graph.name().to_owned(),
             namespace: self.graph.namespace().to_owned(),
             components: u32::try_from(self.graph.len()).unwrap_or(u32::MAX),
             options: self.options.clone(),
-        };
-        self.emit(Event::RunStarted { run: Box::new(start) });
-        self.schedule();
+            undoes: None,
+        }
     }
 
     /// Takes in a fact. Late, duplicate and unknown facts change nothing.
@@ -137,24 +156,49 @@ impl Run {
         self.events.pop_front()
     }
 
-    /// The next command to carry out. Poll until `None`, after the records were polled and stored.
+    /// The next command that needs no record: a call of a phase that only reads, or word that a call is given up. It may be
+    /// carried out before the records are stored; if they never are, nothing has changed in the world.
+    #[must_use = "a command that is not carried out never ends"]
+    pub fn poll_read(&mut self) -> Option<Command> {
+        while let Some(command) = self.reads.pop_front() {
+            if self.is_wanted(command) {
+                return Some(command);
+            }
+        }
+        None
+    }
+
+    /// Whether [`Run::poll_command`] has a write: then the records are to be stored before anything else is handled.
+    pub fn wants_to_write(&self) -> bool {
+        !self.writes.is_empty()
+    }
+
+    /// The next command to carry out: what [`Run::poll_read`] gives, then writes. Poll until `None`, after the records were
+    /// polled and stored.
     ///
     /// # Panics
     /// If there are records that were not polled: an effect would come before its record.
     #[must_use = "a command that is not carried out never ends"]
     pub fn poll_command(&mut self) -> Option<Command> {
         assert!(self.events.is_empty(), "records must be polled and stored before commands");
-        loop {
-            let command = self.commands.pop_front()?;
-            let wanted = match command {
-                Command::Call { component, attempt, phase, .. } => {
-                    self.flight.give_out(component, attempt, phase)
-                }
-                Command::Abort { .. } => true,
-            };
-            if wanted {
+        if let Some(read) = self.poll_read() {
+            return Some(read);
+        }
+        while let Some(command) = self.writes.pop_front() {
+            if self.is_wanted(command) {
                 return Some(command);
             }
+        }
+        None
+    }
+
+    /// Whether what was wished for was not given up since.
+    fn is_wanted(&mut self, command: Command) -> bool {
+        match command {
+            Command::Call { component, attempt, phase, .. } => {
+                self.flight.give_out(component, attempt, phase)
+            }
+            Command::Abort { .. } => true,
         }
     }
 
@@ -167,7 +211,7 @@ impl Run {
         }
         let state = &self.state;
         let lost = sabotaged!(state, LostWakeUp);
-        let timer = self.flight.next_timer(|id| !lost && !state.cell(id).status.is_final());
+        let timer = self.flight.next_timer(|id| !lost && state.is_timed(id));
         timer.into_iter().chain([self.run_timer()]).min()
     }
 
@@ -196,14 +240,27 @@ impl Run {
         &self.options
     }
 
-    /// What `prepare` found for this attempt of the component, for the call of `apply`.
-    pub fn prepared(&self, component: crate::ids::ComponentId) -> Option<&Prepared> {
-        self.state.cell(component).prepared.as_ref()
+    /// What `prepare` found for this attempt of the component, for the call of `apply`; with the undo token that holds.
+    pub fn prepared(&self, component: crate::ids::ComponentId) -> Option<Prepared> {
+        let cell = self.state.cell(component);
+        let undo = || cell.undo.clone();
+        cell.prepared.clone().map(|prepared| Prepared { undo: undo(), ..prepared })
     }
 
-    /// What `apply` did in this attempt of the component, for the call of `wait`; `None` where nothing had to be written.
+    /// What puts the component back as it was before the run, for the calls of `undo` and of `verify` afterwards.
+    pub fn undo_token(&self, component: crate::ids::ComponentId) -> Option<&UndoToken> {
+        self.state.cell(component).undo.as_ref()
+    }
+
+    /// What `apply` did the last time that its end is known, in whatever attempt: for the call of `undo`.
+    pub fn last_applied(&self, component: crate::ids::ComponentId) -> Option<&Applied> {
+        self.state.cell(component).applied.last()
+    }
+
+    /// What `apply` did in this attempt of the component, for the calls of `wait` and `verify`; `None` where nothing had to
+    /// be written.
     pub fn applied(&self, component: crate::ids::ComponentId) -> Option<&Applied> {
-        self.state.cell(component).applied.as_ref()
+        self.state.cell(component).applied.now()
     }
 
     /// Decides something: the one way by which the state of a live run changes.

@@ -19,10 +19,25 @@ use crate::time::Timestamp;
 pub enum Phase {
     /// Reads only: what would change.
     Prepare,
-    /// The only writer: one idempotent sequence that may be entered again.
+    /// The only forward writer: one idempotent sequence that may be entered again.
     Apply,
     /// Reads only, until the component has come as far as it was asked to.
     Wait,
+    /// Reads only, afresh: is it still so? Before a run is said to have succeeded or to be rolled back.
+    Verify,
+    /// Puts back what was before the run, and reads back.
+    Undo,
+}
+
+impl Phase {
+    /// Whether a call of it may change the world: then its record is durable before it is called, and it is never dropped but
+    /// with the process.
+    pub const fn writes(self) -> bool {
+        match self {
+            Self::Apply | Self::Undo => true,
+            Self::Prepare | Self::Wait | Self::Verify => false,
+        }
+    }
 }
 
 /// A wish: what the driver is to do next. Derived from the state, never stored.
@@ -32,14 +47,16 @@ pub enum Command {
     Call {
         /// The component to work on.
         component: ComponentId,
-        /// The attempt that the call belongs to; to be given back with its end.
+        /// The attempt that the call belongs to; to be given back with its end. Those of an undo are counted from 1
+        /// anew; those of a look at what is undone are beyond all attempts of the component.
         attempt: Attempt,
         /// The phase to call.
         phase: Phase,
         /// When the engine stops waiting for the end of this call.
         deadline: Timestamp,
     },
-    /// The result of this call is no longer wanted. A `Prepare` or `Wait` may be dropped; an `Apply` must be let run.
+    /// The result of this call is no longer wanted. A `Prepare`, `Wait` or `Verify` may be dropped; an `Apply` or `Undo`
+    /// must be let run.
     Abort {
         /// The component whose call is meant.
         component: ComponentId,
@@ -85,6 +102,10 @@ pub enum PhaseEnd {
     Apply(Result<Applied, Failure>),
     /// The end of [`Phase::Wait`].
     Wait(Result<Outputs, Failure>),
+    /// The end of [`Phase::Verify`].
+    Verify(Result<(), Failure>),
+    /// The end of [`Phase::Undo`].
+    Undo(Result<UndoReport, Failure>),
 }
 
 impl PhaseEnd {
@@ -94,16 +115,24 @@ impl PhaseEnd {
             Self::Prepare(_) => Phase::Prepare,
             Self::Apply(_) => Phase::Apply,
             Self::Wait(_) => Phase::Wait,
+            Self::Verify(_) => Phase::Verify,
+            Self::Undo(_) => Phase::Undo,
         }
     }
 
     /// Why the phase failed, if it did.
     pub const fn failure(&self) -> Option<&Failure> {
         match self {
-            Self::Prepare(Err(failure)) | Self::Apply(Err(failure)) | Self::Wait(Err(failure)) => {
-                Some(failure)
-            }
-            Self::Prepare(Ok(_)) | Self::Apply(Ok(_)) | Self::Wait(Ok(_)) => None,
+            Self::Prepare(Err(failure))
+            | Self::Apply(Err(failure))
+            | Self::Wait(Err(failure))
+            | Self::Verify(Err(failure))
+            | Self::Undo(Err(failure)) => Some(failure),
+            Self::Prepare(Ok(_))
+            | Self::Apply(Ok(_))
+            | Self::Wait(Ok(_))
+            | Self::Verify(Ok(()))
+            | Self::Undo(Ok(_)) => None,
         }
     }
 
@@ -113,6 +142,8 @@ impl PhaseEnd {
             Phase::Prepare => Self::Prepare(Err(failure)),
             Phase::Apply => Self::Apply(Err(failure)),
             Phase::Wait => Self::Wait(Err(failure)),
+            Phase::Verify => Self::Verify(Err(failure)),
+            Phase::Undo => Self::Undo(Err(failure)),
         }
     }
 
@@ -134,6 +165,9 @@ pub enum StopMode {
     Now,
     /// As [`StopMode::Now`], because a newer plan takes over.
     Supersede,
+    /// As [`StopMode::Now`], and then what the run changed is undone. As [`StopMode::Now`] alone where the plan has the
+    /// policy `rollback` nowhere: nothing was kept to put back.
+    Rollback,
 }
 
 /// What applying a component would change, or did change.
@@ -166,12 +200,66 @@ pub struct Prepared {
     /// The executor's own notes for `apply`; at most [`TOKEN_BYTES_MAX`] as JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<Box<Value>>,
+    /// What would put it back. The last one before the first write of the component holds; later ones are dropped, so
+    /// that no retry takes its own half-done write for what was before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo: Option<UndoToken>,
 }
 
 impl Prepared {
-    /// A finding without digest and token.
+    /// A finding without digest and tokens.
     pub const fn new(change: Change) -> Self {
-        Self { change, desired: None, token: None }
+        Self { change, desired: None, token: None, undo: None }
+    }
+}
+
+impl Prepared {
+    /// Whether it says the same, but for the undo token.
+    pub(super) fn says_the_same(&self, other: &Self) -> bool {
+        self.change == other.change && self.desired == other.desired && self.token == other.token
+    }
+}
+
+/// What an executor needs to put a component back as it was before the run. Plain data without secrets, at most
+/// [`TOKEN_BYTES_MAX`] as JSON; all of it is stored, and it alone must do: the sources of the plan may be gone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct UndoToken(pub Box<Value>);
+
+impl UndoToken {
+    /// A token that holds this.
+    pub fn new(value: impl Into<Value>) -> Self {
+        Self(Box::new(value.into()))
+    }
+
+    /// What it holds.
+    pub fn value(&self) -> &Value {
+        &self.0
+    }
+}
+
+/// What an undo did. Plain data without secrets; all of it is stored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UndoReport {
+    /// What the undo changed: [`Change::Delete`] where it removed what the run had created, [`Change::Create`] where it
+    /// made again what the run had deleted, [`Change::None`] where it was as before already.
+    pub change: Change,
+    /// Further lines for people, bounded as those of a [`Failure`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+impl UndoReport {
+    /// A report without notes.
+    pub const fn new(change: Change) -> Self {
+        Self { change, notes: Vec::new() }
+    }
+
+    /// The same within the bounds of its notes.
+    pub(super) fn bounded(self) -> Self {
+        let bounds = Failure { notes: self.notes, ..Failure::permanent("", "") }.bounded();
+        Self { change: self.change, notes: bounds.notes }
     }
 }
 
@@ -194,7 +282,7 @@ impl Applied {
     }
 }
 
-/// The most bytes of a token of [`Prepared`] or [`Applied`], written as JSON. A call that returns more has failed.
+/// The most bytes of a token of [`Prepared`] or [`Applied`], or of an [`UndoToken`], written as JSON. A call that returns more has failed.
 pub const TOKEN_BYTES_MAX: usize = 1024;
 
 /// The most bytes of the outputs of a component, written as JSON. A call that returns more has failed.
@@ -319,6 +407,55 @@ pub enum Event {
         /// Why.
         reason: StopReason,
     },
+    /// Every component is ready, or undone: from here on each is looked at afresh. Once for each of the two.
+    Verifying,
+    /// Nothing is in flight any more: from here on what the run changed is undone, in reverse order of the edges. Once.
+    RollingBack,
+    /// In a run that undoes another: that one changed this component, and this puts it back. Before
+    /// [`Event::RollingBack`].
+    Inherited {
+        /// The component.
+        component: ComponentId,
+        /// What puts it back, if anything was kept.
+        token: Option<UndoToken>,
+        /// What the last `apply` of the other run did, if its end is known.
+        applied: Option<Applied>,
+    },
+    /// An attempt to undo begins. Durable before `undo` is called.
+    UndoStarted {
+        /// The component.
+        component: ComponentId,
+        /// The attempt, counted anew from 1.
+        attempt: Attempt,
+    },
+    /// The component is as it was before the run.
+    Undone {
+        /// The component.
+        component: ComponentId,
+        /// What the undo did.
+        report: Box<UndoReport>,
+    },
+    /// An attempt to undo failed, or the fresh look afterwards; tried again at `retry_at`, or final for the component when
+    /// that is `None`.
+    UndoFailed {
+        /// The component.
+        component: ComponentId,
+        /// The attempt of the call that failed.
+        attempt: Attempt,
+        /// [`Phase::Undo`] or [`Phase::Verify`].
+        phase: Phase,
+        /// Why.
+        failure: Box<Failure>,
+        /// When it may be tried again.
+        retry_at: Option<Timestamp>,
+    },
+    /// What the run changed of this component is not undone. Final for the component.
+    Kept {
+        /// The component.
+        component: ComponentId,
+        /// Why.
+        because: KeepReason,
+    },
     /// The run is over. Always the last event, once.
     Finished {
         /// How it ended.
@@ -340,6 +477,9 @@ pub struct RunStart {
     pub components: u32,
     /// The options of the run; they hold for every later resume.
     pub options: RunOptions,
+    /// The run that this one undoes, if that is what it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undoes: Option<RunId>,
 }
 
 /// Why a component was not started.
@@ -356,12 +496,33 @@ pub enum SkipReason {
     Stopping,
 }
 
+/// Why a component that the run changed is left as it is by the rollback.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "type")]
+#[non_exhaustive]
+pub enum KeepReason {
+    /// The plan says `undo: never`.
+    Rule,
+    /// This component, which depends on it, directly or over others, was changed and is not undone.
+    Dependant {
+        /// The component that is not undone: its undo failed, or it is kept for a reason of its own.
+        component: ComponentId,
+    },
+    /// Nothing was kept that could put it back: its kind cannot be undone.
+    NoToken,
+    /// The rollback was told to stop before its turn came.
+    Stopping,
+    /// The rollback reached its deadline before its turn came.
+    Deadline,
+}
+
 /// Why a run stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "type")]
 #[non_exhaustive]
 pub enum StopReason {
-    /// This component failed under [`FailurePolicy::Drain`](crate::plan::FailurePolicy::Drain).
+    /// This component failed under [`FailurePolicy::Drain`](crate::plan::FailurePolicy::Drain) or
+    /// [`FailurePolicy::Rollback`](crate::plan::FailurePolicy::Rollback).
     Failure {
         /// The failed component.
         component: ComponentId,
@@ -371,7 +532,7 @@ pub enum StopReason {
         /// How.
         mode: StopMode,
     },
-    /// The run reached its deadline; waits are given up.
+    /// The run, or its rollback, reached its deadline; waits are given up.
     Deadline,
 }
 
@@ -380,14 +541,18 @@ pub enum StopReason {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Outcome {
-    /// Every component is ready.
+    /// Every component is ready, and was found so by a fresh look.
     Succeeded,
-    /// At least one component failed, or the run reached its deadline.
+    /// At least one component failed, or the run reached its deadline; nothing was undone.
     Failed,
     /// Stopped on request, and nothing failed.
     Cancelled,
     /// Stopped in favour of a newer plan, and nothing failed.
     Superseded,
+    /// Everything that the run changed is as it was before, and was found so by a fresh look.
+    RolledBack,
+    /// The run was to be rolled back, and something that it changed is not as it was before, or was not looked at.
+    RollbackFailed,
 }
 
 /// A stored event: its place, its time, what it says.

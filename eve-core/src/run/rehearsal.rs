@@ -115,16 +115,25 @@ mod hooks {
         /// A call that failed gives its slot back; here it does not.
         pub(in super::super) fn leak_slot(&mut self, end: &PhaseEnd) {
             match end {
-                PhaseEnd::Prepare(Err(_)) | PhaseEnd::Apply(Err(_)) => self.flight.api_calls += 1,
+                PhaseEnd::Prepare(Err(_))
+                | PhaseEnd::Apply(Err(_))
+                | PhaseEnd::Verify(Err(_))
+                | PhaseEnd::Undo(Err(_)) => self.flight.api_calls += 1,
                 PhaseEnd::Wait(Err(_)) => self.flight.wait_calls += 1,
-                PhaseEnd::Prepare(Ok(_)) | PhaseEnd::Apply(Ok(_)) | PhaseEnd::Wait(Ok(_)) => {}
+                PhaseEnd::Prepare(Ok(_))
+                | PhaseEnd::Apply(Ok(_))
+                | PhaseEnd::Wait(Ok(_))
+                | PhaseEnd::Verify(Ok(()))
+                | PhaseEnd::Undo(Ok(_)) => {}
             }
         }
 
         /// Commands as a hash map would give them back: in another order in every process.
         pub(in super::super) fn shuffle_commands(&mut self) {
-            if self.commands.len() > 1 && RandomState::new().hash_one(0_u8) & 1 == 1 {
-                self.commands.rotate_left(1);
+            for queue in [&mut self.reads, &mut self.writes] {
+                if queue.len() > 1 && RandomState::new().hash_one(0_u8) & 1 == 1 {
+                    queue.rotate_left(1);
+                }
             }
         }
     }

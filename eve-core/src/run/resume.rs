@@ -75,7 +75,7 @@ impl Run {
         Ok(())
     }
 
-    fn replay(&mut self, record: &Record) -> Result<(), ResumeError> {
+    pub(super) fn replay(&mut self, record: &Record) -> Result<(), ResumeError> {
         let expected = self.next_seq.get();
         if record.seq != self.next_seq {
             return Err(ResumeError::OutOfOrder { expected, found: record.seq.get() });
@@ -105,6 +105,12 @@ impl Run {
     fn take_over(&mut self) {
         self.emit(Event::Resumed);
         planted!(self.state, ForgottenCancel, { self.state.stopping = None });
+        if self.state.rollback.is_some() {
+            self.take_over_rollback();
+            self.judge_run_deadline();
+            self.schedule();
+            return;
+        }
         for id in self.graph.ids() {
             let cell = self.state.cell(id);
             let attempt = cell.attempt;

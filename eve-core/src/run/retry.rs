@@ -7,6 +7,22 @@ use crate::failure::FailureClass;
 use crate::ids::{Attempt, ComponentId};
 use crate::plan::RetryPolicy;
 
+/// The fewest attempts of an undo, and of the look after it: with the default pauses they ride out an API server that is
+/// away for a minute and a half. Nothing else puts back what the run changed, so patience costs less than giving up.
+const UNDO_ATTEMPTS_MIN: u32 = 10;
+
+/// The pause before the next attempt of what belongs to a rollback, or `None` when this was the last: by the run's own
+/// policy, with more patience.
+pub(super) fn pause_of_undo(
+    options: &RunOptions,
+    at: (ComponentId, Attempt),
+    class: FailureClass,
+) -> Option<Duration> {
+    let attempts = options.retry.attempts.max(UNDO_ATTEMPTS_MIN);
+    let patient = RetryPolicy { attempts, ..options.retry };
+    (class == FailureClass::Transient).then(|| pause(options, Some(patient), at, class)).flatten()
+}
+
 /// The pause before the next attempt, or `None` when this was the last.
 ///
 /// A written policy covers every class but `Misuse` and `Cancelled`; the run's own covers `Transient` only.
@@ -34,7 +50,7 @@ pub(super) fn pause(
 }
 
 /// One step of the `SplitMix64` generator (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014).
-const fn mixed(seed: u64) -> u64 {
+pub(crate) const fn mixed(seed: u64) -> u64 {
     let z = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
     let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
@@ -52,6 +68,18 @@ mod tests {
     fn pause_of(written: Option<RetryPolicy>, attempt: u32, class: FailureClass) -> Option<Duration> {
         let at = (ComponentId::new(7), Attempt::new(attempt));
         pause(&RunOptions::default().with_seed(1), written, at, class)
+    }
+
+    #[test]
+    fn an_undo_is_more_patient_and_only_with_what_may_pass() {
+        let pause_of = |attempt, class| {
+            pause_of_undo(&RunOptions::default(), (ComponentId::new(7), Attempt::new(attempt)), class)
+        };
+        assert!(pause_of(9, FailureClass::Transient).is_some());
+        assert_eq!(pause_of(10, FailureClass::Transient), None);
+        assert_eq!(pause_of(1, FailureClass::Permanent), None);
+        let total: Duration = (1..10).filter_map(|attempt| pause_of(attempt, FailureClass::Transient)).sum();
+        assert!(total > Duration::from_mins(1), "{total:?}");
     }
 
     #[test]

@@ -7,23 +7,56 @@ use super::Run;
 use super::flight::Call;
 use super::protocol::{Change, Command, Event, Outputs, Phase};
 use super::state::ComponentStatus;
-use crate::ids::ComponentId;
+use crate::ids::{Attempt, ComponentId};
 use crate::time::Timestamp;
 
 impl Run {
     /// Starts whatever may be started now, and ends the run if nothing is left.
     pub(super) fn schedule(&mut self) {
-        self.settle();
-        self.serve_waits();
-        self.serve_runnable();
-        self.serve_early();
-        self.settle();
-        planted!(self.state, TieByMapOrder, { self.shuffle_commands() });
-        if self.state.counts.unfinished() == 0 && self.state.outcome.is_none() {
-            let outcome = self.state.verdict();
-            self.emit(Event::Finished { outcome });
-            self.state.moved.clear();
+        if self.state.rollback.is_none() {
+            // Whoever turns out to be out of time makes room for others.
+            loop {
+                self.settle();
+                self.serve_waits();
+                self.serve_runnable();
+                if self.state.moved.is_empty() {
+                    break;
+                }
+            }
+            self.serve_early();
+            self.settle();
         }
+        if self.state.counts.unfinished() == 0 && self.state.outcome.is_none() {
+            self.conclude();
+        }
+        planted!(self.state, TieByMapOrder, { self.shuffle_commands() });
+    }
+
+    /// Every component has come to its end: a fresh look, the rollback, a fresh look at that, and the end, as far as each
+    /// can come now.
+    fn conclude(&mut self) {
+        if self.state.rollback.is_none() {
+            let looks = self.state.ending.verifying || self.state.is_all_ready();
+            if looks && self.flight.has_work && !self.look_afresh() {
+                return;
+            }
+            if self.state.ending.rolls_back {
+                self.begin_rollback();
+            }
+        }
+        if let Some(rollback) = &self.state.rollback {
+            let is_verifying = rollback.verifying;
+            if !self.undo() {
+                return;
+            }
+            let looks = self.state.rollback.as_ref().is_some_and(|rollback| rollback.is_to_be_looked_at());
+            if (is_verifying || (looks && self.state.may_look())) && !self.look_afresh() {
+                return;
+            }
+        }
+        let outcome = self.state.verdict();
+        self.emit(Event::Finished { outcome });
+        self.state.moved.clear();
     }
 
     /// Puts what events have moved into its queue; completes joins, gives up what is to be given up.
@@ -65,9 +98,13 @@ impl Run {
     }
 
     /// A component does not hold its class, or no longer: another of it may try, and finds out whether there is room.
-    fn free_class(&mut self, id: ComponentId) {
+    pub(super) fn free_class(&mut self, id: ComponentId) {
         let Some(class) = self.graph.node(id).class_index() else { return };
         while let Some(next) = self.flight.next_of_class(class) {
+            if self.wants_undo(next) {
+                self.flight.runnable.push_reversed(&self.graph, next);
+                return;
+            }
             let cell = self.state.cell(next);
             let paused = cell.retry_at.is_some_and(|at| at > self.now);
             // Whoever could not start now would use up the turn of the one behind.
@@ -144,14 +181,21 @@ impl Run {
         self.call(id, Phase::Prepare, deadline);
     }
 
+    /// Puts it into the queue of its class, if that has no room now.
+    pub(super) fn queues_for_class(&mut self, id: ComponentId) -> bool {
+        let Some(class) = self.graph.node(id).class_index() else { return false };
+        let limit = self.graph.classes().get(class).map_or(1, |class| class.limit);
+        let full = self.state.class_use.get(class).is_some_and(|&used| used >= limit);
+        let queues = full && !sabotaged!(self.state, ClassIgnored);
+        if queues {
+            self.flight.queue_for_class(&self.graph, class, id);
+        }
+        queues
+    }
+
     fn start(&mut self, id: ComponentId) {
-        if let Some(class) = self.graph.node(id).class_index() {
-            let limit = self.graph.classes().get(class).map_or(1, |class| class.limit);
-            let full = self.state.class_use.get(class).is_some_and(|&used| used >= limit);
-            if full && !sabotaged!(self.state, ClassIgnored) {
-                self.flight.queue_for_class(&self.graph, class, id);
-                return;
-            }
+        if self.queues_for_class(id) {
+            return;
         }
         let attempt = self.state.cell(id).attempt;
         self.emit(Event::Started { component: id, attempt });
@@ -159,14 +203,26 @@ impl Run {
         self.call(id, Phase::Apply, deadline);
     }
 
+    /// The attempt that a call of this phase belongs to now.
+    pub(super) fn attempt_of(&self, id: ComponentId, phase: Phase) -> Attempt {
+        let of_run = self.state.cell(id).attempt;
+        match (&self.state.rollback, phase) {
+            (Some(rollback), Phase::Undo) => rollback.part(id).attempt,
+            (Some(rollback), Phase::Verify) => rollback.look_attempt(id, of_run),
+            _ => of_run,
+        }
+    }
+
     pub(super) fn call(&mut self, id: ComponentId, phase: Phase, deadline: Timestamp) {
-        let attempt = self.state.cell(id).attempt;
+        let attempt = self.attempt_of(id, phase);
         self.flight.begin(id, Call { phase, attempt, deadline, begun: self.now, given_out: false });
         self.set_call_timer(id, deadline);
         if phase == Phase::Wait {
             self.set_wait_timer(id);
         }
-        self.commands.push_back(Command::Call { component: id, attempt, phase, deadline });
+        let writes = phase.writes() && !sabotaged!(self.state, WriteTakenForRead);
+        let queue = if writes { &mut self.writes } else { &mut self.reads };
+        queue.push_back(Command::Call { component: id, attempt, phase, deadline });
     }
 
     /// Gives up the call of this component, if one is under way; of one that was not given out, nobody is told.
@@ -174,7 +230,7 @@ impl Run {
         if let Some(call) = self.flight.end(id)
             && call.given_out
         {
-            self.commands.push_back(Command::Abort { component: id, attempt: call.attempt });
+            self.reads.push_back(Command::Abort { component: id, attempt: call.attempt });
         }
     }
 }

@@ -5,8 +5,10 @@
 
 use std::time::Duration;
 
-use super::protocol::{Applied, Event, Outcome, Outputs, Phase, Prepared, StopMode, StopReason};
-use super::protocol::{Change, RunStart};
+use super::protocol::{
+    Applied, Change, Event, Outcome, Outputs, Phase, Prepared, RunStart, StopMode, StopReason, UndoToken,
+};
+use super::undo::Rollback;
 use crate::failure::{Cause, Failure};
 use crate::ids::{Attempt, ComponentId};
 use crate::plan::graph::Graph;
@@ -84,6 +86,43 @@ impl Counts {
     }
 }
 
+/// What the writes of a component came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Touch {
+    /// None was begun.
+    Never,
+    /// One was begun, with whatever end: from then on the undo token is fixed.
+    Begun,
+    /// One changed something, or ended without telling that it did not.
+    Written,
+}
+
+/// What the last write did whose end is known.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum LastApplied {
+    Nothing,
+    /// In this attempt.
+    Now(Applied),
+    /// In an earlier attempt.
+    Before(Applied),
+}
+
+impl LastApplied {
+    pub(super) const fn now(&self) -> Option<&Applied> {
+        match self {
+            Self::Now(applied) => Some(applied),
+            Self::Before(_) | Self::Nothing => None,
+        }
+    }
+
+    pub(super) const fn last(&self) -> Option<&Applied> {
+        match self {
+            Self::Now(applied) | Self::Before(applied) => Some(applied),
+            Self::Nothing => None,
+        }
+    }
+}
+
 /// One component of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Cell {
@@ -92,6 +131,7 @@ pub(super) struct Cell {
     /// Whether edges `until: applied` were opened; they open once.
     pub(super) opened_applied: bool,
     pub(super) holds_class: bool,
+    pub(super) touch: Touch,
     /// What the last preparation found it would change.
     pub(super) foreseen: Option<Change>,
     /// What the first write that changed something did, kept after the details are dropped.
@@ -106,7 +146,9 @@ pub(super) struct Cell {
     /// The next attempt may not begin before.
     pub(super) retry_at: Option<Timestamp>,
     pub(super) prepared: Option<Prepared>,
-    pub(super) applied: Option<Applied>,
+    pub(super) applied: LastApplied,
+    /// What puts it back as it was before the run.
+    pub(super) undo: Option<UndoToken>,
     pub(super) outputs: Outputs,
     pub(super) cause: Option<Box<Cause>>,
     pub(super) failure: Option<Box<Failure>>,
@@ -119,6 +161,7 @@ impl Cell {
             action,
             opened_applied: false,
             holds_class: false,
+            touch: Touch::Never,
             foreseen: None,
             changed: None,
             pending,
@@ -127,11 +170,22 @@ impl Cell {
             progressed_at: Timestamp::EPOCH,
             retry_at: None,
             prepared: None,
-            applied: None,
+            applied: LastApplied::Nothing,
+            undo: None,
             outputs: Outputs::NONE,
             cause: None,
             failure: None,
         }
+    }
+
+    /// Whether a write was begun.
+    pub(super) fn is_begun(&self) -> bool {
+        self.touch >= Touch::Begun
+    }
+
+    /// Whether the run changed it, or may have.
+    pub(super) const fn is_touched(&self) -> bool {
+        matches!(self.touch, Touch::Written) || matches!(self.status, ComponentStatus::Applying)
     }
 
     /// The legal-transition table: which event may meet which status.
@@ -160,18 +214,52 @@ impl Cell {
                         Phase::Prepare => not_started && !is_join,
                         Phase::Apply => self.status == S::Applying,
                         Phase::Wait => self.status == S::Waiting,
+                        Phase::Verify => self.status == S::Ready && !is_join,
+                        Phase::Undo => false,
                     }
             }
             Event::Interrupted { attempt, .. } => {
                 matches!(self.status, S::Applying | S::Waiting) && same(*attempt)
             }
             Event::Skipped { .. } => not_started,
-            Event::RunStarted { .. } | Event::Resumed | Event::Stopping { .. } | Event::Finished { .. } => {
+            Event::Inherited { .. } => self.status == S::Skipped && !self.is_begun(),
+            Event::UndoStarted { .. }
+            | Event::Undone { .. }
+            | Event::UndoFailed { .. }
+            | Event::Kept { .. } => return Err("comes where nothing is rolled back"),
+            Event::RunStarted { .. }
+            | Event::Resumed
+            | Event::Stopping { .. }
+            | Event::Verifying
+            | Event::RollingBack
+            | Event::Finished { .. } => {
                 return Err("is not about a component");
             }
         };
         if legal { Ok(()) } else { Err("does not fit where the component stands") }
     }
+}
+
+/// How a run comes to its end, or to its rollback.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Ending {
+    /// Whether somebody has asked for it.
+    pub(super) asked: bool,
+    /// Whether what the run changed is undone once nothing is in flight.
+    pub(super) rolls_back: bool,
+    /// Whether every component was ready and is looked at afresh.
+    pub(super) verifying: bool,
+}
+
+/// What holds up the rollback of a run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Curb {
+    /// It was told to stop: what has not begun to be undone is left as it is.
+    pub(super) keeps_rest: bool,
+    /// It was told to stop without a fresh look at what was undone.
+    pub(super) skips_look: bool,
+    /// It reached its own deadline.
+    pub(super) is_late: bool,
 }
 
 /// All that is known of a run.
@@ -192,6 +280,10 @@ pub(super) struct State {
     pub(super) gives_up_waits: bool,
     pub(super) superseded: bool,
     pub(super) deadline_reached: bool,
+    pub(super) ending: Ending,
+    pub(super) curb: Curb,
+    /// What is known of the rollback, once there is one.
+    pub(super) rollback: Option<Box<Rollback>>,
     /// How many components of each class are between start and end.
     pub(super) class_use: Vec<u32>,
     pub(super) outcome: Option<Outcome>,
@@ -221,6 +313,9 @@ impl State {
             gives_up_waits: false,
             superseded: false,
             deadline_reached: false,
+            ending: Ending::default(),
+            curb: Curb::default(),
+            rollback: None,
             class_use: vec![0; graph.classes().len()],
             outcome: None,
             moved: Vec::new(),
@@ -245,20 +340,53 @@ impl State {
         active.plus(self.gap)
     }
 
+    /// Whether the run undoes another one.
+    pub(super) fn undoes(&self) -> bool {
+        self.start.as_ref().is_some_and(|start| start.undoes.is_some())
+    }
+
+    pub(super) fn is_all_ready(&self) -> bool {
+        self.counts.ready as usize == self.cells.len()
+    }
+
     /// Whether this mode asks for more than what the run does already.
     pub(super) fn goes_further(&self, mode: StopMode) -> bool {
+        if self.ending.rolls_back || self.undoes() {
+            return match mode {
+                StopMode::Drain => !self.curb.keeps_rest,
+                StopMode::Now | StopMode::Supersede => !self.curb.skips_look,
+                StopMode::Rollback => false,
+            };
+        }
         match mode {
             StopMode::Drain => self.stopping.is_none(),
             StopMode::Now => !self.gives_up_waits,
             StopMode::Supersede => !self.superseded,
+            StopMode::Rollback => true,
         }
+    }
+
+    /// Whether a fresh look is worth beginning or going on with.
+    pub(super) fn may_look(&self) -> bool {
+        if self.rollback.is_some() {
+            return !self.curb.skips_look && !self.curb.is_late;
+        }
+        let failed = matches!(self.stopping, Some(StopReason::Failure { .. }));
+        !self.gives_up_waits && !self.deadline_reached && !self.ending.rolls_back && !failed
     }
 
     /// The outcome, now that every component has come to its end.
     pub(super) fn verdict(&self) -> Outcome {
+        if let Some(rollback) = &self.rollback {
+            return self.rollback_verdict(rollback);
+        }
+        if self.undoes() {
+            return Outcome::RollbackFailed;
+        }
         let total = u32::try_from(self.cells.len()).unwrap_or(u32::MAX);
         let skipped = if sabotaged!(self, SkippedAsSucceeded) { self.counts.skipped } else { 0 };
-        if self.counts.ready + skipped == total {
+        let look_given_up = self.ending.verifying && (self.gives_up_waits || self.deadline_reached);
+        if self.counts.ready + skipped == total && !look_given_up {
             Outcome::Succeeded
         } else if self.counts.failed > 0 || self.deadline_reached {
             Outcome::Failed
@@ -266,6 +394,14 @@ impl State {
             Outcome::Superseded
         } else {
             Outcome::Cancelled
+        }
+    }
+
+    /// Whether a timer of this component may still be of use, besides those of its call.
+    pub(super) fn is_timed(&self, id: ComponentId) -> bool {
+        match &self.rollback {
+            Some(rollback) => rollback.part(id).is_next() && rollback.part(id).turn_at.is_some(),
+            None => !self.cell(id).status.is_final(),
         }
     }
 

@@ -11,7 +11,11 @@ use crate::plan::graph::Edge;
 impl Run {
     /// Somebody asks for the end. Asking again for as much or less changes nothing.
     pub(super) fn stop(&mut self, mode: StopMode) {
-        if self.state.goes_further(mode) {
+        let may_roll_back = self.graph.may_be_rolled_back();
+        let mode = if mode == StopMode::Rollback && !may_roll_back { StopMode::Now } else { mode };
+        // A run that drains already is rolled back by the next failure, unless somebody has asked for its end.
+        let keeps_what_is = mode == StopMode::Drain && may_roll_back && !self.state.ending.asked;
+        if self.state.goes_further(mode) || keeps_what_is {
             self.stop_because(StopReason::Asked { mode });
         }
     }
@@ -23,10 +27,14 @@ impl Run {
 
     /// Skips what was not started and, where the reason asks for it, gives up what waits. May be repeated.
     pub(super) fn wind_down(&mut self) {
+        if self.state.rollback.is_some() {
+            return self.wind_down_rollback();
+        }
         for id in self.graph.ids() {
             match self.state.cell(id).status {
                 ComponentStatus::Blocked | ComponentStatus::Runnable => self.skip(id, SkipReason::Stopping),
                 ComponentStatus::Waiting if self.waits_in_vain(id) => self.give_up_wait(id),
+                ComponentStatus::Ready if self.state.gives_up_waits => self.give_up_look(id),
                 ComponentStatus::Waiting
                 | ComponentStatus::Applying
                 | ComponentStatus::Ready
@@ -45,13 +53,16 @@ impl Run {
 
     /// The run is past its deadline and the grace of its calls: whatever has not ended is given up.
     pub(super) fn give_up_all(&mut self) {
+        if self.state.rollback.is_some() {
+            return self.give_up_rollback();
+        }
         for id in self.graph.ids() {
             match self.state.cell(id).status {
                 ComponentStatus::Waiting => self.give_up_wait(id),
                 ComponentStatus::Applying => self.give_up_apply(id),
+                ComponentStatus::Ready => self.look_is_late(id),
                 ComponentStatus::Blocked
                 | ComponentStatus::Runnable
-                | ComponentStatus::Ready
                 | ComponentStatus::Failed
                 | ComponentStatus::Cancelled
                 | ComponentStatus::Skipped => {}
@@ -86,8 +97,11 @@ impl Run {
         let policy = self.graph.node(id).on_failure().unwrap_or(self.graph.on_failure());
         match policy {
             FailurePolicy::Continue => {}
+            FailurePolicy::Rollback if self.state.ending.asked || self.state.ending.rolls_back => {}
             FailurePolicy::Drain if self.state.stopping.is_some() => {}
-            FailurePolicy::Drain => self.stop_because(StopReason::Failure { component: id }),
+            FailurePolicy::Drain | FailurePolicy::Rollback => {
+                self.stop_because(StopReason::Failure { component: id });
+            }
         }
     }
 

@@ -1,9 +1,10 @@
 //! What readers may see of a run.
 
-use super::protocol::{Change, Outcome, Outputs, StopReason};
+use super::protocol::{Applied, Change, KeepReason, Outcome, Outputs, StopReason, UndoReport, UndoToken};
 use super::state::{ComponentStatus, Counts, State};
+use super::undo::{Part, UndoCounts, UndoStatus};
 use crate::failure::{Cause, Failure};
-use crate::ids::{Attempt, ComponentId};
+use crate::ids::{Attempt, ComponentId, RunId};
 use crate::plan::graph::Graph;
 use crate::time::Timestamp;
 
@@ -74,6 +75,75 @@ impl<'a> RunView<'a> {
     /// Why nothing new is started any more; the first reason, if there are several.
     pub const fn stopping(&self) -> Option<StopReason> {
         self.state.stopping
+    }
+
+    /// Whether everything is ready, or undone, and is looked at afresh.
+    pub fn is_verifying(&self) -> bool {
+        self.state.rollback.as_ref().map_or(self.state.ending.verifying, |rollback| rollback.verifying)
+    }
+
+    /// The run that this one undoes, if that is what it is for. Its own components are then all skipped.
+    pub fn undoes(&self) -> Option<&'a RunId> {
+        self.state.start.as_ref()?.undoes.as_ref()
+    }
+
+    /// Whether the run changed the component, or may have: the rollback is to put it back.
+    pub fn is_touched(&self, component: ComponentId) -> bool {
+        self.state.cell(component).is_touched()
+    }
+
+    /// What puts the component back as it was before the run, if that is known.
+    pub fn undo_token(&self, component: ComponentId) -> Option<&'a UndoToken> {
+        self.state.cell(component).undo.as_ref()
+    }
+
+    /// What `apply` did the last time that its end is known, in whatever attempt.
+    pub fn last_applied(&self, component: ComponentId) -> Option<&'a Applied> {
+        self.state.cell(component).applied.last()
+    }
+
+    /// When the rollback began; `None` as long as nothing is rolled back.
+    pub fn rolling_back_since(&self) -> Option<Timestamp> {
+        self.state.rollback.as_ref().map(|rollback| self.state.on_the_clock(rollback.began_at))
+    }
+
+    /// How many components that the run changed stand where in its rollback.
+    pub fn undo_counts(&self) -> UndoCounts {
+        self.state.rollback.as_ref().map(|rollback| rollback.counts).unwrap_or_default()
+    }
+
+    /// Where the component stands in the rollback.
+    pub fn undo_status(&self, component: ComponentId) -> UndoStatus {
+        self.undo_part(component).map_or(UndoStatus::Untouched, |part| part.status)
+    }
+
+    /// The attempt to undo that is under way, or comes next, or was the last.
+    pub fn undo_attempt(&self, component: ComponentId) -> Option<Attempt> {
+        self.undo_part(component).map(|part| part.attempt)
+    }
+
+    /// When the next attempt to undo it may begin, while it pauses between two.
+    pub fn undo_retry_at(&self, component: ComponentId) -> Option<Timestamp> {
+        self.undo_part(component)?.retry_at
+    }
+
+    /// What its undo did.
+    pub fn undo_report(&self, component: ComponentId) -> Option<&'a UndoReport> {
+        self.undo_part(component)?.report.as_deref()
+    }
+
+    /// Why the last failed attempt to undo it failed; it may have got further since.
+    pub fn undo_failure(&self, component: ComponentId) -> Option<&'a Failure> {
+        self.undo_part(component)?.failure.as_deref()
+    }
+
+    /// Why it is left as the run made it.
+    pub fn kept_because(&self, component: ComponentId) -> Option<KeepReason> {
+        self.undo_part(component)?.kept
+    }
+
+    fn undo_part(&self, component: ComponentId) -> Option<&'a Part> {
+        self.state.rollback.as_ref()?.parts.get(component.index())
     }
 
     /// How the run ended, once it has.

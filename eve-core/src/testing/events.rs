@@ -1,4 +1,4 @@
-//! One event of each kind, in an order that a run could have decided, for the tests of reporters and stores.
+//! One event of each kind, in orders that a run could have decided, for the tests of reporters and stores.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,8 +9,8 @@ use crate::plan::FailurePolicy;
 use crate::plan::builder::{ComponentBuilder, PlanBuilder};
 use crate::plan::graph::Graph;
 use crate::run::{
-    Applied, Change, Event, Outcome, Outputs, Phase, Prepared, Record, RunOptions, RunStart, SkipReason,
-    StopReason,
+    Applied, Change, Event, KeepReason, Outcome, Outputs, Phase, Prepared, Record, RunOptions, RunStart,
+    SkipReason, StopReason, UndoReport, UndoToken,
 };
 use crate::time::Timestamp;
 
@@ -29,7 +29,8 @@ pub fn sample_graph() -> Arc<Graph> {
     Arc::new(Graph::from_plan(&plan).expect("a good plan"))
 }
 
-/// At least one event of every kind, as the whole log of a run of [`sample_graph`] that was resumed once and failed.
+/// Every event of a run that nothing is undone of, as the whole log of a run of [`sample_graph`] that was resumed once and
+/// failed. [`sample_rollback`] and [`sample_undoing`] have the others.
 pub fn sample_events() -> Vec<Record> {
     let [db, web, announce, cache] = [0, 1, 2, 3].map(ComponentId::new);
     let first = Attempt::FIRST;
@@ -39,6 +40,7 @@ pub fn sample_events() -> Vec<Record> {
         namespace: "shop".into(),
         components: 4,
         options: RunOptions::default(),
+        undoes: None,
     };
     let waiting = || Box::new(Cause::new("k8s.deployment.unavailable", "0 of 1 replicas are available"));
     let lost = || Box::new(Failure::transient("k8s.connection", "the connection to the API server was lost"));
@@ -80,10 +82,110 @@ pub fn sample_events() -> Vec<Record> {
         Event::Stopping { reason: StopReason::Failure { component: web } },
         Event::Finished { outcome: Outcome::Failed },
     ];
-    let stamped = events.into_iter().zip(1_u64..);
-    stamped
+    stamped(events)
+}
+
+fn stamped(events: Vec<Event>) -> Vec<Record> {
+    let begun = Timestamp::from_micros(1_763_596_800_000_000);
+    let numbered = events.into_iter().zip(1_u64..);
+    numbered
         .map(|(event, seq)| Record { seq: Seq::new(seq), at: begun.plus(Duration::from_secs(seq)), event })
         .collect()
+}
+
+/// The graph that [`sample_rollback`] and [`sample_undoing`] are about: that of [`sample_graph`] under the policy
+/// `rollback`.
+///
+/// # Panics
+/// Never: the plan is a good one.
+pub fn sample_rollback_graph() -> Arc<Graph> {
+    let plan = PlanBuilder::new("shop", "shop").on_failure(FailurePolicy::Rollback).components([
+        ComponentBuilder::new("db", "object"),
+        ComponentBuilder::new("web", "object").after("db"),
+        ComponentBuilder::new("announce", "object").after("web"),
+        ComponentBuilder::new("cache", "object"),
+    ]);
+    #[expect(clippy::expect_used, reason = "the plan is written here and is a good one")]
+    Arc::new(Graph::from_plan(&plan).expect("a good plan"))
+}
+
+fn start_of(run: &str, undoes: Option<&str>) -> Event {
+    let start = RunStart {
+        id: RunId::new(run),
+        plan: "shop".into(),
+        namespace: "shop".into(),
+        components: 4,
+        options: RunOptions::default(),
+        undoes: undoes.map(RunId::new),
+    };
+    Event::RunStarted { run: Box::new(start) }
+}
+
+/// The whole log of a run of [`sample_rollback_graph`] that failed and was rolled back.
+pub fn sample_rollback() -> Vec<Record> {
+    let [db, web, announce, cache] = [0, 1, 2, 3].map(ComponentId::new);
+    let (first, second) = (Attempt::FIRST, Attempt::FIRST.next());
+    let doomed = Failure::permanent("k8s.pod.crash-loop", "pod web-1: container web: CrashLoopBackOff");
+    let lost = Failure::transient("k8s.connection", "the connection to the API server was lost");
+    let retry_at = Timestamp::from_micros(1_763_596_800_000_000).plus(Duration::from_secs(16));
+    let prepared = |component, change, undo: Option<&str>| {
+        let undo = undo.map(UndoToken::new);
+        Event::Prepared { component, prepared: Prepared { undo, ..Prepared::new(change) } }
+    };
+    let applied =
+        |component, change| Event::Applied { component, attempt: first, applied: Applied::new(change) };
+    let report = |change| Box::new(UndoReport::new(change));
+    stamped(vec![
+        start_of("run-1", None),
+        prepared(db, Change::Update, Some("db as it was")),
+        prepared(cache, Change::None, None),
+        Event::Started { component: db, attempt: first },
+        Event::Ready { component: cache, outputs: Outputs::NONE },
+        applied(db, Change::Update),
+        Event::Ready { component: db, outputs: Outputs::NONE },
+        prepared(web, Change::Create, Some("no web")),
+        Event::Started { component: web, attempt: first },
+        applied(web, Change::Create),
+        Event::AttemptFailed {
+            component: web,
+            attempt: first,
+            phase: Phase::Wait,
+            failure: Box::new(doomed),
+            retry_at: None,
+        },
+        Event::Skipped { component: announce, because: SkipReason::Dependency { component: web } },
+        Event::Stopping { reason: StopReason::Failure { component: web } },
+        Event::RollingBack,
+        Event::UndoStarted { component: web, attempt: first },
+        Event::UndoFailed {
+            component: web,
+            attempt: first,
+            phase: Phase::Undo,
+            failure: Box::new(lost),
+            retry_at: Some(retry_at),
+        },
+        Event::UndoStarted { component: web, attempt: second },
+        Event::Undone { component: web, report: report(Change::Delete) },
+        Event::UndoStarted { component: db, attempt: first },
+        Event::Undone { component: db, report: report(Change::Update) },
+        Event::Verifying,
+        Event::Finished { outcome: Outcome::RolledBack },
+    ])
+}
+
+/// The whole log of a run that undoes another one of [`sample_rollback_graph`], and cannot undo `web`.
+pub fn sample_undoing() -> Vec<Record> {
+    let [db, web] = [0, 1].map(ComponentId::new);
+    let applied = Some(Applied::new(Change::Update));
+    stamped(vec![
+        start_of("run-2", Some("run-1")),
+        Event::Inherited { component: db, token: Some(UndoToken::new("db as it was")), applied },
+        Event::Inherited { component: web, token: None, applied: None },
+        Event::RollingBack,
+        Event::Kept { component: web, because: KeepReason::NoToken },
+        Event::Kept { component: db, because: KeepReason::Dependant { component: web } },
+        Event::Finished { outcome: Outcome::RollbackFailed },
+    ])
 }
 
 #[cfg(test)]
@@ -107,18 +209,28 @@ mod tests {
             Event::Skipped { .. } => 9,
             Event::Stopping { .. } => 10,
             Event::Finished { .. } => 11,
+            Event::Verifying => 12,
+            Event::RollingBack => 13,
+            Event::Inherited { .. } => 14,
+            Event::UndoStarted { .. } => 15,
+            Event::Undone { .. } => 16,
+            Event::UndoFailed { .. } => 17,
+            Event::Kept { .. } => 18,
         }
     }
 
     #[test]
     fn every_event_is_among_the_samples() {
-        let found: BTreeSet<usize> = sample_events().iter().map(|record| number(&record.event)).collect();
-        assert_eq!(found, (0..12).collect());
+        let samples = [sample_events(), sample_rollback(), sample_undoing()].concat();
+        let found: BTreeSet<usize> = samples.iter().map(|record| number(&record.event)).collect();
+        assert_eq!(found, (0..19).collect());
     }
 
     #[test]
     fn samples_survive_being_written_and_read() {
-        let written = serde_json::to_string(&sample_events()).unwrap();
-        assert_eq!(serde_json::from_str::<Vec<Record>>(&written).unwrap(), sample_events());
+        for sample in [sample_events(), sample_rollback(), sample_undoing()] {
+            let written = serde_json::to_string(&sample).unwrap();
+            assert_eq!(serde_json::from_str::<Vec<Record>>(&written).unwrap(), sample);
+        }
     }
 }

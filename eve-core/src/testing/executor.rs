@@ -7,8 +7,8 @@ use async_trait::async_trait;
 
 use crate::failure::{Cause, Failure};
 use crate::plan::Until;
-use crate::ports::{self, Context, Executor};
-use crate::run::{Applied, Change, Outputs, Phase, Prepared};
+use crate::ports::{self, Context, Executor, Verify};
+use crate::run::{Applied, Change, Outputs, Phase, Prepared, UndoReport, UndoToken};
 
 /// Succeeds at once, whatever it is given, and changes nothing.
 #[derive(Clone, Copy, Debug, Default)]
@@ -34,7 +34,7 @@ pub enum Step {
     Hang,
     /// Panics.
     Panic,
-    /// Ends a `prepare` with this finding, an `apply` with this change.
+    /// Ends a `prepare` with this finding, an `apply` or `undo` with this change.
     Change(Change),
 }
 
@@ -110,7 +110,8 @@ async fn sleep(_: std::time::Duration) {
 impl Executor for ScriptedExecutor {
     async fn prepare(&self, step: &ports::Step, cx: &Context) -> Result<Prepared, Failure> {
         let change = self.follow(step, Phase::Prepare, cx).await?;
-        Ok(Prepared::new(change.unwrap_or(Change::Create)))
+        let undo = step.may_be_undone().then(|| UndoToken::new(step.name()));
+        Ok(Prepared { undo, ..Prepared::new(change.unwrap_or(Change::Create)) })
     }
 
     async fn apply(&self, step: &ports::Step, _: &Prepared, cx: &Context) -> Result<Applied, Failure> {
@@ -127,5 +128,23 @@ impl Executor for ScriptedExecutor {
     ) -> Result<Outputs, Failure> {
         self.follow(step, Phase::Wait, cx).await?;
         Ok(Outputs::NONE)
+    }
+
+    async fn undo<'a>(
+        &self,
+        step: &ports::Step,
+        token: &UndoToken,
+        _: Option<&'a Applied>,
+        cx: &Context,
+    ) -> Result<UndoReport, Failure> {
+        let change = self.follow(step, Phase::Undo, cx).await?;
+        if token.value() != step.name() {
+            return Err(Failure::misuse("test.token", format!("{} was given another's token", step.name())));
+        }
+        Ok(UndoReport::new(change.unwrap_or(Change::Delete)))
+    }
+
+    async fn verify<'a>(&self, step: &ports::Step, _: Verify<'a>, cx: &Context) -> Result<(), Failure> {
+        self.follow(step, Phase::Verify, cx).await.map(|_| ())
     }
 }

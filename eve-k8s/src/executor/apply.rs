@@ -3,20 +3,25 @@
 use std::time::Duration;
 
 use eve_core::failure::Failure;
-use eve_core::ports::Step;
+use eve_core::ports::{Context, Step};
 use eve_core::run::{Applied, Change, Prepared};
 use serde_json::Value;
 
 use super::intent::Intent;
 use super::prepare::{Mark, conflicts};
-use super::{KubeExecutor, Located, Missing, Target, failure, maker, wait};
+use super::{KubeExecutor, Located, Missing, Target, conflict, failure, maker, promise, wait};
 use crate::client::{Effect, Ensured};
 
 /// How long a Job waits for the feed that will tell its end; without it a Job that removes itself may be missed.
 const FEED_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl KubeExecutor {
-    pub(super) async fn write(&self, step: &Step, prepared: &Prepared) -> Result<Applied, Failure> {
+    pub(super) async fn write(
+        &self,
+        step: &Step,
+        prepared: &Prepared,
+        cx: &Context,
+    ) -> Result<Applied, Failure> {
         let target = match self.locate(step, Missing::Ask).await? {
             Located::Known(target) => target,
             Located::Unknown(unknown) => {
@@ -26,6 +31,9 @@ impl KubeExecutor {
         };
         let mut before = Mark::read(prepared.token.as_deref());
         let intent = Intent::of(step, &target, before.as_ref());
+        if promise::is_to_be_kept(prepared) {
+            self.keep(step, &target.place, Some(&intent.object), cx).await?;
+        }
         if *target.place.resource.kind == *"Job" {
             // A Job may be gone before anybody reads it (`ttlSecondsAfterFinished: 0`): the feed must be there first.
             let wanted = wait::by_name(step, target.place.name.as_str().to_owned());
@@ -34,7 +42,7 @@ impl KubeExecutor {
         }
         let (graph, component) = (step.graph(), step.component());
         let known = if before.is_none() { self.surveys.send(graph, component) } else { None };
-        let (mut written, ensured) = self.send(step, &target, &intent).await?;
+        let (mut written, ensured) = self.send_first(step, &target, &intent, before.as_ref()).await?;
         let mut after = Mark::of(&written);
         if ensured == Ensured::Existed && maker::is_taken_over(before.as_ref(), known, &written) {
             tracing::info!("{}: somebody made it since it was looked for: it is adopted", target.place);
@@ -53,6 +61,9 @@ impl KubeExecutor {
             // It was not there when it was looked for, and eve made it: this attempt did before its answer was lost.
             (Ensured::Existed, None) => Change::Unknown,
         });
+        if step.may_be_undone() {
+            after.claim = Some(conflict::claim(&written));
+        }
         applied.token = after.token();
         Ok(applied)
     }

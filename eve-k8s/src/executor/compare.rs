@@ -37,13 +37,22 @@ impl KubeExecutor {
             Located::Unknown(unknown) => return Ok(Difference::Unverified(unknown.message)),
         };
         let place = &target.place;
-        let live = match self.read(step, &target, None).await? {
+        let live = match self.read(step, &target.place, None).await? {
             Found::There(live, detail) => Some((*live, detail)),
             Found::Absent => None,
             Found::NotServed | Found::Unknown => {
                 return Ok(Difference::Unverified(format!("`{}` is not served yet", place.resource.kind)));
             }
         };
+        live.as_ref().map_or(Ok(()), |(live, _)| self.is_of_other(step, place, live))?;
+        if step.is_unrendered() {
+            let why = "it has expressions whose values are only known while the plan runs";
+            return Ok(if live.is_some() {
+                Difference::Unverified(why.to_owned())
+            } else {
+                Difference::Create
+            });
+        }
         let before = live.as_ref().map(|(live, _)| Mark::of(live));
         let intent = Intent::of(step, &target, before.as_ref());
         if live.as_ref().is_some_and(|(live, _)| intent.holds(live).is_ok()) {

@@ -1,4 +1,4 @@
-//! Deleting: what may go and what stays, the request, and the wait until it is gone. The only file that deletes.
+//! Deleting: what may go and what stays, the request, and the wait until it is gone.
 //!
 //! Only what carries the label of the plan goes; what was there before eve, or is marked to be kept, stays and is told. A
 //! finalizer is never removed: whoever set it is named.
@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::blocked::{self, Blocked};
 use super::sight::{Seen, Sight};
-use super::{Adopted, KubeExecutor, Located, Missing, failure};
+use super::{Adopted, KubeExecutor, Located, Missing, failure, promise};
 use crate::client::Location;
 use crate::labels::{self, PlanName};
 use crate::readiness::text;
@@ -30,7 +30,7 @@ const AGAIN: Duration = Duration::from_secs(10);
 
 /// What is to become of an object that a plan wants gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Fate {
+pub(super) enum Fate {
     Goes,
     /// Why it stays.
     Stays(String),
@@ -38,7 +38,7 @@ enum Fate {
 
 impl Fate {
     /// Of a live object, for a plan; `input` is what the plan says of it. Pure.
-    fn of(live: &Value, input: &Value, plan: PlanName<'_>, adopted: Adopted) -> Self {
+    pub(super) fn of(live: &Value, input: &Value, plan: PlanName<'_>, adopted: Adopted) -> Self {
         if let Some(why) = plan.disowns(live) {
             return Self::Stays(why);
         }
@@ -117,7 +117,12 @@ impl KubeExecutor {
     }
 
     /// One request, for the very object that was looked at.
-    pub(super) async fn delete(&self, step: &Step, prepared: &Prepared) -> Result<Applied, Failure> {
+    pub(super) async fn delete(
+        &self,
+        step: &Step,
+        prepared: &Prepared,
+        cx: &Context,
+    ) -> Result<Applied, Failure> {
         let place = match self.locate(step, Missing::Accept).await? {
             Located::Known(target) => target.place,
             Located::Unknown(_) => return Ok(Applied::new(Change::None)),
@@ -125,6 +130,9 @@ impl KubeExecutor {
         let uid = prepared.token.as_deref().map_or("", |token| text(token, "/uid")).to_owned();
         if uid.is_empty() {
             return Err(Failure::misuse("k8s.delete.unprepared", format!("{place}: it was not looked at")));
+        }
+        if promise::is_to_be_kept(prepared) {
+            self.keep(step, &place, None, cx).await?;
         }
         let mut applied = Applied::new(Change::Delete);
         applied.token = Some(Box::new(json!({ "uid": uid })));
@@ -137,7 +145,7 @@ impl KubeExecutor {
     }
 
     /// A namespace that is being deleted refuses to be deleted again; an object that was made anew is another one.
-    async fn after_conflict(&self, place: &Location, uid: &str) -> Result<(), Failure> {
+    pub(super) async fn after_conflict(&self, place: &Location, uid: &str) -> Result<(), Failure> {
         let live = match self.client.get(place).await {
             Ok(live) => live,
             Err(error) if error.is_code(404) => return Ok(()),
@@ -166,12 +174,21 @@ impl KubeExecutor {
             Located::Known(target) => target.place,
             Located::Unknown(_) => return Ok(Outputs::NONE),
         };
-        let sight = Sight::of(self, step, &place);
-        let uid = text(token, "/uid").to_owned();
+        self.until_gone(step, &place, text(token, "/uid"), cx).await
+    }
+
+    /// Returns once the object of this uid is gone.
+    pub(super) async fn until_gone(
+        &self,
+        step: &Step,
+        place: &Location,
+        uid: &str,
+        cx: &Context,
+    ) -> Result<Outputs, Failure> {
+        let sight = Sight::of(self, step, place);
+        let uid = uid.to_owned();
         let look_at = Instant::now() + PATIENCE;
-        Leaving { executor: self, place: &place, uid, cx, sight, look_at, told: None, blocked: None }
-            .run()
-            .await
+        Leaving { executor: self, place, uid, cx, sight, look_at, told: None, blocked: None }.run().await
     }
 
     /// Nothing was deleted: because nothing is there, or because it stays.

@@ -7,9 +7,11 @@ use std::time::Duration;
 use eve_core::failure::Failure;
 use eve_core::plan::{Action, Until};
 use eve_core::ports::Step;
+use eve_core::run::Outputs;
 use serde_json::Value;
 
 use super::pods::Pods;
+use super::publish::{Granted, Wishes};
 use super::wait::with_upstream;
 use super::{KubeExecutor, Located, Missing, Target, failure};
 use crate::client::{Detail, Location};
@@ -58,8 +60,8 @@ impl KubeExecutor {
             }
         };
         let place = &target.place;
-        let object = match self.read(step, &target, None).await? {
-            Found::There(object, detail) => self.whole(place, *object, detail).await?,
+        let object = match self.read(step, &target.place, None).await? {
+            Found::There(object, detail) => self.with_status(place, *object, detail).await?,
             Found::Absent | Found::NotServed | Found::Unknown => {
                 let absent = Failure::permanent("k8s.object.absent", format!("{place} does not exist"));
                 return Ok(removed(step, absent));
@@ -76,7 +78,12 @@ impl KubeExecutor {
     }
 
     /// The object with its status, where its kind has one that is judged.
-    async fn whole(&self, place: &Location, object: Value, detail: Detail) -> Result<Value, Failure> {
+    pub(super) async fn with_status(
+        &self,
+        place: &Location,
+        object: Value,
+        detail: Detail,
+    ) -> Result<Value, Failure> {
         let (group, kind) = (place.resource.group(), &*place.resource.kind);
         if detail == Detail::Whole || readiness::is_never_judged(group, kind) {
             return Ok(object);
@@ -84,11 +91,31 @@ impl KubeExecutor {
         self.client.get(place).await.map_err(|error| failure::of_read(place, error))
     }
 
-    async fn state(&self, step: &Step, target: &Target<'_>, object: &Value) -> Result<Explanation, Failure> {
+    /// What the plan wants of an object that is ready by its kind.
+    async fn wished(&self, step: &Step, place: &Location) -> Result<Granted, Failure> {
+        let wishes = Wishes::of(step)?;
+        if wishes.is_empty() {
+            return Ok(Granted::Yes(Outputs::NONE));
+        }
+        let whole = self.client.get(place).await.map_err(|error| failure::of_read(place, error))?;
+        wishes.judge(&whole)
+    }
+
+    pub(super) async fn state(
+        &self,
+        step: &Step,
+        target: &Target<'_>,
+        object: &Value,
+    ) -> Result<Explanation, Failure> {
         let place = &target.place;
         let (tell, failure): (fn(Failure) -> Explanation, Failure) =
             match readiness::judge(place.resource.group(), &place.resource.kind, object) {
-                Readiness::Ready | Readiness::NoStatus => return Ok(Explanation::Up),
+                Readiness::Ready | Readiness::NoStatus => match self.wished(step, place).await? {
+                    Granted::Yes(_) => return Ok(Explanation::Up),
+                    Granted::NotYet(cause) => {
+                        (Explanation::Waiting, Failure::permanent(cause.code, cause.message))
+                    }
+                },
                 Readiness::InProgress(cause) => {
                     if cause.code == CLAIM_PENDING && self.waits_for_consumer(place, object).await {
                         return Ok(Explanation::Up);

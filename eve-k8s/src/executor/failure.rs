@@ -3,7 +3,7 @@
 //! The server quotes values of the object in its refusals, so of a refused Secret only reasons and field paths are
 //! kept.
 
-use eve_core::failure::Failure;
+use eve_core::failure::{Failure, FailureClass};
 
 use crate::client::Location;
 use crate::error::{ApiError, ApiStatus, StatusCause};
@@ -20,6 +20,16 @@ pub(super) fn of_read(place: &Location, error: ApiError) -> Failure {
     match error.status() {
         Some(status) if status.code == 403 => forbidden(place, status),
         _ => error.into(),
+    }
+}
+
+/// Putting something back failed. Right after its start an API server knows no rights yet, and the run had them when it wrote:
+/// a refusal may pass.
+pub(super) fn of_undo(failure: Failure) -> Failure {
+    if failure.code == "k8s.api.forbidden" {
+        Failure { class: FailureClass::Transient, ..failure }
+    } else {
+        failure
     }
 }
 
@@ -192,11 +202,7 @@ fn invalid(place: &Location, status: &ApiStatus) -> Failure {
 
 /// The refusal with what the server said, or without any value where the object is a Secret.
 fn refused(place: &Location, status: &ApiStatus, code: &'static str) -> Failure {
-    let class = if code.starts_with("k8s.apply.") {
-        eve_core::failure::FailureClass::Permanent
-    } else {
-        status.class()
-    };
+    let class = if code.starts_with("k8s.apply.") { FailureClass::Permanent } else { status.class() };
     let causes = status.details.causes.iter().take(FIELDS_MAX);
     if is_secret(place) {
         let reason = if status.reason.is_empty() { "refused" } else { &status.reason };

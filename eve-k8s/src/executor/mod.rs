@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use eve_core::failure::Failure;
 use eve_core::plan::problem::SpecProblem;
 use eve_core::plan::{Action, Until};
-use eve_core::ports::{Context, Executor, Step};
-use eve_core::run::{Applied, Change, Outputs, Prepared};
+use eve_core::ports::{Context, Executor, Step, Verify};
+use eve_core::run::{Applied, Change, Outputs, Prepared, UndoReport, UndoToken};
 use serde_json::Value;
 
 use crate::client::{KubeClient, Location};
@@ -24,21 +24,29 @@ mod apply;
 mod blocked;
 mod claims;
 mod compare;
+mod conflict;
 mod delete;
 mod explain;
 mod failure;
 mod intent;
+mod keep;
 mod maker;
 mod namespace;
+mod owner;
 mod pods;
 mod prepare;
+mod promise;
+mod publish;
 mod read;
 mod sight;
+mod undo;
+mod verify;
 mod wait;
 
 pub use compare::Difference;
 pub use delete::KEPT;
 pub use explain::Explanation;
+pub use owner::TakeOver;
 
 /// Makes Kubernetes objects so: server-side apply, then a wait until they are ready.
 ///
@@ -46,14 +54,16 @@ pub use explain::Explanation;
 /// One executor may serve many runs at once; must be used inside a tokio runtime.
 ///
 /// A component that is deleted is removed in the foreground, if it carries the label of its plan, was not there before
-/// eve, and no annotation keeps it; see [`KEPT`]. A component that is only read is never written.
+/// eve, and no annotation keeps it; see [`KEPT`]. A component that is only read is never written. What belongs to another
+/// plan is refused with `k8s.object.other-plan`, unless it is to be taken over.
 ///
 /// **Rights**: `get`, `patch` and `create` on what the plan holds. With `list` and `watch` on the same, waits share one
 /// watch a kind and namespace; without, each waiting object is read every 2 s, and the watch is asked for again at least
 /// every 10 s, for the plan itself may grant it. With `list` and `watch` on pods and
 /// replica sets, doomed pods end a wait early; without, only the workload's own status and the deadline do. `get` on
 /// pods and their logs and `list` on events give a failure its evidence; `get` on storage classes tells at once that a
-/// claim waits for its first consumer.
+/// claim waits for its first consumer. Where the run may be rolled back: `create` and `get` on Secrets of the plan's
+/// namespace, `list` and `deletecollection` to remove old ones, and `delete` on what the plan makes.
 pub struct KubeExecutor {
     client: KubeClient,
     kinds: RwLock<Kinds>,
@@ -62,7 +72,12 @@ pub struct KubeExecutor {
     graces: Graces,
     live: Live,
     surveys: Surveys,
+    /// Of the looks before a run is said to have succeeded.
+    fresh: Surveys,
+    /// Of the looks before a run is said to be rolled back.
+    whole: Surveys,
     adopted: Adopted,
+    take_over: Vec<TakeOver>,
     census: blocked::Census,
 }
 
@@ -90,6 +105,7 @@ pub struct KubeExecutorBuilder {
     policy: ScopePolicy,
     graces: Graces,
     adopted: Adopted,
+    take_over: Vec<TakeOver>,
 }
 
 impl KubeExecutorBuilder {
@@ -121,17 +137,27 @@ impl KubeExecutorBuilder {
         self
     }
 
+    /// What is written although it belongs to another plan, and belongs to the run's plan then. By default nothing.
+    #[must_use]
+    pub fn with_take_over(mut self, take_over: Vec<TakeOver>) -> Self {
+        self.take_over = take_over;
+        self
+    }
+
     /// The executor.
     pub fn build(self) -> KubeExecutor {
         KubeExecutor {
             live: Live::new(self.client.clone()),
             surveys: Surveys::new(self.client.clone()),
+            fresh: Surveys::new(self.client.clone()),
+            whole: Surveys::new(self.client.clone()).whole(),
             client: self.client,
             kinds: RwLock::new(self.kinds),
             refreshing: tokio::sync::Mutex::new(()),
             policy: self.policy,
             graces: self.graces,
             adopted: self.adopted,
+            take_over: self.take_over,
             census: blocked::Census::default(),
         }
     }
@@ -146,6 +172,7 @@ impl KubeExecutor {
             policy: ScopePolicy::default(),
             graces: Graces::default(),
             adopted: Adopted::default(),
+            take_over: Vec::new(),
         }
     }
 }
@@ -246,20 +273,37 @@ impl Executor for KubeExecutor {
 
     async fn prepare(&self, step: &Step, cx: &Context) -> Result<Prepared, Failure> {
         let _ = cx;
-        match step.action() {
+        let mut prepared = match step.action() {
             Action::Delete => self.look_before_delete(step).await,
             // Whatever it is: it is only waited for.
             Action::Read => Ok(Prepared::new(Change::None)),
             Action::Apply | Action::None => self.look(step).await,
-        }
+        }?;
+        self.promise(step, &mut prepared).await?;
+        Ok(prepared)
     }
 
     async fn apply(&self, step: &Step, prepared: &Prepared, cx: &Context) -> Result<Applied, Failure> {
-        let _ = cx;
+        self.forget_looks(step);
         match step.action() {
-            Action::Delete => self.delete(step, prepared).await,
-            Action::Apply | Action::Read | Action::None => self.write(step, prepared).await,
+            Action::Delete => self.delete(step, prepared, cx).await,
+            Action::Apply | Action::Read | Action::None => self.write(step, prepared, cx).await,
         }
+    }
+
+    async fn undo<'a>(
+        &self,
+        step: &Step,
+        token: &UndoToken,
+        applied: Option<&'a Applied>,
+        cx: &Context,
+    ) -> Result<UndoReport, Failure> {
+        self.put_back(step, token, applied, cx).await.map_err(failure::of_undo)
+    }
+
+    async fn verify<'a>(&self, step: &Step, of: Verify<'a>, cx: &Context) -> Result<(), Failure> {
+        let _ = cx;
+        self.look_again(step, of).await
     }
 
     async fn wait(

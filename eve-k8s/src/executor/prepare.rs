@@ -14,7 +14,7 @@ use crate::error::ApiStatus;
 use crate::labels::{self, FIELD_MANAGER, fnv};
 use crate::live::Live;
 use crate::object;
-use crate::survey::Found;
+use crate::survey::{Found, Surveys};
 
 /// What is kept of an object's state: in [`Prepared`] of the one before, in
 /// [`Applied`](eve_core::run::Applied) of the one written. Well under 1 KiB.
@@ -38,6 +38,9 @@ pub(crate) struct Mark {
     /// It is about to go, as soon as its finalizers let it: a write does not keep it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) leaves: bool,
+    /// Which fields are eve's, where the run may be undone; see [`claim`](super::conflict::claim).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) claim: Option<String>,
 }
 
 impl Mark {
@@ -53,6 +56,7 @@ impl Mark {
             adopted: intent::is_adopted(object),
             managed_by_other: labels::managed_by(object).is_some_and(|manager| manager != FIELD_MANAGER),
             leaves: !text("/metadata/deletionTimestamp").is_empty(),
+            claim: None,
         }
     }
 
@@ -99,7 +103,7 @@ impl KubeExecutor {
             // Its definition is still to come; where it is not, `apply` says so.
             Located::Unknown(_) => return Ok(Prepared::new(Change::Unknown)),
         };
-        let (live, detail) = match self.read(step, &target, Some(&self.live)).await? {
+        let (live, detail) = match self.read(step, &target.place, Some(&self.live)).await? {
             Found::There(live, detail) => (*live, detail),
             Found::Absent => {
                 self.surveys.miss(step.graph(), step.component());
@@ -114,28 +118,40 @@ impl KubeExecutor {
     pub(super) async fn read(
         &self,
         step: &Step,
-        target: &Target<'_>,
+        place: &Location,
         live: Option<&Live>,
     ) -> Result<Found, Failure> {
-        let found = self.surveys.find(step.graph(), &target.place, live).await?;
+        self.read_from(&self.surveys, step, place, live).await
+    }
+
+    /// The same from these lists.
+    pub(super) async fn read_from(
+        &self,
+        surveys: &Surveys,
+        step: &Step,
+        place: &Location,
+        live: Option<&Live>,
+    ) -> Result<Found, Failure> {
+        let found = surveys.find(step.graph(), place, live).await?;
         if !matches!(found, Found::Unknown) {
             return Ok(found);
         }
-        match self.client.get(&target.place).await {
+        match self.client.get(place).await {
             Ok(object) => Ok(Found::There(Box::new(object), Detail::Whole)),
             Err(error) if error.status().is_some_and(ApiStatus::is_unknown_resource) => Ok(Found::NotServed),
             Err(error) if error.is_code(404) => Ok(Found::Absent),
-            Err(error) => Err(failure::of_read(&target.place, error)),
+            Err(error) => Err(failure::of_read(place, error)),
         }
     }
 
-    async fn compare(
+    pub(super) async fn compare(
         &self,
         step: &Step,
         target: &Target<'_>,
         live: Value,
         detail: Detail,
     ) -> Result<Prepared, Failure> {
+        self.is_of_other(step, &target.place, &live)?;
         let mut before = Mark::of(&live);
         // A write of ours whose answer was lost may have taken it over.
         before.adopted |= self.surveys.is_sent(step.graph(), step.component()) && maker::is_of_another(&live);

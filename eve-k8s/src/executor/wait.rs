@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use eve_core::failure::{Cause, Failure};
+use eve_core::failure::{Cause, Failure, FailureClass};
 use eve_core::plan::Until;
 use eve_core::ports::{Context, Step};
 use eve_core::run::{Applied, Outputs};
@@ -16,9 +16,10 @@ use tokio::time::Instant;
 
 use super::pods::Pods;
 use super::prepare::Mark;
+use super::publish::{Granted, Wishes};
 use super::{KubeExecutor, Located, Missing, Target, failure};
 use crate::client::{Collection, Location};
-use crate::labels;
+use crate::labels::{self, PlanName};
 use crate::live::{Phase, Subscription, Topic, Wanted};
 use crate::pattern::ObjectPattern;
 use crate::readiness::storage::CLAIM_PENDING;
@@ -59,6 +60,7 @@ enum Judged {
 struct Waiter<'a> {
     executor: &'a KubeExecutor,
     cx: &'a Context,
+    plan: PlanName<'a>,
     target: &'a Target<'a>,
     mark: Option<Mark>,
     feed: Subscription,
@@ -78,6 +80,10 @@ struct Waiter<'a> {
     short_since: Option<Timestamp>,
     /// Whether the class of a claim binds it only once a pod uses it, as soon as that is known.
     late_binding: Option<bool>,
+    /// What the plan wants of it besides its readiness.
+    wishes: Wishes<'a>,
+    /// When to look again at what the plan wants.
+    look_again: Option<Duration>,
 }
 
 impl KubeExecutor {
@@ -98,7 +104,9 @@ impl KubeExecutor {
         let resource = &target.place.resource;
         let mark = Mark::read(applied.token.as_deref());
         let leaves = mark.as_ref().is_some_and(|mark| mark.leaves);
-        if readiness::is_ready_at_once(resource.group(), &resource.kind, target.object) && !leaves {
+        let wishes = Wishes::of(step)?;
+        let is_ready = readiness::is_ready_at_once(resource.group(), &resource.kind, target.object);
+        if is_ready && !leaves && wishes.is_empty() {
             return Ok(Outputs::NONE);
         }
         let name = target.place.name.as_str().to_owned();
@@ -106,6 +114,7 @@ impl KubeExecutor {
         let mut waiter = Waiter {
             executor: self,
             cx,
+            plan: PlanName::of(step),
             target: &target,
             mark,
             feed: self.live.subscribe(&collection, by_name(step, name)),
@@ -119,6 +128,8 @@ impl KubeExecutor {
             read: None,
             short_since: None,
             late_binding: None,
+            wishes,
+            look_again: None,
         };
         // Whatever it is doing then: what is known is worth more than what is under way.
         let ended = match tokio::time::timeout(cx.remaining(), waiter.run()).await {
@@ -170,10 +181,13 @@ impl Waiter<'_> {
                     self.last = Some(Arc::clone(&object));
                     match self.judge(&object).await? {
                         Judged::Ready(outputs) => return Ok(outputs),
-                        Judged::Waiting(cause) => self.troubles(&object, cause).await?,
+                        Judged::Waiting(cause) => {
+                            let next = self.troubles(&object, cause).await?;
+                            [next, self.look_again.take()].into_iter().flatten().min()
+                        }
                     }
                 }
-                Seen::Gone(last) => return self.gone(last.as_deref()),
+                Seen::Gone(last) => return self.left(last.as_deref()).await,
                 Seen::Unknown => {
                     self.tell_trouble();
                     None
@@ -243,10 +257,10 @@ impl Waiter<'_> {
     async fn judge(&mut self, object: &Arc<Value>) -> Result<Judged, Failure> {
         let place = &self.target.place;
         match readiness::judge(place.resource.group(), &place.resource.kind, object) {
-            Readiness::Ready => Ok(Judged::Ready(outputs(object))),
+            Readiness::Ready => self.granted(object).await,
             Readiness::NoStatus => {
                 self.cx.progress(Cause::new("k8s.resource.no-status", "applied, no status reported"));
-                Ok(Judged::Ready(outputs(object)))
+                self.granted(object).await
             }
             Readiness::Failed(failure) => {
                 let pods = match &mut self.pods {
@@ -261,7 +275,7 @@ impl Waiter<'_> {
                         "k8s.claim.first-consumer",
                         "the claim waits for its first consumer",
                     ));
-                    return Ok(Judged::Ready(Outputs::NONE));
+                    return self.granted(object).await;
                 }
                 if self.late_binding.is_none() {
                     // Nothing that happens to the claim itself would tell.
@@ -271,6 +285,31 @@ impl Waiter<'_> {
             }
             Readiness::InProgress(cause) => Ok(Judged::Waiting(cause)),
         }
+    }
+
+    /// Whether an object that is ready by its kind is so by the plan, too. Feeds keep only parts of objects, so the whole
+    /// is read where the plan wants something of it.
+    async fn granted(&mut self, object: &Value) -> Result<Judged, Failure> {
+        let place = &self.target.place;
+        let granted = if self.wishes.is_empty() {
+            self.wishes.judge(object)?
+        } else {
+            match self.executor.client.get(place).await {
+                Ok(whole) => self.wishes.judge(&whole)?,
+                Err(error) if error.class() == FailureClass::Transient => {
+                    Granted::NotYet(Cause::new("k8s.api.away", error.to_string()))
+                }
+                Err(error) => return Err(failure::of_read(place, error)),
+            }
+        };
+        Ok(match granted {
+            Granted::Yes(outputs) => Judged::Ready(outputs),
+            Granted::NotYet(cause) => {
+                // What it waits for may be nothing that the feed tells of.
+                self.look_again = Some(POLL);
+                Judged::Waiting(cause)
+            }
+        })
     }
 
     /// Looks at the pods of a workload that is not ready, and tells the worst of what it waits for; answers when to look
@@ -340,14 +379,29 @@ impl Waiter<'_> {
         self.executor.is_said_to_wait(&self.target.place, claim).await
     }
 
+    /// The feed lost the object, which need not be gone.
+    async fn left(&self, last: Option<&Value>) -> Result<Outputs, Failure> {
+        let uid = self.mark.as_ref().map_or("", |mark| mark.uid.as_str());
+        match self.executor.lost(&self.target.place, uid, self.plan).await? {
+            Some(failure) => Err(failure),
+            None => self.gone(last),
+        }
+    }
+
     fn gone(&self, last: Option<&Value>) -> Result<Outputs, Failure> {
         let place = &self.target.place;
         let (group, kind) = (place.resource.group(), &*place.resource.kind);
         // A Job may remove itself as soon as it is complete; its last state tells how it ended.
         if kind == "Job" {
-            return match last.map(|last| readiness::judge_last(group, kind, last)) {
-                Some(Readiness::Ready) => Ok(Outputs::NONE),
-                Some(Readiness::Failed(failure)) => {
+            return match last.map(|last| (last, readiness::judge_last(group, kind, last))) {
+                Some((last, Readiness::Ready)) => match self.wishes.judge(last)? {
+                    Granted::Yes(outputs) => Ok(outputs),
+                    Granted::NotYet(cause) => {
+                        let text = format!("{place} is gone, and its last state was: {}", cause.message);
+                        Err(Failure::permanent(cause.code, text))
+                    }
+                },
+                Some((_, Readiness::Failed(failure))) => {
                     let text = format!("{place}: {}", failure.message);
                     Err(failure.with_message(text))
                 }
@@ -383,7 +437,7 @@ impl Waiter<'_> {
             Ok(object) => Some(self.sort(Arc::new(object))),
             Err(error) if error.is_code(404) => Some(Seen::Gone(None)),
             // May pass; the deadline of the wait bounds it.
-            Err(error) if error.class() == eve_core::failure::FailureClass::Transient => {
+            Err(error) if error.class() == FailureClass::Transient => {
                 self.tell(Cause::new("k8s.api.away", error.to_string()));
                 None
             }
@@ -440,11 +494,4 @@ impl Waiter<'_> {
 /// Resource versions of one resource are ordered as numbers (Kubernetes 1.35, KEP-5504); what is none is not compared.
 fn number(version: &str) -> Option<u128> {
     version.parse().ok()
-}
-
-/// What a ready object publishes: the address of a load balancer.
-fn outputs(object: &Value) -> Outputs {
-    let address = ["/status/loadBalancer/ingress/0/ip", "/status/loadBalancer/ingress/0/hostname"];
-    let address = address.iter().map(|pointer| text(object, pointer)).find(|address| !address.is_empty());
-    address.map_or(Outputs::NONE, |address| Outputs::NONE.with("address", address))
 }

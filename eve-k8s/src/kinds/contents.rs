@@ -2,6 +2,7 @@
 //!
 //! The server refuses these too, but with the words of its decoder and without a line.
 
+use eve_core::expr::has_expression;
 use eve_core::plan::problem::SpecProblem;
 use serde_json::Value;
 
@@ -84,7 +85,8 @@ fn secret_data(found: &Found<'_>, problems: &mut Vec<SpecProblem>) {
     for (key, value) in found.object.get("data").and_then(Value::as_object).into_iter().flatten() {
         let is_good = match value {
             Value::Null => true,
-            Value::String(text) => is_base64(text),
+            // An expression has been reported.
+            Value::String(text) => is_base64(text) || has_expression(text),
             Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => false,
         };
         if !is_good && is_key(key) {

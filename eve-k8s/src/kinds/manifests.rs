@@ -12,9 +12,9 @@ use eve_core::plan::problem::SpecProblem;
 use serde_json::{Map, Value, json};
 
 use super::object::{self, Found, Identity};
-use super::{known, metadata};
+use super::{known, metadata, outputs};
 use crate::infer::{self, Inferred, Subject};
-use crate::object::{FORCE_CONFLICTS, OBJECT, OBJECT_KIND};
+use crate::object::{FORCE_CONFLICTS, OBJECT, OBJECT_KIND, OUTPUTS};
 
 /// The kind `manifests`. Each object becomes a part of kind `object` with the spec
 /// `{"object": {…}, "forceConflicts": bool}`, named `deployment/web`.
@@ -81,6 +81,32 @@ impl Kind for Manifests {
                     "type": "array",
                     "items": { "type": "string", "minLength": 1 }
                 },
+                "outputs": {
+                    "description": "What other components may use as `components.NAME.OUTPUT`: expressions on the live object, `self`.",
+                    "type": "object",
+                    "additionalProperties": {
+                        "anyOf": [
+                            { "type": "string", "minLength": 1 },
+                            {
+                                "type": "object",
+                                "properties": {
+                                    "object": {
+                                        "description": "Which object, as KIND/NAME.",
+                                        "type": "string",
+                                        "minLength": 1
+                                    },
+                                    "value": {
+                                        "description": "The expression.",
+                                        "type": "string",
+                                        "minLength": 1
+                                    }
+                                },
+                                "required": ["object", "value"],
+                                "additionalProperties": false
+                            }
+                        ]
+                    }
+                },
                 "forceConflicts": {
                     "description": "Take fields over from other field managers. By default such conflicts are failures.",
                     "type": "boolean"
@@ -126,7 +152,9 @@ impl Kind for Manifests {
             };
             problems.push(problem.with_related(&first.pointer, "the first one"));
         }
-        problems.extend(order(&kept(&found, scope.namespace), scope.namespace).problems);
+        let kept = kept(&found, scope.namespace);
+        problems.extend(outputs::of(spec, &kept, scope.namespace).1);
+        problems.extend(order(&kept, scope.namespace).problems);
         problems
     }
 
@@ -136,16 +164,21 @@ impl Kind for Manifests {
         let kept = kept(&found, scope.namespace);
         let names = names(&kept, scope.namespace);
         let mut parts = Vec::with_capacity(kept.len());
-        for ((identity, one), name) in kept.iter().zip(names) {
+        let (outputs, _) = outputs::of(spec, &kept, scope.namespace);
+        for (index, ((identity, one), name)) in kept.iter().zip(names).enumerate() {
+            let published = outputs.get(&index);
             parts.push(Part {
                 name,
                 kind: OBJECT_KIND.to_owned(),
                 action: Action::Apply,
-                spec: Arc::new(part_spec(one, force)),
+                spec: Arc::new(part_spec(one, force, published)),
                 dependencies: Vec::new(),
+                undo: metadata::undo_rule(one),
                 labels: BTreeMap::new(),
                 identity: Some(identity.words(scope.namespace)),
                 origin: Some(PartOrigin { part: "/object", spec: one.pointer.clone() }),
+                outputs: Some(outputs::names(identity.kind, published)),
+                expressions: None,
             });
         }
         connect(&mut parts, order(&kept, scope.namespace));
@@ -182,10 +215,13 @@ fn order(kept: &[(Identity<'_>, &Found<'_>)], namespace: &str) -> Inferred {
     infer::infer(&subjects)
 }
 
-fn part_spec(found: &Found<'_>, force: bool) -> Value {
+fn part_spec(found: &Found<'_>, force: bool, outputs: Option<&Map<String, Value>>) -> Value {
     let mut spec = Map::new();
     spec.insert(OBJECT.into(), object::normalised(found));
     spec.insert(FORCE_CONFLICTS.into(), Value::Bool(force));
+    if let Some(outputs) = outputs {
+        spec.insert(OUTPUTS.into(), Value::Object(outputs.clone()));
+    }
     Value::Object(spec)
 }
 

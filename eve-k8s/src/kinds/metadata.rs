@@ -3,10 +3,13 @@
 //! The rules of names, labels and annotations are those of the Kubernetes documentation, "Object Names and IDs" and
 //! "Labels and Selectors".
 
+use eve_core::expr::has_expression;
+use eve_core::plan::UndoRule;
 use eve_core::plan::problem::SpecProblem;
 use serde_json::Value;
 
 use super::object::{Found, words_of};
+use crate::labels;
 
 /// RFC 1123: characters of a subdomain and of a label.
 const SUBDOMAIN_MAX: usize = 253;
@@ -31,6 +34,26 @@ pub(super) fn check(found: &Found<'_>, problems: &mut Vec<SpecProblem>) {
     texts(found, metadata, "labels", problems);
     texts(found, metadata, "annotations", problems);
     refuse_hook(found, problems);
+    bad_undo(found, problems);
+}
+
+/// What its annotation says of undoing it.
+pub(super) fn undo_rule(found: &Found<'_>) -> UndoRule {
+    match labels::annotation(found.object, labels::UNDO) {
+        Some("never") => UndoRule::Never,
+        _ => UndoRule::Allowed,
+    }
+}
+
+fn bad_undo(found: &Found<'_>, problems: &mut Vec<SpecProblem>) {
+    let Some(rule) = labels::annotation(found.object, labels::UNDO) else { return };
+    if !["never", "allowed"].contains(&rule) {
+        let message =
+            format!("`{}: {}` of {} says nothing", labels::UNDO, rule.escape_debug(), found.words());
+        let at = found.at(&format!("/metadata/annotations/{}", labels::UNDO.replace('/', "~1")));
+        problems
+            .push(SpecProblem::new("object.bad-undo", at, message).with_hint("write `never` or `allowed`"));
+    }
 }
 
 fn name(found: &Found<'_>, metadata: &Value, problems: &mut Vec<SpecProblem>) {
@@ -115,6 +138,7 @@ fn texts(found: &Found<'_>, metadata: &Value, field: &str, problems: &mut Vec<Sp
             continue;
         }
         match value {
+            Value::String(text) if has_expression(text) => {}
             Value::String(text) => {
                 if let Some(reason) = bad_label_value(text).filter(|_| field == "labels") {
                     let message = format!("the value of label `{shown}` is not allowed: {reason}");

@@ -4,9 +4,13 @@
 //! Kubernetes itself has.
 
 mod contents;
+mod dynamic;
 mod known;
 mod manifests;
 mod metadata;
 mod object;
+mod outputs;
+
+pub(crate) use outputs::ADDRESS;
 
 pub use manifests::{HelmHooks, Manifests};

@@ -8,7 +8,7 @@ use eve_core::plan::graph::closest;
 use eve_core::plan::problem::SpecProblem;
 use serde_json::{Map, Value};
 
-use super::{contents, known, metadata};
+use super::{contents, dynamic, known, metadata};
 
 /// Fields that the server sets, with where they stand.
 const SERVER_FIELDS: [(&str, &str); 7] = [
@@ -171,6 +171,9 @@ pub(super) fn check(found: &Found<'_>, problems: &mut Vec<SpecProblem>) {
             )
             .with_hint("an object has `apiVersion`, `kind` and `metadata`"),
         );
+        return;
+    }
+    if !dynamic::check(found, problems) {
         return;
     }
     api_version(found, problems);

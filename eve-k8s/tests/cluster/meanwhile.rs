@@ -4,7 +4,7 @@ use eve_core::ports::{Executor, Step};
 use eve_core::run::{Change, Prepared};
 use eve_k8s::{KubeExecutor, labels};
 use eve_testbed::{ControlPlane, TestNamespace};
-use kube::api::{Api, ApiResource, DynamicObject, PostParams};
+use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::common::{Told, graph, step, step_of};
@@ -66,4 +66,29 @@ async fn what_eve_made_before_it_was_killed_is_not_adopted() {
     assert_eq!(apply(&next, &step, &prepared).await, Change::Unknown);
     assert_eq!(adopted(&config_maps).await, Value::Null);
     assert_eq!(prepare(&next, &step).await.change, Change::None);
+}
+
+#[tokio::test]
+async fn what_another_plan_makes_after_it_was_looked_for_is_left_alone() {
+    let control_plane = ControlPlane::shared().await;
+    for is_resumed in [false, true] {
+        let namespace = control_plane.namespace("meanwhile").await;
+        let config_maps = config_maps(control_plane, &namespace).await;
+        let first = executor(control_plane).await;
+        let step = step_of(namespace.name(), json!({ "object": config_map("settings", "ours") }));
+        let prepared = prepare(&first, &step).await;
+        let mut theirs = config_map("settings", "theirs");
+        theirs["metadata"]["labels"] = json!({ labels::PLAN: "other" });
+        // As eve itself would: what belongs to one field manager is no conflict to it.
+        let params = PatchParams::apply(labels::FIELD_MANAGER);
+        let made = config_maps.patch("settings", &params, &Patch::Apply(theirs)).await.unwrap();
+        let second = executor(control_plane).await;
+        let last = if is_resumed { &second } else { &first };
+        let failure = last.apply(&step, &prepared, &Told::context().0).await.unwrap_err();
+        assert_eq!(failure.code, "k8s.object.other-plan", "{failure}");
+        let owner = format!("belongs to the plan `other` of namespace `{}`", namespace.name());
+        assert!(failure.message.contains(&owner), "{failure}");
+        let live = config_maps.get("settings").await.unwrap();
+        assert_eq!(live.metadata.resource_version, made.metadata.resource_version, "{is_resumed}");
+    }
 }

@@ -11,6 +11,7 @@ use eve_core::plan::graph::Graph;
 use eve_core::ports::Clock;
 use eve_core::run::{Outcome, Run, RunOptions};
 use eve_core::run_store::MemoryStore;
+use eve_core::secret::Secrets;
 use eve_k8s::OBJECT_KIND;
 use eve_testbed::{ControlPlane, Entries};
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, PostParams};
@@ -111,7 +112,8 @@ async fn run(prefix: &str, meddle: impl AsyncFnOnce(&Admin, &ControlPlane)) -> T
     let id = RunId::new("run");
     let mut run = Run::new(graph, RunOptions::default(), id.clone(), clock.now());
     let executors = Executors::new().with(OBJECT_KIND, Arc::new(executor(control_plane).await));
-    let ports = Ports { executors, store: store.clone(), reporters: Vec::new(), clock };
+    let secrets = Secrets::default();
+    let ports = Ports { executors, store: store.clone(), reporters: Vec::new(), clock, secrets };
     let (_stop, control) = tokio::sync::mpsc::channel(1);
     let admin = Admin::of(control_plane, namespace.name()).await;
     let (outcome, ()) = tokio::join!(drive(&mut run, &ports, control), meddle(&admin, control_plane));

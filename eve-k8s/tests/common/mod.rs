@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use eve_core::failure::{Cause, Failure};
-use eve_core::ids::{Attempt, ComponentId};
+use eve_core::ids::{Attempt, ComponentId, RunId};
 use eve_core::plan::graph::Graph;
 use eve_core::plan::{Component, Dependency, FailurePolicy, Plan, Settings};
 use eve_core::ports::{Context, Executor, Step};
@@ -77,7 +77,7 @@ pub(crate) fn graph_of(namespace: &str, specs: impl IntoIterator<Item = Value>) 
 
 /// The step of one component of a graph.
 pub(crate) fn step(graph: &Arc<Graph>, index: u32) -> Step {
-    Step::new(Arc::clone(graph), ComponentId::new(index), Attempt::FIRST)
+    Step::new(RunId::new("run"), Arc::clone(graph), ComponentId::new(index), Attempt::FIRST)
 }
 
 /// A component with a spec of its own.

@@ -263,6 +263,11 @@ impl ControlPlane {
         self.layout.url()
     }
 
+    /// The certificate, in PEM, of the authority that signed the API server's.
+    pub fn ca_path(&self) -> PathBuf {
+        self.layout.certificates.ca.clone()
+    }
+
     /// The file into which the API server writes its audit events, one JSON object per line.
     pub fn audit_log_path(&self) -> PathBuf {
         self.layout.audit_log()

@@ -1,4 +1,5 @@
-//! Builds the real servers from their Go modules, once per user, and says where the programs are.
+//! Builds the real servers from their Go modules (one is installed from Python packages), once per user, and says where the
+//! programs are.
 //! It must not start any of them; `launch` does. Start reading at [`ensure`].
 //!
 //! The modules (`servers/*/go.{mod,sum}`) are compiled into this crate, so that a program built from it needs no
@@ -13,8 +14,9 @@ use crate::error::TestbedError;
 
 mod build;
 mod module;
+mod python;
 
-use module::{ETCD, KUBERNETES, KWOK, Module};
+use module::{ETCD, KUBERNETES, KWOK, Module, VAULT};
 
 /// A server program that the testbed can build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, clap::ValueEnum)]
@@ -31,22 +33,39 @@ pub enum Server {
     Kubectl,
     /// Plays the kubelets: fake nodes and pods.
     Kwok,
+    /// Plays AWS: SQS, S3, STS, IAM. Its program is the Python interpreter that has it, for `-m moto.server`.
+    Moto,
+    /// Vault: secrets.
+    Vault,
 }
 
 impl Server {
     /// Every server, in the order of the declaration.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Etcd,
         Self::KubeApiserver,
         Self::KubeControllerManager,
         Self::KubeScheduler,
         Self::Kubectl,
         Self::Kwok,
+        Self::Moto,
+        Self::Vault,
     ];
 
     /// What a control plane with nodes consists of.
     pub const CONTROL_PLANE: [Self; 5] =
         [Self::Etcd, Self::KubeApiserver, Self::KubeControllerManager, Self::KubeScheduler, Self::Kwok];
+
+    /// What the tests of the workspace use.
+    pub const TESTS: [Self; 7] = [
+        Self::Etcd,
+        Self::KubeApiserver,
+        Self::KubeControllerManager,
+        Self::KubeScheduler,
+        Self::Kwok,
+        Self::Moto,
+        Self::Vault,
+    ];
 
     /// The program's file name, such as `kube-apiserver`.
     pub const fn name(self) -> &'static str {
@@ -57,17 +76,22 @@ impl Server {
             Self::KubeScheduler => "kube-scheduler",
             Self::Kubectl => "kubectl",
             Self::Kwok => "kwok",
+            Self::Moto => "moto",
+            Self::Vault => "vault",
         }
     }
 
-    const fn module(self) -> &'static Module {
-        match self {
+    /// The Go module that has it; `None` for what is no Go program.
+    const fn module(self) -> Option<&'static Module> {
+        Some(match self {
             Self::Etcd => &ETCD,
             Self::KubeApiserver | Self::KubeControllerManager | Self::KubeScheduler | Self::Kubectl => {
                 &KUBERNETES
             }
             Self::Kwok => &KWOK,
-        }
+            Self::Vault => &VAULT,
+            Self::Moto => return None,
+        })
     }
 
     const fn package(self) -> &'static str {
@@ -78,6 +102,8 @@ impl Server {
             Self::KubeScheduler => "k8s.io/kubernetes/cmd/kube-scheduler",
             Self::Kubectl => "k8s.io/kubernetes/cmd/kubectl",
             Self::Kwok => "sigs.k8s.io/kwok/cmd/kwok",
+            Self::Moto => "moto",
+            Self::Vault => "github.com/hashicorp/vault",
         }
     }
 
@@ -111,7 +137,7 @@ impl Programs {
 ///
 /// # Errors
 /// [`TestbedError::Go`] without a usable toolchain, [`TestbedError::Build`] when `go build` fails,
-/// [`TestbedError::Assets`] for an incomplete `KUBEBUILDER_ASSETS`, [`TestbedError::NoCacheFolder`], [`TestbedError::Io`].
+/// [`TestbedError::Python`] and [`TestbedError::Install`] for moto, [`TestbedError::Assets`] for an incomplete `KUBEBUILDER_ASSETS`, [`TestbedError::NoCacheFolder`], [`TestbedError::Io`].
 pub fn ensure(servers: &[Server]) -> Result<Programs, TestbedError> {
     let assets = std::env::var_os("KUBEBUILDER_ASSETS").filter(|dir| !dir.is_empty()).map(PathBuf::from);
     let mut programs = Programs::default();
@@ -125,10 +151,12 @@ pub fn ensure(servers: &[Server]) -> Result<Programs, TestbedError> {
                 }
                 programs.0.insert(server, path);
             }
-            _ => {
-                let module = server.module();
-                by_module.entry(module.name).or_insert((module, Vec::new())).1.push(server);
-            }
+            _ => match server.module() {
+                Some(module) => by_module.entry(module.name).or_insert((module, Vec::new())).1.push(server),
+                None => {
+                    programs.0.insert(server, python::ensure_moto(&cache_folder()?)?);
+                }
+            },
         }
     }
     if !by_module.is_empty() {

@@ -36,6 +36,15 @@ pub(super) const KWOK: Module = Module {
     usual: "2 minutes",
 };
 
+/// Vault is under the Business Source License 1.1: used as it is, for tests, and never shipped.
+pub(super) const VAULT: Module = Module {
+    name: "vault",
+    go_mod: include_str!("../../servers/vault/go.mod"),
+    go_sum: include_str!("../../servers/vault/go.sum"),
+    ldflags: "-s -w",
+    usual: "6 to 20 minutes",
+};
+
 impl Module {
     /// The `go` line of `go.mod`: the oldest toolchain that the module accepts.
     pub(super) fn go_wanted(&self) -> &str {

@@ -5,13 +5,16 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use super::{
-    CauseForm, DoneForm, EventForm, FailForm, FoundForm, Length, OptionsForm, OutputsForm, SkipForm,
-    SkipWord, StartForm, StopForm, TryForm,
+    AppliedForm, CauseForm, DoneForm, EventForm, FailForm, FoundForm, InheritForm, KeepForm, KeepWord,
+    Length, OptionsForm, OutputsForm, ReportForm, SkipForm, SkipWord, StartForm, StopForm, TryForm,
 };
 use crate::failure::{Cause, Failure};
 use crate::ids::{Attempt, ComponentId, RunId};
 use crate::plan::RetryPolicy;
-use crate::run::{Applied, Event, Outputs, Prepared, RunOptions, RunStart, SkipReason, StopReason};
+use crate::run::{
+    Applied, Event, KeepReason, Outputs, Phase, Prepared, RunOptions, RunStart, SkipReason, StopReason,
+    UndoReport, UndoToken,
+};
 use crate::time::Timestamp;
 
 impl<'a> From<&'a Event> for EventForm<'a> {
@@ -19,12 +22,13 @@ impl<'a> From<&'a Event> for EventForm<'a> {
         match event {
             Event::RunStarted { run } => Self::RunStarted(Box::new(StartForm::from(&**run))),
             Event::Resumed => Self::Resumed,
-            Event::Prepared { component, prepared: Prepared { change, desired, token } } => {
+            Event::Prepared { component, prepared: Prepared { change, desired, token, undo } } => {
                 Self::Prepared(FoundForm {
                     component: component.get(),
                     change: (*change).into(),
                     desired: desired.as_deref().map(Cow::Borrowed),
                     token: token.as_deref().map(Cow::Borrowed),
+                    undo: borrowed(undo.as_ref()),
                 })
             }
             Event::Started { component, attempt } => Self::Started(TryForm::new(*component, *attempt)),
@@ -49,19 +53,8 @@ impl<'a> From<&'a Event> for EventForm<'a> {
                 outputs: outputs.iter().map(|(name, value)| (name.into(), Cow::Borrowed(value))).collect(),
             }),
             Event::AttemptFailed { component, attempt, phase, failure, retry_at } => {
-                // What workloads wrote is not stored: it may hold what nobody may keep.
-                let Failure { code, class, message, notes, log: _, hint } = &**failure;
-                Self::AttemptFailed(Box::new(FailForm {
-                    component: component.get(),
-                    attempt: attempt.get(),
-                    phase: (*phase).into(),
-                    code: code.as_ref().into(),
-                    class: (*class).into(),
-                    message: message.into(),
-                    notes: notes.into(),
-                    hint: hint.as_ref().map(Cow::from),
-                    retry_at: retry_at.map(Timestamp::as_micros),
-                }))
+                let form = FailForm::new((*component, *attempt), *phase, failure, *retry_at);
+                Self::AttemptFailed(Box::new(form))
             }
             Event::Interrupted { component, attempt } => {
                 Self::Interrupted(TryForm::new(*component, *attempt))
@@ -71,6 +64,29 @@ impl<'a> From<&'a Event> for EventForm<'a> {
             }
             Event::Stopping { reason } => Self::Stopping(StopForm::from(*reason)),
             Event::Finished { outcome } => Self::Finished((*outcome).into()),
+            Event::Verifying => Self::Verifying,
+            Event::RollingBack => Self::RollingBack,
+            Event::Inherited { component, token, applied } => Self::Inherited(InheritForm {
+                component: component.get(),
+                undo: borrowed(token.as_ref()),
+                applied: applied.as_ref().map(|Applied { change, token }| AppliedForm {
+                    change: (*change).into(),
+                    token: token.as_deref().map(Cow::Borrowed),
+                }),
+            }),
+            Event::UndoStarted { component, attempt } => {
+                Self::UndoStarted(TryForm::new(*component, *attempt))
+            }
+            Event::Undone { component, report } => {
+                let UndoReport { change, notes } = &**report;
+                let (component, change) = (component.get(), (*change).into());
+                Self::Undone(ReportForm { component, change, notes: notes.into() })
+            }
+            Event::UndoFailed { component, attempt, phase, failure, retry_at } => {
+                let form = FailForm::new((*component, *attempt), *phase, failure, *retry_at);
+                Self::UndoFailed(Box::new(form))
+            }
+            Event::Kept { component, because } => Self::Kept(KeepForm::new(*component, *because)),
         }
     }
 }
@@ -80,12 +96,13 @@ impl From<EventForm<'_>> for Event {
         match form {
             EventForm::RunStarted(form) => Self::RunStarted { run: Box::new((*form).into()) },
             EventForm::Resumed => Self::Resumed,
-            EventForm::Prepared(FoundForm { component, change, desired, token }) => Self::Prepared {
+            EventForm::Prepared(FoundForm { component, change, desired, token, undo }) => Self::Prepared {
                 component: ComponentId::new(component),
                 prepared: Prepared {
                     change: change.into(),
                     desired: desired.map(|desired| desired.into_owned().into()),
                     token: owned(token),
+                    undo: owned(undo).map(UndoToken),
                 },
             },
             EventForm::Started(form) => {
@@ -107,7 +124,10 @@ impl From<EventForm<'_>> for Event {
                     .into_iter()
                     .fold(Outputs::NONE, |outputs, (name, value)| outputs.with(name, value.into_owned())),
             },
-            EventForm::AttemptFailed(form) => Self::from(*form),
+            EventForm::AttemptFailed(form) => {
+                let (component, attempt, phase, failure, retry_at) = (*form).into();
+                Self::AttemptFailed { component, attempt, phase, failure, retry_at }
+            }
             EventForm::Interrupted(form) => {
                 let (component, attempt) = form.into();
                 Self::Interrupted { component, attempt }
@@ -117,12 +137,47 @@ impl From<EventForm<'_>> for Event {
             }
             EventForm::Stopping(reason) => Self::Stopping { reason: reason.into() },
             EventForm::Finished(outcome) => Self::Finished { outcome: outcome.into() },
+            EventForm::Verifying => Self::Verifying,
+            EventForm::RollingBack => Self::RollingBack,
+            EventForm::Inherited(InheritForm { component, undo, applied }) => Self::Inherited {
+                component: ComponentId::new(component),
+                token: owned(undo).map(UndoToken),
+                applied: applied.map(|AppliedForm { change, token }| Applied {
+                    change: change.into(),
+                    token: owned(token),
+                }),
+            },
+            EventForm::UndoStarted(form) => {
+                let (component, attempt) = form.into();
+                Self::UndoStarted { component, attempt }
+            }
+            EventForm::Undone(ReportForm { component, change, notes }) => Self::Undone {
+                component: ComponentId::new(component),
+                report: Box::new(UndoReport { change: change.into(), notes: notes.into_owned() }),
+            },
+            EventForm::UndoFailed(form) => {
+                let (component, attempt, phase, failure, retry_at) = (*form).into();
+                Self::UndoFailed { component, attempt, phase, failure, retry_at }
+            }
+            EventForm::Kept(KeepForm { component, because }) => {
+                Self::Kept { component: ComponentId::new(component), because: because.into() }
+            }
         }
     }
 }
 
 fn owned(token: Option<Cow<'_, Value>>) -> Option<Box<Value>> {
     token.map(|token| Box::new(token.into_owned()))
+}
+
+fn borrowed(token: Option<&UndoToken>) -> Option<Cow<'_, Value>> {
+    token.map(|token| Cow::Borrowed(token.value()))
+}
+
+impl KeepForm {
+    fn new(component: ComponentId, because: KeepReason) -> Self {
+        Self { component: component.get(), because: KeepWord::from(because) }
+    }
 }
 
 impl TryForm {
@@ -137,7 +192,33 @@ impl From<TryForm> for (ComponentId, Attempt) {
     }
 }
 
-impl From<FailForm<'_>> for Event {
+impl<'a> FailForm<'a> {
+    fn new(
+        (component, attempt): (ComponentId, Attempt),
+        phase: Phase,
+        failure: &'a Failure,
+        retry_at: Option<Timestamp>,
+    ) -> Self {
+        // What workloads wrote is not stored: it may hold what nobody may keep.
+        let Failure { code, class, message, notes, log: _, hint } = failure;
+        Self {
+            component: component.get(),
+            attempt: attempt.get(),
+            phase: phase.into(),
+            code: code.as_ref().into(),
+            class: (*class).into(),
+            message: message.into(),
+            notes: notes.into(),
+            hint: hint.as_ref().map(Cow::from),
+            retry_at: retry_at.map(Timestamp::as_micros),
+        }
+    }
+}
+
+/// A failed attempt: of what, in which phase, why, and when the next may begin.
+type Failed = (ComponentId, Attempt, Phase, Box<Failure>, Option<Timestamp>);
+
+impl From<FailForm<'_>> for Failed {
     fn from(form: FailForm<'_>) -> Self {
         let FailForm { component, attempt, phase, code, class, message, notes, hint, retry_at } = form;
         let failure = Failure {
@@ -148,38 +229,35 @@ impl From<FailForm<'_>> for Event {
             log: Box::default(),
             hint: hint.map(Cow::into_owned),
         };
-        Self::AttemptFailed {
-            component: ComponentId::new(component),
-            attempt: Attempt::new(attempt),
-            phase: phase.into(),
-            failure: Box::new(failure),
-            retry_at: retry_at.map(Timestamp::from_micros),
-        }
+        let retry_at = retry_at.map(Timestamp::from_micros);
+        (ComponentId::new(component), Attempt::new(attempt), phase.into(), Box::new(failure), retry_at)
     }
 }
 
 impl<'a> From<&'a RunStart> for StartForm<'a> {
     fn from(run: &'a RunStart) -> Self {
-        let RunStart { id, plan, namespace, components, options } = run;
+        let RunStart { id, plan, namespace, components, options, undoes } = run;
         Self {
             id: id.as_str().into(),
             plan: plan.into(),
             namespace: namespace.into(),
             components: *components,
             options: options.into(),
+            undoes: undoes.as_ref().map(|run| run.as_str().into()),
         }
     }
 }
 
 impl From<StartForm<'_>> for RunStart {
     fn from(form: StartForm<'_>) -> Self {
-        let StartForm { id, plan, namespace, components, options } = form;
+        let StartForm { id, plan, namespace, components, options, undoes } = form;
         Self {
             id: RunId::new(&*id),
             plan: plan.into_owned(),
             namespace: namespace.into_owned(),
             components,
             options: options.into(),
+            undoes: undoes.map(|run| RunId::new(&*run)),
         }
     }
 }
@@ -244,6 +322,30 @@ impl From<SkipWord> for SkipReason {
         match word {
             SkipWord::Dependency(component) => Self::Dependency { component: ComponentId::new(component) },
             SkipWord::Stopping => Self::Stopping,
+        }
+    }
+}
+
+impl From<KeepReason> for KeepWord {
+    fn from(reason: KeepReason) -> Self {
+        match reason {
+            KeepReason::Rule => Self::Rule,
+            KeepReason::Dependant { component } => Self::Dependant(component.get()),
+            KeepReason::NoToken => Self::NoToken,
+            KeepReason::Stopping => Self::Stopping,
+            KeepReason::Deadline => Self::Deadline,
+        }
+    }
+}
+
+impl From<KeepWord> for KeepReason {
+    fn from(word: KeepWord) -> Self {
+        match word {
+            KeepWord::Rule => Self::Rule,
+            KeepWord::Dependant(component) => Self::Dependant { component: ComponentId::new(component) },
+            KeepWord::NoToken => Self::NoToken,
+            KeepWord::Stopping => Self::Stopping,
+            KeepWord::Deadline => Self::Deadline,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Version 1 of the stored form: every name on disk. `convert.rs` is the way from and to the types of the engine.
+//! Versions 1 and 2 of the stored form: every name on disk. `convert.rs` is the way from and to the types of the engine.
 //!
 //! Nothing here is ever changed, only added to under a new version: logs that were written must stay readable.
 
@@ -64,6 +64,20 @@ enum EventForm<'a> {
     Stopping(StopForm),
     #[serde(rename = "end")]
     Finished(OutcomeWord),
+    #[serde(rename = "verify")]
+    Verifying,
+    #[serde(rename = "back")]
+    RollingBack,
+    #[serde(rename = "inherit")]
+    Inherited(InheritForm<'a>),
+    #[serde(rename = "undo")]
+    UndoStarted(TryForm),
+    #[serde(rename = "undone")]
+    Undone(ReportForm<'a>),
+    #[serde(rename = "undofail")]
+    UndoFailed(Box<FailForm<'a>>),
+    #[serde(rename = "keep")]
+    Kept(KeepForm),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -79,6 +93,9 @@ struct StartForm<'a> {
     components: u32,
     #[serde(rename = "opts")]
     options: OptionsForm,
+    /// Since version 2.
+    #[serde(rename = "of", default, skip_serializing_if = "Option::is_none")]
+    undoes: Option<Cow<'a, str>>,
 }
 
 /// All of them are written: a default that changes must not change what an old run was told.
@@ -132,6 +149,9 @@ struct FoundForm<'a> {
     desired: Option<Cow<'a, str>>,
     #[serde(rename = "k", default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     token: Option<Cow<'a, Value>>,
+    /// Since version 2.
+    #[serde(rename = "u", default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    undo: Option<Cow<'a, Value>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -188,6 +208,61 @@ struct FailForm<'a> {
     hint: Option<Cow<'a, str>>,
     #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
     retry_at: Option<u64>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct InheritForm<'a> {
+    #[serde(rename = "c")]
+    component: u32,
+    #[serde(rename = "u", default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    undo: Option<Cow<'a, Value>>,
+    #[serde(rename = "done", default, skip_serializing_if = "Option::is_none")]
+    applied: Option<AppliedForm<'a>>,
+}
+
+/// What an `apply` did, without its component.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AppliedForm<'a> {
+    #[serde(rename = "w", default = "none", skip_serializing_if = "is_none")]
+    change: ChangeWord,
+    #[serde(rename = "k", default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    token: Option<Cow<'a, Value>>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReportForm<'a> {
+    #[serde(rename = "c")]
+    component: u32,
+    #[serde(rename = "w", default = "none", skip_serializing_if = "is_none")]
+    change: ChangeWord,
+    #[serde(rename = "notes", default, skip_serializing_if = "<[String]>::is_empty")]
+    notes: Cow<'a, [String]>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeepForm {
+    #[serde(rename = "c")]
+    component: u32,
+    #[serde(rename = "by")]
+    because: KeepWord,
+}
+
+#[derive(Serialize, Deserialize)]
+enum KeepWord {
+    #[serde(rename = "rule")]
+    Rule,
+    #[serde(rename = "dependant")]
+    Dependant(u32),
+    #[serde(rename = "token")]
+    NoToken,
+    #[serde(rename = "stopping")]
+    Stopping,
+    #[serde(rename = "deadline")]
+    Deadline,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -256,10 +331,39 @@ impl TryFrom<(u64, u32)> for Length {
     }
 }
 
+impl EventForm<'_> {
+    /// The lowest version that can say this.
+    fn version(&self) -> u32 {
+        let is_new = match self {
+            Self::RunStarted(form) => form.undoes.is_some(),
+            Self::Prepared(form) => form.undo.is_some(),
+            Self::AttemptFailed(form) => form.phase >= PhaseWord::Verify,
+            Self::Stopping(StopForm::Asked(mode)) => *mode >= StopWord::Rollback,
+            Self::Finished(outcome) => *outcome >= OutcomeWord::RolledBack,
+            Self::Verifying
+            | Self::RollingBack
+            | Self::Inherited(_)
+            | Self::UndoStarted(_)
+            | Self::Undone(_)
+            | Self::UndoFailed(_)
+            | Self::Kept(_) => true,
+            Self::Resumed
+            | Self::Started(_)
+            | Self::Applied(_)
+            | Self::Waiting(_)
+            | Self::Ready(_)
+            | Self::Interrupted(_)
+            | Self::Skipped(_)
+            | Self::Stopping(StopForm::Failure(_) | StopForm::Deadline) => false,
+        };
+        if is_new { VERSION } else { 1 }
+    }
+}
+
 pub(super) fn write(record: &Record) -> Vec<u8> {
     let Record { seq, at, event } = record;
-    let form =
-        RecordForm { version: VERSION, seq: seq.get(), at: at.as_micros(), event: EventForm::from(event) };
+    let event = EventForm::from(event);
+    let form = RecordForm { version: event.version(), seq: seq.get(), at: at.as_micros(), event };
     #[expect(
         clippy::expect_used,
         reason = "JSON has a form for all that stands here, and memory does not fail"
@@ -274,8 +378,13 @@ pub(super) fn read(bytes: &[u8]) -> Result<Record, JournalError> {
         _ => JournalError::Malformed { reason },
     };
     let form: RecordForm<'_> = serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;
-    if form.version != VERSION {
+    let version = form.event.version();
+    if form.version == 0 || form.version > VERSION {
         return Err(malformed(format!("there is no format {}", form.version)));
+    }
+    if form.version != version {
+        let reason = format!("what it says is of format {version}, and it names format {}", form.version);
+        return Err(malformed(reason));
     }
     let RecordForm { version: _, seq, at, event } = form;
     Ok(Record { seq: Seq::new(seq), at: Timestamp::from_micros(at), event: event.into() })

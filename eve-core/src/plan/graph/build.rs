@@ -1,13 +1,15 @@
 //! From a [`Plan`] to a [`Graph`]: two visits, the first for names, the second for edges.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::names::{closest, invalid};
-use super::{Edge, Edges, Graph, Node, cycle};
+use super::{Dynamic, Edge, Edges, Graph, Node, Source, cycle};
 use crate::ids::ComponentId;
+use crate::plan::expressions::{Condition, Expressions, OutputSource};
 use crate::plan::limits::Limits;
 use crate::plan::problem::PlanProblem;
-use crate::plan::{Action, ClassLimit, Component, Plan, Until};
+use crate::plan::{Action, ClassLimit, Component, FailurePolicy, Plan, Until};
 
 #[expect(clippy::disallowed_types, reason = "names are looked up, never iterated, so the order cannot show")]
 type Index = std::collections::HashMap<Box<str>, u32>;
@@ -55,6 +57,7 @@ pub(super) fn build(plan: &dyn Plan, limits: &Limits) -> Result<Graph, Vec<PlanP
         return Err(builder.finish());
     }
     let dependencies = builder.edges(plan);
+    builder.sources();
     let dependants = reversed(&dependencies, builder.nodes.len());
     let order = order(&dependencies, &dependants, builder.nodes.len());
     if order.len() < builder.nodes.len() {
@@ -66,10 +69,14 @@ pub(super) fn build(plan: &dyn Plan, limits: &Limits) -> Result<Graph, Vec<PlanP
         return Err(builder.finish());
     }
     let ranks = ranks(&order, &dependants);
+    let rolls_back = |policy: FailurePolicy| policy == FailurePolicy::Rollback;
+    let may_be_rolled_back = rolls_back(plan.on_failure())
+        || builder.nodes.iter().any(|node| node.on_failure.is_some_and(rolls_back));
     Ok(Graph {
         name: plan.name().into(),
         namespace: plan.namespace().into(),
         on_failure: plan.on_failure(),
+        may_be_rolled_back,
         nodes: builder.nodes,
         kinds: builder.kinds,
         classes: builder.classes,
@@ -113,10 +120,12 @@ impl Builder<'_> {
             action: settings.action,
             until: settings.until,
             on_failure: settings.on_failure,
+            undo: settings.undo,
             timeout: settings.timeout,
             retry: settings.retry.map(Box::new),
             labels,
             spec: component.spec(),
+            dynamic: dynamic(settings.expressions, settings.ready_when),
         });
     }
 
@@ -198,6 +207,28 @@ impl Builder<'_> {
         result
     }
 
+    /// Finds the components whose outputs are meant.
+    fn sources(&mut self) {
+        let mut nodes = std::mem::take(&mut self.nodes);
+        for node in &mut nodes {
+            let Some(dynamic) = &mut node.dynamic else { continue };
+            let Some(expressions) = &dynamic.expressions else { continue };
+            let find = |name: &str| self.index.get(name).copied().map(ComponentId::new);
+            let source = |source: &OutputSource| {
+                let component = find(&source.component)?;
+                let parts = source.parts.iter().map(|part| find(part)).collect::<Option<Vec<_>>>()?;
+                Some(Source { name: source.component.as_str().into(), component, parts })
+            };
+            match expressions.sources().iter().map(source).collect::<Option<Vec<_>>>() {
+                Some(sources) => dynamic.sources = sources,
+                None => self.report("graph.unknown-source", Some(&node.name), "", || {
+                    format!("`{}` refers to the outputs of a component that is not in the plan", node.name)
+                }),
+            }
+        }
+        self.nodes = nodes;
+    }
+
     fn unknown_dependency(&mut self, component: &str, position: usize, wanted: &str) {
         let mut hint = None;
         if self.suggestions < SUGGESTIONS_MAX {
@@ -271,6 +302,15 @@ impl Builder<'_> {
         }
         self.problems
     }
+}
+
+fn dynamic(
+    expressions: Option<Arc<Expressions>>,
+    ready_when: Option<Arc<Condition>>,
+) -> Option<Box<Dynamic>> {
+    let expressions = expressions.filter(|expressions| !expressions.is_empty());
+    let has_some = expressions.is_some() || ready_when.is_some();
+    has_some.then(|| Box::new(Dynamic { expressions, sources: Vec::new(), ready_when }))
 }
 
 fn reversed(edges: &Edges, len: usize) -> Edges {

@@ -4,6 +4,8 @@ use serde_json::{Value, json};
 
 use super::Graph;
 use crate::ids::ComponentId;
+use crate::plan::UndoRule;
+use crate::plan::expressions::Constants;
 
 impl Graph {
     /// Gives everything that decides what a run of this graph does to `sink`, piece by piece: for a digest. Equal graphs
@@ -24,19 +26,41 @@ impl Graph {
         for id in self.ids() {
             line(&self.settings_of(id));
             line(self.node(id).spec());
+            // What is not there is not told: the digests of graphs without it are in journals.
+            let dynamic = self.dynamic_of(id);
+            if !dynamic.is_null() {
+                line(&dynamic);
+            }
         }
+    }
+
+    /// What expressions are rendered from, and where they stand: their text is part of the spec.
+    fn dynamic_of(&self, id: ComponentId) -> Value {
+        let node = self.node(id);
+        let (expressions, ready_when) = (node.expressions(), node.ready_when());
+        let constants = expressions.map(|all| all.constants()).or(ready_when.map(|one| one.constants()));
+        let Some(Constants { inputs, cluster, .. }) = constants else { return Value::Null };
+        json!({
+            "inputs": inputs, "cluster": cluster, "expressions": expressions.map(|all| all.pointers()),
+            "readyWhen": ready_when.map(|one| one.text()),
+        })
     }
 
     fn settings_of(&self, id: ComponentId) -> Value {
         let node = self.node(id);
         let edges = self.dependencies(id).iter();
         let kind = if node.action().is_join() { "" } else { self.kind(id) };
-        json!({
+        let mut settings = json!({
             "name": node.name(), "kind": kind, "class": node.class_index(), "action": node.action(),
             "until": node.until(), "onFailure": node.on_failure(), "timeout": node.timeout(),
             "retry": node.retry(), "labels": node.labels().collect::<Vec<_>>(),
             "after": edges.map(|edge| (edge.component, edge.until)).collect::<Vec<_>>(),
-        })
+        });
+        // What is not written must not be told: the digests of graphs without it are in journals.
+        if let (UndoRule::Never, Some(fields)) = (node.undo(), settings.as_object_mut()) {
+            fields.insert("undo".into(), json!(node.undo()));
+        }
+        settings
     }
 }
 

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::expressions::{Condition, Expressions};
 use super::problem::PlanProblem;
-use super::{Action, ClassLimit, FailurePolicy, Plan, RetryPolicy, Until};
+use super::{Action, ClassLimit, FailurePolicy, Plan, RetryPolicy, UndoRule, Until};
 use crate::ids::ComponentId;
 
 mod build;
@@ -27,6 +28,7 @@ pub struct Graph {
     name: Box<str>,
     namespace: Box<str>,
     on_failure: FailurePolicy,
+    may_be_rolled_back: bool,
     nodes: Vec<Node>,
     kinds: Vec<Box<str>>,
     classes: Vec<ClassLimit>,
@@ -45,10 +47,31 @@ pub struct Node {
     action: Action,
     until: Until,
     on_failure: Option<FailurePolicy>,
+    undo: UndoRule,
     timeout: Option<Duration>,
     retry: Option<Box<RetryPolicy>>,
     labels: Box<[(Box<str>, Box<str>)]>,
     spec: Arc<Value>,
+    dynamic: Option<Box<Dynamic>>,
+}
+
+/// What of a component is only known while the plan runs.
+#[derive(Clone, Debug, Default)]
+struct Dynamic {
+    expressions: Option<Arc<Expressions>>,
+    sources: Vec<Source>,
+    ready_when: Option<Arc<Condition>>,
+}
+
+/// Where the outputs come from that the expressions of a component refer to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The component as its expressions name it.
+    pub name: Box<str>,
+    /// It must be ready before they are rendered.
+    pub component: ComponentId,
+    /// The components whose outputs are meant; of two with the same output the first counts.
+    pub parts: Vec<ComponentId>,
 }
 
 /// One end of an edge, seen from the other.
@@ -108,6 +131,11 @@ impl Graph {
     /// What a failure does to the run, unless the component says otherwise.
     pub const fn on_failure(&self) -> FailurePolicy {
         self.on_failure
+    }
+
+    /// Whether a run may be rolled back: the plan's policy or that of a component is [`FailurePolicy::Rollback`].
+    pub const fn may_be_rolled_back(&self) -> bool {
+        self.may_be_rolled_back
     }
 
     /// How many components there are, joins included.
@@ -212,6 +240,11 @@ impl Node {
         self.on_failure
     }
 
+    /// Whether it may be undone when the run is rolled back.
+    pub const fn undo(&self) -> UndoRule {
+        self.undo
+    }
+
     /// Its own timeout, if it has one.
     pub const fn timeout(&self) -> Option<Duration> {
         self.timeout
@@ -227,8 +260,23 @@ impl Node {
         self.labels.iter().map(|(key, value)| (key.as_ref(), value.as_ref()))
     }
 
-    /// What its executor is to do.
+    /// What its executor is to do, as the plan says it: with its [`Node::expressions`] as text.
     pub fn spec(&self) -> &Value {
         &self.spec
+    }
+
+    /// What of its spec is rendered before each call of its executor.
+    pub fn expressions(&self) -> Option<&Arc<Expressions>> {
+        self.dynamic.as_ref()?.expressions.as_ref()
+    }
+
+    /// Where the outputs come from that its expressions refer to.
+    pub fn sources(&self) -> &[Source] {
+        self.dynamic.as_ref().map(|dynamic| dynamic.sources.as_slice()).unwrap_or_default()
+    }
+
+    /// What must hold for it, besides what its kind says, before it counts as ready.
+    pub fn ready_when(&self) -> Option<&Arc<Condition>> {
+        self.dynamic.as_ref()?.ready_when.as_ref()
     }
 }

@@ -7,6 +7,7 @@ use super::loader::Loader;
 use super::origin::Origin;
 use super::plain::{Meant, meant};
 use super::texts::Mark;
+use crate::expr::escape;
 use crate::kind::FileList;
 use crate::plan::diagnostic::Diagnostic;
 
@@ -72,7 +73,10 @@ impl Loader<'_> {
                 self.push(diagnostic);
             } else {
                 origin.inlined.documents.push(found.at);
-                objects.push(found.document.value);
+                let mut object = found.document.value;
+                // In a manifest nothing is an expression.
+                self.has_templates |= escape(&mut object);
+                objects.push(object);
             }
         }
     }

@@ -1,5 +1,6 @@
 //! A plan that was read and found good, and that knows where everything in it was written.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::origin::Origin;
@@ -12,6 +13,7 @@ use crate::plan::graph::Graph;
 use crate::plan::limits::Limits;
 use crate::plan::problem::{PlanProblem, SpecProblem};
 use crate::plan::{Component, Dependency, FailurePolicy, Plan};
+use crate::secret::SecretRef;
 
 /// A plan that was read and found good, expanded to primitive components. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -27,6 +29,7 @@ pub(super) struct Inner {
     pub(super) on_failure: FailurePolicy,
     pub(super) request_id: Option<String>,
     pub(super) cluster: Option<String>,
+    pub(super) secrets: BTreeMap<String, SecretRef>,
     pub(super) is_manifests: bool,
     pub(super) origins: Vec<Origin>,
     pub(super) components: Vec<Expanded>,
@@ -122,6 +125,18 @@ impl Loaded {
     /// The cluster that the plan is for, if it says so.
     pub fn cluster(&self) -> Option<&str> {
         self.inner.cluster.as_deref()
+    }
+
+    /// The secrets that the plan declares, by the names that it gives them.
+    pub fn secrets(&self) -> &BTreeMap<String, SecretRef> {
+        &self.inner.secrets
+    }
+
+    /// Where a secret is declared, by its name in the plan.
+    pub fn secret_place(&self, name: &str) -> Option<Place> {
+        let document = self.inner.origins.iter().find_map(|origin| origin.document)?;
+        let pointer = super::pointer::child("/spec/secrets", name);
+        self.inner.texts.field(document, &pointer, Mark::Value, "")
     }
 
     /// Whether it was read from plain manifests and not from a plan.

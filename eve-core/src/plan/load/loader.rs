@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
+use super::expressions::Known;
 use super::loaded::{Inner, Loaded, finish};
 use super::origin::{self, Inlined, Origin};
 use super::plain::{Meant, meant};
@@ -13,6 +14,7 @@ use super::problems::FieldProblem;
 use super::read::{self, Document};
 use super::texts::{DocumentAt, Mark, Texts};
 use super::{LoadOptions, Source, words};
+use crate::expr::{Budget, escape};
 use crate::kind::{Expansion, Kind, Scope};
 use crate::plan::diagnostic::{Diagnostic, Diagnostics, Severity};
 use crate::plan::expand::{Written, expand};
@@ -28,6 +30,10 @@ pub(super) struct Loader<'a> {
     pub(super) objects: BTreeMap<String, (usize, String)>,
     /// Specs in which the schema found a problem.
     pub(super) flawed: BTreeSet<String>,
+    /// Whether strings may mean something else than they say.
+    pub(super) has_templates: bool,
+    /// What rendering may still cost.
+    pub(super) budget: Budget,
 }
 
 pub(super) struct Found {
@@ -44,6 +50,8 @@ impl<'a> Loader<'a> {
             has_errors: false,
             objects: BTreeMap::new(),
             flawed: BTreeSet::new(),
+            has_templates: false,
+            budget: Budget::PLAN,
         }
     }
 
@@ -164,6 +172,7 @@ impl<'a> Loader<'a> {
 
     /// A plan made of plain manifests.
     fn manifests(&mut self, manifests: Vec<Found>) -> Option<Inner> {
+        self.refuse_inputs();
         let Some(kind) = self.options.kinds.manifests().cloned() else {
             let message = "plain manifests are not taken here";
             self.push(Diagnostic::error("input.no-manifests", message));
@@ -187,16 +196,22 @@ impl<'a> Loader<'a> {
         let mut objects = Vec::with_capacity(manifests.len());
         for found in manifests {
             origin.inlined.documents.push(found.at);
-            objects.push(found.document.value);
+            let mut object = found.document.value;
+            // In a manifest nothing is an expression.
+            self.has_templates |= escape(&mut object);
+            objects.push(object);
         }
         let spec = Value::Object(Map::from_iter([(list.to_owned(), Value::Array(objects))]));
         let expansion = self.expansion(kind.as_ref(), &spec, &origin, &namespace)?;
-        let written = Written {
+        let mut written = [Written {
             name: String::new(),
             dependencies: Vec::new(),
             settings: Settings::default(),
             expansion,
-        };
+            references: Vec::new(),
+        }];
+        let origins = vec![origin];
+        self.set_aside(&mut written, &origins, &Known::none());
         let name = self.options.name.clone().unwrap_or_else(|| namespace.clone());
         Some(Inner {
             texts: Texts::default(),
@@ -205,9 +220,10 @@ impl<'a> Loader<'a> {
             on_failure: FailurePolicy::default(),
             request_id: None,
             cluster: None,
+            secrets: BTreeMap::new(),
             is_manifests: true,
-            origins: vec![origin],
-            components: expand(vec![written], self.limits().components_max),
+            origins,
+            components: expand(written.into(), self.limits().components_max),
             warnings: Vec::new(),
             limits: self.limits().clone(),
         })

@@ -9,8 +9,10 @@ use super::limits::Limits;
 use crate::kind::Kinds;
 
 mod document;
+mod expressions;
 mod files;
 mod index;
+mod inputs;
 mod loaded;
 mod loader;
 mod origin;
@@ -19,6 +21,7 @@ mod pointer;
 mod problems;
 mod read;
 mod redact;
+mod rendering;
 mod scalar;
 mod schema;
 mod skeleton;
@@ -50,6 +53,11 @@ pub struct LoadOptions<'a> {
     pub limits: Limits,
     /// Reads files that a plan names.
     pub files: &'a dyn FileReader,
+    /// Files with inputs: each is a map, and what stands in a later one counts.
+    pub input_files: Vec<Source>,
+    /// Inputs by name, as a command line gives them (`--set`); they count more than files. Each is read as a YAML scalar,
+    /// but as text where the plan's own value is a text.
+    pub inputs: Vec<(String, String)>,
 }
 
 impl fmt::Debug for LoadOptions<'_> {
@@ -74,6 +82,8 @@ impl<'a> LoadOptions<'a> {
             kinds,
             limits: Limits::default(),
             files: &NoFiles,
+            input_files: Vec::new(),
+            inputs: Vec::new(),
         }
     }
 
@@ -102,6 +112,13 @@ impl<'a> LoadOptions<'a> {
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// The same with inputs from files, and with single ones that count more.
+    #[must_use]
+    pub fn with_inputs(mut self, files: Vec<Source>, single: Vec<(String, String)>) -> Self {
+        (self.input_files, self.inputs) = (files, single);
         self
     }
 

@@ -57,7 +57,11 @@ impl Origin {
 
     /// A problem of the spec, with its places.
     pub(super) fn diagnose(&self, texts: &Texts, problem: SpecProblem) -> Diagnostic {
-        let place = self.spec_field(texts, &problem.pointer, "");
+        let part = problem.part.and_then(|(text, part)| {
+            let (document, pointer) = self.resolve(&problem.pointer)?;
+            texts.part(document, &pointer, (&text, part))
+        });
+        let place = part.or_else(|| self.spec_field(texts, &problem.pointer, ""));
         let hint = problem.hint.map(|hint| quoted(texts, place.as_ref(), hint));
         let related =
             problem.related.iter().filter_map(|(at, label)| self.spec_field(texts, at, label)).collect();

@@ -13,6 +13,7 @@ use super::pointer;
 use super::problems::FieldProblem;
 use super::texts::Mark;
 use super::words::{self, list};
+use crate::expr::{OPENING, has_expression};
 use crate::kind::Kinds;
 use crate::plan::graph::closest;
 use crate::plan::problem::SpecProblem;
@@ -92,6 +93,11 @@ impl<'a> Validator<'a> {
             return;
         }
         let (schema, is_component) = self.resolve(schema);
+        if let Value::String(text) = value
+            && has_expression(text)
+        {
+            return self.expression(schema, text, at);
+        }
         if let Some(branches) = schema.get("anyOf").and_then(Value::as_array) {
             return self.any_of(branches, value, at);
         }
@@ -108,6 +114,21 @@ impl<'a> Validator<'a> {
             Value::Array(items) => self.items(schema, items, at),
             Value::Object(fields) => self.fields(schema, fields, at, is_component),
             Value::Null | Value::Bool(_) => {}
+        }
+    }
+
+    /// A value that is only known while the plan runs: of whatever type, where the expression is alone; else a text.
+    fn expression(&mut self, schema: &'a Value, text: &str, at: &str) {
+        let types = types(schema);
+        let is_alone = text.starts_with(OPENING) && text.ends_with("}}");
+        if !is_alone && !types.is_empty() && !types.contains(&"string") {
+            let message = format!(
+                "{} must be {}, not a text",
+                self.field(at),
+                words::of_type(types.first().unwrap_or(&""))
+            );
+            let problem = FieldProblem::new("plan.wrong-type", at, message);
+            self.report(problem.with_hint("let the expression be alone in its string"));
         }
     }
 
@@ -424,9 +445,6 @@ fn constants(schema: &Value) -> Option<Vec<&str>> {
 /// Fields of the format that this version does not know yet.
 fn unsupported_field(at: &str, name: &str, is_component: bool, scene: &str) -> Option<FieldProblem> {
     let (code, what) = match (is_component, at, name) {
-        (false, "/spec/inputs", _) => ("plan.unsupported-inputs", "values for expressions"),
-        (false, "/spec/secrets", _) => ("plan.unsupported-secrets", "secrets of a plan"),
-        (true, _, "readyWhen") => ("plan.unsupported-ready-when", "conditions of one's own"),
         (true, _, "cluster") => ("plan.unsupported-cluster", "plans for several clusters"),
         _ => return None,
     };
@@ -441,10 +459,6 @@ fn unsupported_field(at: &str, name: &str, is_component: bool, scene: &str) -> O
 fn unsupported_value(at: &str, text: &str, scene: &str) -> Option<FieldProblem> {
     let field = at.rsplit('/').next().unwrap_or_default();
     let (code, hint): (&str, Cow<'_, str>) = match (field, text) {
-        ("onFailure", "rollback") => (
-            "plan.unsupported-rollback",
-            "use `drain`: start nothing new and let what runs come to its end".into(),
-        ),
         ("action", "none") => {
             ("plan.unsupported-action", "use `apply`, the default, `delete` or `read`".into())
         }

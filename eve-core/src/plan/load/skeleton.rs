@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::expressions::Use;
 use super::origin::dependency_name;
 use super::words;
 use crate::plan::{Action, ClassLimit, Component, Dependency, FailurePolicy, Plan, Settings, Until};
@@ -23,14 +24,17 @@ struct Bone {
 
 impl Skeleton {
     /// Reads what can be read: components without a usable name are left out, as are dependencies without one.
-    pub(super) fn of(components: &[Value]) -> Self {
+    /// `references` are the components that each refers to, by its position.
+    pub(super) fn of(components: &[Value], references: &[Vec<Use>]) -> Self {
         let nothing = Arc::new(Value::Null);
         let mut skeleton = Self { components: Vec::with_capacity(components.len()), nothing };
         let mut seen = std::collections::BTreeSet::new();
-        for component in components {
+        for (index, component) in components.iter().enumerate() {
             let Some(name) = component.get("name").and_then(Value::as_str) else { continue };
             if words::bad_label(name).is_none() && seen.insert(name) {
-                let bone = skeleton.bone(name, component);
+                let mut bone = skeleton.bone(name, component);
+                let references = references.get(index).into_iter().flatten();
+                bone.dependencies.extend(references.map(|one| Dependency::ready(one.component.clone())));
                 skeleton.components.push(bone);
             }
         }

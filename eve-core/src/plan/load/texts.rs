@@ -29,6 +29,8 @@ pub(super) struct Texts {
     sources: Vec<Source>,
     indices: Vec<OnceLock<Index>>,
     lines: Vec<OnceLock<Vec<usize>>>,
+    /// What must not be shown, besides the values of Secrets.
+    hidden: Vec<(usize, Range<usize>)>,
 }
 
 impl Texts {
@@ -37,6 +39,13 @@ impl Texts {
         self.indices.push(OnceLock::new());
         self.lines.push(OnceLock::new());
         self.sources.len() - 1
+    }
+
+    /// Nobody is to see the value of this field.
+    pub(super) fn hide(&mut self, at: DocumentAt, pointer: &str) {
+        if let Some(located) = self.locate(at, pointer).filter(|located| located.exact) {
+            self.hidden.push((at.source, located.value));
+        }
     }
 
     pub(super) fn sources(&self) -> &[Source] {
@@ -67,6 +76,28 @@ impl Texts {
         self.place(at.source, span, label)
     }
 
+    /// The place of a part of a string: `text` is the string, `part` are bytes of it. Where the source writes it otherwise,
+    /// with escapes, it is the place of the whole.
+    pub(super) fn part(
+        &self,
+        at: DocumentAt,
+        pointer: &str,
+        (text, part): (&str, Range<usize>),
+    ) -> Option<Place> {
+        let whole = self.locate(at, pointer)?.value;
+        let raw = self.sources.get(at.source)?.text().get(whole.clone())?;
+        let start = text.get(..part.start)?.rfind('\n').map_or(0, |newline| newline + 1);
+        let end = text.get(part.start..)?.find('\n').map_or(text.len(), |newline| part.start + newline);
+        let line = text.get(start..end)?.trim_end();
+        let found = raw
+            .find(line)
+            .filter(|found| raw.get(found + 1..).is_none_or(|rest| line.is_empty() || !rest.contains(line)));
+        let Some(found) = found else { return self.field(at, pointer, Mark::Value, "") };
+        let from = whole.start + found + (part.start - start);
+        let length = part.end.min(end).saturating_sub(part.start);
+        self.place(at.source, from..from + length, "")
+    }
+
     /// The place of these bytes, cut to what is on the first line.
     pub(super) fn place(&self, source: usize, span: Range<usize>, label: &str) -> Option<Place> {
         let text = self.sources.get(source)?.text();
@@ -94,6 +125,7 @@ impl Texts {
         };
         let text = text.text();
         let mut spans = index.secrets(text);
+        spans.extend(self.hidden.iter().filter(|(of, _)| *of == source).map(|(_, span)| span.clone()));
         if !broken.is_empty() && contains_ignoring_case(text, "secret") {
             let lines = self.lines.get(source).map(|lines| lines.get_or_init(|| line_starts(text)));
             for line in broken {

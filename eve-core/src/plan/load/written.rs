@@ -1,9 +1,11 @@
 //! A plan as it is written: checked against its schema, its edges and its kinds, then taken apart.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::expressions::{Known, Use};
 use super::loaded::Inner;
 use super::loader::{Found, Loader};
 use super::origin::{Inlined, Origin, component_pointer, dependency_name};
@@ -20,9 +22,6 @@ use crate::plan::problem::PlanProblem;
 use crate::plan::spec::{ActionSpec, ComponentSpec, DependencySpec, PlanDocument, PlanSpec};
 use crate::plan::{Action, ClassLimit, Dependency, RetryPolicy, Settings, Until};
 
-/// What an expression begins with.
-const EXPRESSION: &str = "${{";
-
 impl Loader<'_> {
     /// A plan as it is written.
     pub(super) fn plan(&mut self, found: Found) -> Option<Inner> {
@@ -35,7 +34,7 @@ impl Loader<'_> {
                 *value = Value::String(text);
             }
         }
-        self.refuse_expressions(at, &document);
+        let known = self.expressions(at, &mut document);
         let schema = plan_schema(self.options.kinds);
         let problems =
             Validator::run(("the plan", &schema), self.options.kinds, &document, self.limits().problems_max);
@@ -50,10 +49,14 @@ impl Loader<'_> {
             Some(Value::Array(components)) => components,
             _ => Vec::new(),
         };
-        self.check_edges(at, &components);
+        self.check_edges(at, &components, &known.uses);
         let namespace =
             document.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or_default().to_owned();
-        let (origins, written) = self.components(at, components, &namespace);
+        let (origins, mut written) = self.components(at, components, (&namespace, &known));
+        if self.has_errors {
+            return None;
+        }
+        self.set_aside(&mut written, &origins, &known);
         if self.has_errors {
             return None;
         }
@@ -75,6 +78,7 @@ impl Loader<'_> {
             on_failure: on_failure.unwrap_or_default(),
             request_id,
             cluster,
+            secrets: known.secrets,
             is_manifests: false,
             origins,
             components: expand(written, self.limits().components_max),
@@ -89,20 +93,6 @@ impl Loader<'_> {
         let (kind, field) = (segments.next().unwrap_or_default(), segments.next().unwrap_or_default());
         let files = self.options.kinds.get(&kind).and_then(|kind| kind.files());
         at.starts_with("/spec/components/") && files.is_some_and(|files| files.into == field)
-    }
-
-    fn refuse_expressions(&mut self, at: DocumentAt, document: &Value) {
-        if !self.texts.source(at.source).is_some_and(|source| source.text().contains(EXPRESSION)) {
-            return;
-        }
-        let mut found = Vec::new();
-        expressions(document, &mut String::new(), &mut found);
-        for pointer in found.into_iter().take(self.limits().problems_max) {
-            let message =
-                format!("expressions (`{EXPRESSION} … }}}}`) are not supported by this version yet");
-            let hint = "write the value itself";
-            self.report(at, FieldProblem::new("plan.expression", pointer, message).with_hint(hint));
-        }
     }
 
     /// What was given beside the plan must not contradict it.
@@ -129,7 +119,7 @@ impl Loader<'_> {
     }
 
     /// Names that stand twice, dependencies that do not exist, cycles, classes that disagree.
-    fn check_edges(&mut self, at: DocumentAt, components: &[Value]) {
+    fn check_edges(&mut self, at: DocumentAt, components: &[Value], uses: &[Vec<Use>]) {
         let mut names: BTreeMap<&str, usize> = BTreeMap::new();
         for (index, component) in components.iter().enumerate() {
             let Some(name) = component.get("name").and_then(Value::as_str) else { continue };
@@ -144,9 +134,10 @@ impl Loader<'_> {
             problem.related.push((field(*first), "the first one".into()));
             self.report(at, problem);
         }
-        let Err(problems) = Graph::from_plan_within(&Skeleton::of(components), self.limits()) else { return };
+        let skeleton = Skeleton::of(components, uses);
+        let Err(problems) = Graph::from_plan_within(&skeleton, self.limits()) else { return };
         for problem in problems {
-            if let Some(problem) = edge_problem(problem, components, &names) {
+            if let Some(problem) = edge_problem(problem, components, (&names, uses)) {
                 self.report(at, problem);
             }
         }
@@ -156,7 +147,7 @@ impl Loader<'_> {
         &mut self,
         at: DocumentAt,
         components: Vec<Value>,
-        namespace: &str,
+        (namespace, known): (&str, &Known),
     ) -> (Vec<Origin>, Vec<Written>) {
         let (mut origins, mut written) = (Vec::new(), Vec::new());
         for (index, component) in components.into_iter().enumerate() {
@@ -180,7 +171,17 @@ impl Loader<'_> {
                 continue;
             };
             match serde_json::from_value::<ComponentSpec>(Value::Object(fields)) {
-                Ok(spec) => written.push(written_of(spec, expansion)),
+                Ok(spec) => {
+                    let mut one = written_of(spec, expansion, known);
+                    let spec_of = |one: &Use| {
+                        Some((one.component.clone(), one.pointer.strip_prefix(&origin.spec)?.to_owned()))
+                    };
+                    one.references =
+                        known.uses.get(index).into_iter().flatten().filter_map(spec_of).collect();
+                    let mut seen = BTreeSet::new();
+                    one.references.retain(|(component, _)| seen.insert(component.clone()));
+                    written.push(one);
+                }
                 Err(error) => {
                     self.report(
                         at,
@@ -223,7 +224,7 @@ fn origin_of(at: DocumentAt, index: usize, kind: &str, fields: &Map<String, Valu
     }
 }
 
-fn written_of(spec: ComponentSpec, expansion: Expansion) -> Written {
+fn written_of(spec: ComponentSpec, expansion: Expansion, known: &Known) -> Written {
     let dependency = |entry: DependencySpec| match entry {
         DependencySpec::Name(component) => Dependency { component, until: Until::Ready },
         DependencySpec::Until(entry) => {
@@ -250,8 +251,13 @@ fn written_of(spec: ComponentSpec, expansion: Expansion) -> Written {
             on_failure: spec.on_failure,
             class: spec.class.map(|class| ClassLimit { name: class.name, limit: class.limit }),
             labels: spec.labels.unwrap_or_default(),
+            expressions: None,
+            // One that is wrong has been reported.
+            ready_when: spec.ready_when.and_then(|text| known.condition(&text).ok()).map(Arc::new),
+            undo: spec.undo.unwrap_or_default(),
         },
         expansion,
+        references: Vec::new(),
     }
 }
 
@@ -259,7 +265,7 @@ fn written_of(spec: ComponentSpec, expansion: Expansion) -> Written {
 fn edge_problem(
     problem: PlanProblem,
     components: &[Value],
-    names: &BTreeMap<&str, usize>,
+    (names, uses): (&BTreeMap<&str, usize>, &[Vec<Use>]),
 ) -> Option<FieldProblem> {
     let position = |name: &str| names.get(name).copied();
     let is_told = matches!(&*problem.code, "graph.bad-name" | "graph.bad-class" | "graph.bad-retry");
@@ -277,7 +283,11 @@ fn edge_problem(
         let entries = components.get(component).and_then(|component| component.get("dependsOn")?.as_array());
         let entry =
             entries.and_then(|entries| entries.iter().position(|entry| dependency_name(entry) == Some(next)));
-        let field = format!("{}/dependsOn/{}", component_pointer(component), entry.unwrap_or_default());
+        let reference = uses.get(component).and_then(|own| own.iter().find(|one| one.component == *next));
+        let field = match (entry, reference) {
+            (None, Some(reference)) => reference.pointer.clone(),
+            (entry, _) => format!("{}/dependsOn/{}", component_pointer(component), entry.unwrap_or_default()),
+        };
         if index == 0 {
             result.pointer = field;
         } else {
@@ -285,30 +295,4 @@ fn edge_problem(
         }
     }
     Some(result)
-}
-
-/// The pointers of all strings and keys that hold an expression. Recursion is bounded by the reader's depth limit.
-fn expressions(value: &Value, at: &mut String, found: &mut Vec<String>) {
-    let length = at.len();
-    match value {
-        Value::String(text) if text.contains(EXPRESSION) => found.push(at.clone()),
-        Value::Array(items) => {
-            for (index, item) in items.iter().enumerate() {
-                pointer::push_index(at, index);
-                expressions(item, at, found);
-                at.truncate(length);
-            }
-        }
-        Value::Object(fields) => {
-            for (key, value) in fields {
-                pointer::push(at, key);
-                if key.contains(EXPRESSION) {
-                    found.push(at.clone());
-                }
-                expressions(value, at, found);
-                at.truncate(length);
-            }
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-    }
 }

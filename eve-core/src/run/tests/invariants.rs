@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::ids::{Attempt, ComponentId, Seq};
 use crate::plan::graph::Graph;
 use crate::plan::{Action, FailurePolicy, Until};
-use crate::run::{Change, Command, Event, Phase, Record, RunOptions};
+use crate::run::{Change, Command, Event, Outcome, Phase, PhaseEnd, Record, RunOptions};
 use crate::time::Timestamp;
 
 pub(super) struct Invariants {
@@ -22,6 +22,27 @@ pub(super) struct Invariants {
     calls: BTreeMap<ComponentId, (Attempt, Phase)>,
     stopping: bool,
     finished: bool,
+    /// Whether records are decided by a process that is watched, and not those of an earlier one.
+    pub(super) is_live: bool,
+    undoing: Undoing,
+}
+
+/// What the records say about the rollback.
+#[derive(Default)]
+struct Undoing {
+    begun: bool,
+    /// What a write was begun of whose end did not say that it changed nothing.
+    touched: BTreeSet<ComponentId>,
+    /// What a write has ended of without saying so.
+    written: BTreeSet<ComponentId>,
+    started: BTreeMap<ComponentId, Attempt>,
+    failed: BTreeMap<ComponentId, u32>,
+    undone: BTreeSet<ComponentId>,
+    /// What is not undone, for good.
+    left: BTreeSet<ComponentId>,
+    /// What this process has looked at afresh, and found well.
+    looked_at: BTreeSet<ComponentId>,
+    look_failed: BTreeSet<ComponentId>,
 }
 
 impl Invariants {
@@ -39,6 +60,8 @@ impl Invariants {
             calls: BTreeMap::new(),
             stopping: false,
             finished: false,
+            is_live: false,
+            undoing: Undoing::default(),
         }
     }
 
@@ -60,6 +83,7 @@ impl Invariants {
         assert_eq!(record.seq == Seq::FIRST, matches!(record.event, Event::RunStarted { .. }));
         self.next = self.next.next();
         self.at = record.at;
+        self.track_touch(&record.event);
         match &record.event {
             Event::Prepared { component, prepared } => {
                 self.is_not_over(*component);
@@ -89,6 +113,7 @@ impl Invariants {
                 assert_eq!(self.started.get(component), Some(attempt), "what is applied was started");
                 self.applied.insert(*component);
             }
+            Event::Interrupted { .. } if self.undoing.begun => {}
             Event::Waiting { component, .. } | Event::Interrupted { component, .. } => {
                 self.is_not_over(*component);
             }
@@ -100,28 +125,144 @@ impl Invariants {
                 self.ready.insert(*component);
                 self.is_over_now(*component);
             }
-            Event::AttemptFailed { component, attempt, retry_at, .. } => {
-                self.is_not_over(*component);
-                let failed = self.failed_attempts.entry(*component).or_default();
-                *failed += 1;
-                assert_eq!(attempt.get(), *failed, "attempts count up by one: {record:?}");
-                assert!(!self.stopping || retry_at.is_none(), "nothing is tried again while stopping");
-                self.unchanged.remove(component);
-                if retry_at.is_none() {
-                    self.is_over_now(*component);
-                    let policy = self.graph.node(*component).on_failure().unwrap_or(self.graph.on_failure());
-                    self.stopping |= policy == FailurePolicy::Drain;
-                }
-            }
+            Event::AttemptFailed { .. } => self.record_failure(record),
             Event::Skipped { component, .. } => self.is_over_now(*component),
             Event::Stopping { .. } => self.stopping = true,
-            Event::Finished { .. } => {
+            Event::Finished { outcome } => {
                 assert_eq!(self.over.len(), self.graph.len(), "every component has come to its end");
+                self.outcome_is_true(*outcome);
                 self.finished = true;
             }
-            Event::RunStarted { .. } | Event::Resumed => {}
+            Event::RunStarted { .. } | Event::Resumed | Event::Inherited { .. } => {}
+            Event::Verifying
+            | Event::RollingBack
+            | Event::UndoStarted { .. }
+            | Event::Undone { .. }
+            | Event::UndoFailed { .. }
+            | Event::Kept { .. } => self.record_undoing(record),
         }
         self.count_unchanged_as_applied();
+    }
+
+    fn record_failure(&mut self, record: &Record) {
+        let Event::AttemptFailed { component, attempt, phase, retry_at, .. } = &record.event else { return };
+        if *phase == Phase::Verify {
+            assert!(self.ready.contains(component), "only what is ready is looked at: {record:?}");
+            let first = retry_at.is_some() || self.undoing.look_failed.insert(*component);
+            assert!(first, "a look fails for good once: {record:?}");
+            return;
+        }
+        self.is_not_over(*component);
+        let failed = self.failed_attempts.entry(*component).or_default();
+        *failed += 1;
+        assert_eq!(attempt.get(), *failed, "attempts count up by one: {record:?}");
+        assert!(!self.stopping || retry_at.is_none(), "nothing is tried again while stopping");
+        self.unchanged.remove(component);
+        if retry_at.is_none() {
+            self.is_over_now(*component);
+            let policy = self.graph.node(*component).on_failure().unwrap_or(self.graph.on_failure());
+            self.stopping |= policy != FailurePolicy::Continue;
+        }
+    }
+
+    fn track_touch(&mut self, event: &Event) {
+        match event {
+            Event::Started { component, .. } => {
+                self.undoing.touched.insert(*component);
+            }
+            Event::Applied { component, applied, .. } if applied.change != Change::None => {
+                self.undoing.written.insert(*component);
+            }
+            Event::Applied { component, .. } if !self.undoing.written.contains(component) => {
+                self.undoing.touched.remove(component);
+            }
+            Event::AttemptFailed { component, phase: Phase::Apply, .. } => {
+                self.undoing.written.insert(*component);
+            }
+            _ => {}
+        }
+    }
+
+    fn record_undoing(&mut self, record: &Record) {
+        match &record.event {
+            Event::Verifying => self.undoing.looked_at.clear(),
+            Event::RollingBack => {
+                assert_eq!(
+                    self.over.len(),
+                    self.graph.len(),
+                    "nothing is in flight when the rollback begins"
+                );
+                assert!(!std::mem::replace(&mut self.undoing.begun, true), "a rollback begins once");
+            }
+            Event::UndoStarted { component, attempt } => {
+                let undoing = &mut self.undoing;
+                assert!(undoing.touched.contains(component), "only what was changed is undone: {record:?}");
+                let failed = undoing.failed.get(component).copied().unwrap_or(0);
+                assert_eq!(attempt.get(), failed + 1, "attempts to undo count up by one: {record:?}");
+                assert_ne!(
+                    undoing.started.insert(*component, *attempt),
+                    Some(*attempt),
+                    "an attempt starts once"
+                );
+                for dependant in self.dependants_of(*component) {
+                    let undone = self.undoing.undone.contains(&dependant);
+                    let touched = self.undoing.touched.contains(&dependant);
+                    assert!(undone || !touched, "dependants are undone before: {dependant:?}, {record:?}");
+                }
+            }
+            Event::Undone { component, .. } => {
+                assert!(self.undoing.started.contains_key(component), "what is undone was started");
+                assert!(self.undoing.undone.insert(*component), "a component is undone once: {record:?}");
+            }
+            Event::UndoFailed { component, phase, retry_at, .. } => {
+                if *phase == Phase::Undo {
+                    *self.undoing.failed.entry(*component).or_default() += 1;
+                }
+                if retry_at.is_none() {
+                    self.undoing.undone.remove(component);
+                    assert!(self.undoing.left.insert(*component), "an undo fails for good once: {record:?}");
+                }
+            }
+            Event::Kept { component, .. } => {
+                assert!(
+                    self.undoing.touched.contains(component),
+                    "only what was changed is kept: {record:?}"
+                );
+                assert!(self.undoing.left.insert(*component), "a component is kept once: {record:?}");
+            }
+            _ => {}
+        }
+    }
+
+    /// Everything that depends on it, directly or over others.
+    fn dependants_of(&self, component: ComponentId) -> BTreeSet<ComponentId> {
+        let (mut found, mut left) = (BTreeSet::new(), vec![component]);
+        while let Some(id) = left.pop() {
+            left.extend(
+                self.graph.dependants(id).iter().map(|edge| edge.component).filter(|id| found.insert(*id)),
+            );
+        }
+        found
+    }
+
+    fn outcome_is_true(&self, outcome: Outcome) {
+        let Undoing { begun, touched, undone, left, looked_at, .. } = &self.undoing;
+        let was_undone = outcome == Outcome::RolledBack || outcome == Outcome::RollbackFailed;
+        assert_eq!(*begun, was_undone, "an outcome of a rollback has one: {outcome:?}");
+        if *begun {
+            let ended: BTreeSet<ComponentId> = undone.union(left).copied().collect();
+            assert_eq!(ended, *touched, "whatever was changed is undone, or it is said that it is not");
+        }
+        if outcome == Outcome::RolledBack {
+            assert_eq!(undone, touched, "everything that was changed is undone");
+        }
+        if self.is_live && outcome == Outcome::RolledBack {
+            assert!(undone.is_subset(looked_at), "everything that was undone was looked at afresh");
+        }
+        if self.is_live && outcome == Outcome::Succeeded {
+            let works = |id: &ComponentId| !self.graph.node(*id).action().is_join();
+            assert!(self.graph.ids().filter(works).all(|id| looked_at.contains(&id)), "all was looked at");
+        }
     }
 
     /// What is unchanged counts as applied from its turn on, and for ever.
@@ -165,8 +306,28 @@ impl Invariants {
                         "a write is recorded before it begins"
                     );
                 }
-                if phase != Phase::Apply || !self.stopping {
-                    assert!(!self.over.contains(&component), "what is over is not called");
+                match phase {
+                    Phase::Undo => {
+                        let started = self.undoing.started.get(&component);
+                        assert_eq!(started, Some(&attempt), "an undo is recorded before it begins");
+                        assert!(
+                            !self.undoing.undone.contains(&component),
+                            "what is undone is not undone again"
+                        );
+                    }
+                    Phase::Verify if self.undoing.begun => {
+                        assert!(self.undoing.undone.contains(&component), "only what is undone is looked at");
+                    }
+                    Phase::Verify => {
+                        assert!(self.ready.contains(&component), "only what is ready is looked at");
+                    }
+                    Phase::Apply if self.stopping => {}
+                    Phase::Prepare | Phase::Apply | Phase::Wait => {
+                        assert!(!self.over.contains(&component), "what is over is not called");
+                    }
+                }
+                if matches!(phase, Phase::Prepare | Phase::Apply | Phase::Wait) {
+                    assert!(!self.undoing.begun, "nothing goes forward while the run is rolled back");
                 }
                 let in_flight = |wanted: fn(Phase) -> bool| {
                     self.calls.values().filter(|(_, phase)| wanted(*phase)).count()
@@ -186,9 +347,12 @@ impl Invariants {
         }
     }
 
-    pub(super) fn ended(&mut self, component: ComponentId, attempt: Attempt, phase: Phase) {
-        if self.calls.get(&component) == Some(&(attempt, phase)) {
+    pub(super) fn ended(&mut self, component: ComponentId, attempt: Attempt, end: &PhaseEnd) {
+        if self.calls.get(&component) == Some(&(attempt, end.phase())) {
             self.calls.remove(&component);
+            if *end == PhaseEnd::Verify(Ok(())) {
+                self.undoing.looked_at.insert(component);
+            }
         }
     }
 

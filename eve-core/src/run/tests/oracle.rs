@@ -2,8 +2,8 @@
 
 use super::world::World;
 use crate::ids::ComponentId;
-use crate::plan::{Action, FailurePolicy, Until};
-use crate::run::{Change, Phase};
+use crate::plan::{Action, FailurePolicy, UndoRule, Until};
+use crate::run::{Change, Event, Outcome, Phase, Record};
 
 /// How a component must end when nothing is stopped and no deadline is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub(super) fn fails_alone(world: &World, id: ComponentId) -> Option<Phase> {
     if phase == Phase::Apply && (behaviour.change == Change::None || !node.action().writes()) {
         return None;
     }
-    let attempts = match (node.retry(), transient) {
+    let attempts = match (node.retry().filter(|_| phase != Phase::Verify), transient) {
         (Some(written), _) => written.attempts,
         (None, true) => world.options.retry.attempts,
         (None, false) => 1,
@@ -53,8 +53,9 @@ pub(super) fn ends_when_all_continue(world: &World) -> Vec<End> {
             ends[id.index()] = Some(match (fails, met) {
                 (Some(Phase::Prepare), false) => End::FailedOrSkipped,
                 (_, false) => End::Skipped,
+                // It is looked at afresh only when everything is ready.
+                (None | Some(Phase::Verify), true) => End::Ready,
                 (Some(_), true) => End::Failed,
-                (None, true) => End::Ready,
             });
         }
     }
@@ -66,11 +67,40 @@ pub(super) fn must_succeed(world: &World) -> bool {
     world.graph.ids().all(|id| fails_alone(world, id).is_none())
 }
 
+/// How often an undo is tried: with more patience than other calls.
+const UNDO_ATTEMPTS: u32 = 10;
+
+/// The outcome of a rollback that nobody stops, as the obvious reader of its log says: whatever was begun and may have
+/// changed something is put back, unless it may not, or cannot.
+pub(super) fn rollback_outcome(world: &World, log: &[Record]) -> Outcome {
+    let begun = |id: ComponentId| {
+        let started = |r: &&Record| matches!(&r.event, Event::Started { component, .. } if *component == id);
+        let unchanged = |r: &&Record| {
+            matches!(&r.event, Event::Applied { component, applied, .. }
+                if *component == id && applied.change == Change::None)
+        };
+        log.iter().filter(started).count() > log.iter().filter(unchanged).count()
+    };
+    let cannot = |id: ComponentId| {
+        let behaviour = &world.behaviours[id.index()];
+        let fails = behaviour
+            .undo_fails
+            .is_some_and(|(through_at, transient)| through_at > if transient { UNDO_ATTEMPTS } else { 1 });
+        let never = world.graph.node(id).undo() == UndoRule::Never;
+        never || !behaviour.keeps || fails || behaviour.comes_back
+    };
+    let fails = world.graph.ids().any(|id| begun(id) && cannot(id));
+    if fails { Outcome::RollbackFailed } else { Outcome::RolledBack }
+}
+
+/// The policy of a component.
+pub(super) fn policy(world: &World, id: ComponentId) -> FailurePolicy {
+    world.graph.node(id).on_failure().unwrap_or(world.graph.on_failure())
+}
+
 /// Whether every policy of the plan is `continue`.
 pub(super) fn all_continue(world: &World) -> bool {
-    world.graph.ids().all(|id| {
-        world.graph.node(id).on_failure().unwrap_or(world.graph.on_failure()) == FailurePolicy::Continue
-    })
+    world.graph.ids().all(|id| policy(world, id) == FailurePolicy::Continue)
 }
 
 /// The time at which each component is ready, in milliseconds from the beginning, when nothing fails, budgets are
@@ -87,10 +117,10 @@ pub(super) fn ready_times_ms(world: &World) -> Vec<u64> {
             };
             let start = edges.iter().map(open).max().unwrap_or(0);
             let takes_ms = world.behaviours[id.index()].takes_ms;
-            let [_, apply, wait] = match world.graph.node(id).action() {
+            let [_, apply, wait, ..] = match world.graph.node(id).action() {
                 Action::Apply | Action::Delete => takes_ms,
-                Action::Read => [0, 0, takes_ms[2]],
-                Action::None => [0; 3],
+                Action::Read => [0, 0, takes_ms[2], 0, 0],
+                Action::None => [0; 5],
             };
             applied[id.index()] = start + apply;
             ready[id.index()] = start + apply + wait;

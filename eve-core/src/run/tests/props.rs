@@ -9,7 +9,7 @@ use super::oracle::{self, End};
 use super::world::{BEGINNING, Behaviour, World, ended_as};
 use crate::plan::builder::{ComponentBuilder, PlanBuilder};
 use crate::plan::graph::Graph;
-use crate::plan::{Action, Dependency, FailurePolicy, RetryPolicy, Until};
+use crate::plan::{Action, Dependency, FailurePolicy, RetryPolicy, UndoRule, Until};
 use crate::run::{Change, Event, Outcome, Phase, Record, RunOptions, StopMode, StopReason};
 
 #[derive(Clone, Debug)]
@@ -20,6 +20,7 @@ struct Part {
     policy: Option<FailurePolicy>,
     retry: Option<u32>,
     class: Option<u8>,
+    undo: UndoRule,
     behaviour: Behaviour,
 }
 
@@ -28,7 +29,8 @@ fn until() -> impl Strategy<Value = Until> {
 }
 
 fn policy() -> impl Strategy<Value = FailurePolicy> {
-    prop_oneof![Just(FailurePolicy::Drain), Just(FailurePolicy::Continue)]
+    use FailurePolicy::{Continue, Drain, Rollback};
+    prop_oneof![2 => Just(Drain), 2 => Just(Continue), 3 => Just(Rollback)]
 }
 
 fn action() -> impl Strategy<Value = Action> {
@@ -42,10 +44,20 @@ fn action() -> impl Strategy<Value = Action> {
 
 fn behaviour() -> impl Strategy<Value = Behaviour> {
     let change = prop_oneof![2 => Just(Change::Create), 1 => Just(Change::None), 1 => Just(Change::Unknown)];
-    let phase = prop_oneof![Just(Phase::Prepare), Just(Phase::Apply), Just(Phase::Wait)];
+    let phase = prop_oneof![Just(Phase::Prepare), Just(Phase::Apply), Just(Phase::Wait), Just(Phase::Verify)];
     let fails = proptest::option::weighted(0.3, (phase, 2..5_u32, any::<bool>()));
-    (change, prop::array::uniform3(0..50_u64), fails, 0..3_u32).prop_map(
-        |(change, takes_ms, fails, causes)| Behaviour { change, takes_ms, fails, causes, hangs: false },
+    let through_at = prop_oneof![4 => 2..5_u32, 1 => Just(20)];
+    let undo_fails = proptest::option::weighted(0.3, (through_at, any::<bool>()));
+    let undo = (undo_fails, prop::bool::weighted(0.05), prop::bool::weighted(0.9));
+    (change, prop::array::uniform5(0..50_u64), fails, undo, 0..3_u32).prop_map(
+        |(change, takes_ms, fails, (undo_fails, comes_back, keeps), causes)| {
+            // How often a look was made is not stored: one that could not be made is not given up in these worlds.
+            let fails = fails.map(|(phase, through_at, transient)| match phase {
+                Phase::Verify if transient => (phase, through_at.min(3), transient),
+                _ => (phase, through_at, transient),
+            });
+            Behaviour { change, takes_ms, fails, undo_fails, comes_back, keeps, causes, hangs: false }
+        },
     )
 }
 
@@ -57,11 +69,12 @@ fn part(index: usize) -> impl Strategy<Value = Part> {
         proptest::option::weighted(0.3, 1..5_u32),
         proptest::option::weighted(0.3, 0..2_u8),
         action(),
+        prop_oneof![6 => Just(UndoRule::Allowed), 1 => Just(UndoRule::Never)],
     );
     (edges, settings, behaviour()).prop_map(
-        move |(edges, (until, policy, retry, class, action), behaviour)| {
+        move |(edges, (until, policy, retry, class, action, undo), behaviour)| {
             let edges = if index == 0 { Vec::new() } else { edges };
-            Part { action, edges, until, policy, retry, class, behaviour }
+            Part { action, edges, until, policy, retry, class, undo, behaviour }
         },
     )
 }
@@ -88,7 +101,7 @@ fn graph(policy: FailurePolicy, parts: &[Part]) -> Arc<Graph> {
         if let Some(class) = part.class.filter(|_| !part.action.is_join()) {
             component = component.class(format!("k{class}"), u32::from(class) + 1);
         }
-        component.until(part.until)
+        component.until(part.until).undo(part.undo)
     });
     let plan = PlanBuilder::new("p", "p").on_failure(policy).components(components);
     Arc::new(Graph::from_plan(&plan).unwrap())
@@ -108,7 +121,8 @@ fn world() -> impl Strategy<Value = World> {
 }
 
 fn stops() -> impl Strategy<Value = Vec<(u64, StopMode)>> {
-    let mode = prop_oneof![Just(StopMode::Drain), Just(StopMode::Now), Just(StopMode::Supersede)];
+    use StopMode::{Drain, Now, Rollback, Supersede};
+    let mode = prop_oneof![Just(Drain), Just(Now), Just(Supersede), Just(Rollback)];
     prop::collection::vec((0..200_u64, mode), 0..4)
 }
 
@@ -123,7 +137,17 @@ fn outcome(log: &[Record]) -> Outcome {
 fn outcome_has_a_cause(world: &World, log: &[Record]) {
     let at_deadline = |r: &&Record| matches!(r.event, Event::Stopping { reason: StopReason::Deadline });
     assert_eq!(log.iter().find(at_deadline), None, "nothing here hangs, so no deadline is reached: {log:#?}");
-    let expected = if oracle::must_succeed(world) { Outcome::Succeeded } else { Outcome::Failed };
+    let rolls_back = log.iter().any(|record| match &record.event {
+        Event::AttemptFailed { component, retry_at: None, .. } => {
+            oracle::policy(world, *component) == FailurePolicy::Rollback
+        }
+        _ => false,
+    });
+    let expected = match rolls_back {
+        true => oracle::rollback_outcome(world, log),
+        false if oracle::must_succeed(world) => Outcome::Succeeded,
+        false => Outcome::Failed,
+    };
     assert_eq!(outcome(log), expected, "{log:#?}");
     if oracle::all_continue(world) {
         let ends = oracle::ends_when_all_continue(world);
@@ -135,6 +159,7 @@ fn outcome_has_a_cause(world: &World, log: &[Record]) {
             _ => None,
         });
         let failed = ended_as(log, |event| match event {
+            Event::AttemptFailed { phase: Phase::Verify, .. } => None,
             Event::AttemptFailed { component, retry_at: None, .. } => Some(*component),
             _ => None,
         });
@@ -160,7 +185,10 @@ proptest! {
             let resumed = world.resume(&log[..cut], Duration::from_millis(gap_ms));
             prop_assert_eq!(&resumed[..cut], &log[..cut]);
             outcome_has_a_cause(&world, &resumed);
-            prop_assert_eq!(outcome(&resumed), outcome(&log));
+            // What was begun when the failure came, and so what had to be undone, is a matter of time.
+            if !world.graph.may_be_rolled_back() {
+                prop_assert_eq!(outcome(&resumed), outcome(&log));
+            }
         }
     }
 
@@ -176,13 +204,23 @@ proptest! {
         let all_ready = log.iter().filter(|r| matches!(r.event, Event::Ready { .. })).count() == world.graph.len();
         let superseded = log.iter().any(|r| matches!(r.event,
             Event::Stopping { reason: StopReason::Asked { mode: StopMode::Supersede } }));
-        let expected = match (all_ready, fails, superseded) {
-            (true, ..) => Outcome::Succeeded,
-            (_, true, _) => Outcome::Failed,
+        let gives_up = log.iter().any(|r| matches!(r.event,
+            Event::Stopping { reason: StopReason::Asked { mode } } if mode != StopMode::Drain));
+        let rolls_back = log.iter().any(|r| r.event == Event::RollingBack);
+        let expected = match (fails, all_ready && !gives_up, superseded) {
+            // What was undone, and what is left, is judged by the invariants.
+            _ if rolls_back => outcome(&log),
+            (true, ..) => Outcome::Failed,
+            (_, true, _) => Outcome::Succeeded,
             (_, _, true) => Outcome::Superseded,
             _ => Outcome::Cancelled,
         };
         prop_assert_eq!(outcome(&log), expected);
+        let asked = |wanted: StopMode| log.iter().any(|r| r.event == Event::Stopping { reason: StopReason::Asked { mode: wanted } });
+        let policy_asks = |r: &Record| matches!(&r.event, Event::AttemptFailed { component, retry_at: None, .. }
+            if oracle::policy(&world, *component) == FailurePolicy::Rollback);
+        prop_assert!(!rolls_back || asked(StopMode::Rollback) || log.iter().any(policy_asks), "{:#?}", log);
+        prop_assert!(!asked(StopMode::Rollback) || rolls_back, "{:#?}", log);
         let resumed = world.resume(&log[..cut.index(log.len())], Duration::from_millis(5));
         outcome(&resumed);
     }

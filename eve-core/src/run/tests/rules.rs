@@ -5,93 +5,21 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::bench::{Bench, secs};
 use super::world::{BEGINNING, Behaviour, World};
-use crate::failure::{Cause, Failure, FailureClass};
+use crate::failure::{Failure, FailureClass};
 use crate::ids::{Attempt, ComponentId};
 use crate::plan::FailurePolicy;
 use crate::plan::builder::{ComponentBuilder, PlanBuilder};
 use crate::plan::graph::Graph;
 use crate::run::{
-    Applied, Change, Command, Event, Input, Outcome, Outputs, Phase, PhaseEnd, Prepared, Record, ResumeError,
-    Run, RunOptions, SkipReason, StopMode, VALUE_DEPTH_MAX,
+    Change, Command, Event, Input, Outcome, Outputs, Phase, PhaseEnd, Prepared, Record, ResumeError, Run,
+    RunOptions, SkipReason, StopMode, VALUE_DEPTH_MAX,
 };
 use crate::testing::{sample_events, sample_graph};
-use crate::time::Timestamp;
-
-/// A run whose records and commands are taken as they come.
-struct Bench {
-    run: Run,
-    now: Timestamp,
-    log: Vec<Record>,
-}
-
-impl Bench {
-    fn new(components: Vec<ComponentBuilder>, options: RunOptions) -> Self {
-        let plan = PlanBuilder::new("p", "p").components(components);
-        let graph = Arc::new(Graph::from_plan(&plan).unwrap());
-        Self { run: Run::new(graph, options, World::id(), BEGINNING), now: BEGINNING, log: Vec::new() }
-    }
-
-    fn commands(&mut self) -> Vec<Command> {
-        self.log.extend(std::iter::from_fn(|| self.run.poll_event()));
-        std::iter::from_fn(|| self.run.poll_command()).collect()
-    }
-
-    fn called(&mut self, phase: Phase) -> Vec<u32> {
-        let called = |command: Command| match command {
-            Command::Call { component, phase: called, .. } if called == phase => Some(component.get()),
-            _ => None,
-        };
-        self.commands().into_iter().filter_map(called).collect()
-    }
-
-    fn end(&mut self, component: u32, attempt: u32, end: PhaseEnd) {
-        let (component, attempt) = (ComponentId::new(component), Attempt::new(attempt));
-        self.run.handle(Input::Ended { component, attempt, end }, self.now);
-    }
-
-    fn prepared(&mut self, component: u32, change: Change) {
-        self.end(component, 1, PhaseEnd::Prepare(Ok(Prepared::new(change))));
-    }
-
-    fn applied(&mut self, component: u32) {
-        self.end(component, 1, PhaseEnd::Apply(Ok(Applied::new(Change::Create))));
-    }
-
-    fn ready(&mut self, component: u32) {
-        self.end(component, 1, PhaseEnd::Wait(Ok(Outputs::NONE)));
-    }
-
-    fn progress(&mut self, component: u32, text: &str) {
-        let (component, cause) = (ComponentId::new(component), Cause::new("t", text));
-        self.run.handle(Input::Progress { component, attempt: Attempt::FIRST, cause }, self.now);
-    }
-
-    fn pass(&mut self, duration: Duration) {
-        self.now = self.now.plus(duration);
-        self.run.handle_timeout(self.now);
-    }
-
-    fn failure(&mut self) -> Failure {
-        let _ = self.commands();
-        let last = self.log.iter().rev().find_map(|record| match &record.event {
-            Event::AttemptFailed { failure, .. } => Some((**failure).clone()),
-            _ => None,
-        });
-        last.expect("an attempt failed")
-    }
-
-    fn count(&self, wanted: impl Fn(&Event) -> bool) -> usize {
-        self.log.iter().filter(|record| wanted(&record.event)).count()
-    }
-}
 
 fn one() -> Vec<ComponentBuilder> {
     vec![ComponentBuilder::new("a", "test")]
-}
-
-fn secs(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
 }
 
 #[test]
@@ -107,6 +35,26 @@ fn a_plan_without_components_succeeds_at_once() {
 fn a_command_is_not_given_out_before_its_record() {
     let mut run = Bench::new(one(), RunOptions::default()).run;
     let _ = run.poll_command();
+}
+
+#[test]
+fn reads_are_given_out_before_their_records_and_writes_are_not() {
+    let mut run = Bench::new(one(), RunOptions::default()).run;
+    let phase = |command: Option<Command>| match command {
+        Some(Command::Call { phase, .. }) => Some(phase),
+        Some(Command::Abort { .. }) | None => None,
+    };
+    assert_eq!(phase(run.poll_read()), Some(Phase::Prepare));
+    assert!(!run.wants_to_write());
+    let (component, attempt) = (ComponentId::new(0), Attempt::FIRST);
+    let end = PhaseEnd::Prepare(Ok(Prepared::new(Change::Create)));
+    run.handle(Input::Ended { component, attempt, end }, BEGINNING);
+    assert!(run.wants_to_write());
+    assert_eq!(run.poll_read(), None);
+    let last = std::iter::from_fn(|| run.poll_event()).last().unwrap();
+    assert!(matches!(last.event, Event::Started { .. }));
+    assert_eq!(phase(run.poll_command()), Some(Phase::Apply));
+    assert!(!run.wants_to_write());
 }
 
 #[test]
@@ -168,6 +116,26 @@ fn a_wait_never_holds_a_slot_that_a_write_needs() {
         })
         .collect();
     assert_eq!(phases, [Phase::Wait, Phase::Prepare]);
+}
+
+#[test]
+fn a_class_whose_next_has_run_out_of_time_goes_to_the_one_behind_in_the_same_turn() {
+    let parts = ["a", "b", "c"]
+        .map(|name| ComponentBuilder::new(name, "test").class("k", 1).on_failure(FailurePolicy::Continue));
+    let mut bench = Bench::new(parts.into(), RunOptions::default().with_component_timeout(secs(20)));
+    let _ = bench.commands();
+    (0..3).for_each(|component| bench.prepared(component, Change::Create));
+    assert_eq!(bench.called(Phase::Apply), [0]);
+    bench.end(0, 1, PhaseEnd::Apply(Err(Failure::transient("t", "lost"))));
+    assert_eq!(bench.called(Phase::Apply), [1]);
+    bench.applied(1);
+    bench.pass(secs(2));
+    assert_eq!(bench.called(Phase::Prepare), [0], "its second attempt");
+    bench.end(0, 2, PhaseEnd::Prepare(Ok(Prepared::new(Change::Create))));
+    assert!(bench.commands().is_empty(), "it queues for its class");
+    bench.now = BEGINNING.plus(secs(20));
+    bench.ready(1);
+    assert_eq!(bench.called(Phase::Apply), [2]);
 }
 
 #[test]
@@ -323,8 +291,11 @@ fn time_without_a_process_counts_against_no_deadline() {
         options: RunOptions::default(),
         behaviours: vec![Behaviour {
             change: Change::Create,
-            takes_ms: [0, 1000, 100_000],
+            takes_ms: [0, 1000, 100_000, 0, 0],
             fails: None,
+            undo_fails: None,
+            comes_back: false,
+            keeps: true,
             causes: 0,
             hangs: false,
         }],
@@ -347,7 +318,7 @@ fn a_result_that_is_too_large_fails_the_attempt() {
     let mut bench = Bench::new(one(), RunOptions::default());
     let _ = bench.commands();
     let token = Some(Box::new(Value::from("x".repeat(2000))));
-    bench.end(0, 1, PhaseEnd::Prepare(Ok(Prepared { change: Change::Create, desired: None, token })));
+    bench.end(0, 1, PhaseEnd::Prepare(Ok(Prepared { token, ..Prepared::new(Change::Create) })));
     assert_eq!(bench.failure().code, "run.result-too-large");
 }
 
@@ -358,7 +329,7 @@ fn a_result_that_could_not_be_read_again_fails_the_attempt() {
         let mut bench = Bench::new(one(), RunOptions::default());
         let _ = bench.commands();
         let token = Some(Box::new(nested(levels)));
-        bench.end(0, 1, PhaseEnd::Prepare(Ok(Prepared { change: Change::Create, desired: None, token })));
+        bench.end(0, 1, PhaseEnd::Prepare(Ok(Prepared { token, ..Prepared::new(Change::Create) })));
         let _ = bench.commands();
         let deep = |record: &Record| match &record.event {
             Event::AttemptFailed { failure, .. } => failure.code == "run.result-too-deep",
@@ -440,7 +411,7 @@ fn what_is_only_read_is_waited_for_and_never_applied() {
         bench.prepared(0, change);
         assert_eq!(bench.called(Phase::Wait), [0], "{change:?}");
         bench.ready(0);
-        let _ = bench.commands();
+        bench.looked_well();
         assert_eq!(bench.run.outcome(), Some(Outcome::Succeeded));
         assert_eq!(bench.count(|event| matches!(event, Event::Started { .. })), 0);
     }
@@ -454,7 +425,7 @@ fn what_is_gone_already_is_not_deleted_and_still_judged() {
     bench.prepared(0, Change::None);
     assert_eq!(bench.called(Phase::Wait), [0]);
     bench.ready(0);
-    let _ = bench.commands();
+    bench.looked_well();
     assert_eq!(bench.run.outcome(), Some(Outcome::Succeeded));
 }
 
@@ -522,7 +493,7 @@ fn a_wait_that_was_not_begun_does_not_fail_for_want_of_news() {
     assert_eq!(bench.called(Phase::Wait), [1]);
     bench.pass(secs(100));
     bench.ready(1);
-    let _ = bench.commands();
+    bench.looked_well();
     assert_eq!(bench.run.outcome(), Some(Outcome::Succeeded));
 }
 

@@ -11,6 +11,7 @@ use crate::ids::{Attempt, ComponentId, RunId};
 use crate::plan::graph::Graph;
 use crate::run::{
     Applied, Change, Command, Input, Outputs, Phase, PhaseEnd, Prepared, Record, Run, RunOptions, StopMode,
+    UndoReport, UndoToken,
 };
 use crate::time::Timestamp;
 
@@ -19,9 +20,15 @@ use crate::time::Timestamp;
 pub(super) struct Behaviour {
     pub(super) change: Change,
     /// Milliseconds that each phase takes.
-    pub(super) takes_ms: [u64; 3],
+    pub(super) takes_ms: [u64; 5],
     /// The phase that fails, the first attempt in which it does not, and whether the failure is transient.
     pub(super) fails: Option<(Phase, u32, bool)>,
+    /// The first attempt to undo it that does not fail, and whether the failures before are transient.
+    pub(super) undo_fails: Option<(u32, bool)>,
+    /// Whether the fresh look finds that it is not as before, although it was undone.
+    pub(super) comes_back: bool,
+    /// Whether its preparation says what would put it back.
+    pub(super) keeps: bool,
     /// How often the wait tells something new.
     pub(super) causes: u32,
     /// Whether its wait never ends.
@@ -72,6 +79,7 @@ impl World {
         for record in &log {
             invariants.record(record);
         }
+        invariants.is_live = true;
         for _ in 0..STEPS_MAX {
             while let Some(record) = run.poll_event() {
                 invariants.record(&record);
@@ -94,7 +102,7 @@ impl World {
             };
             now = now.max(at);
             if let Input::Ended { component, attempt, end } = &input {
-                invariants.ended(*component, *attempt, end.phase());
+                invariants.ended(*component, *attempt, end);
             }
             run.handle(input, now);
         }
@@ -107,7 +115,8 @@ impl World {
         let behaviour = &self.behaviours[component.index()];
         let took = Duration::from_millis(behaviour.takes_ms[phase as usize]);
         match phase {
-            Phase::Prepare => {}
+            Phase::Prepare | Phase::Verify => {}
+            Phase::Undo => assert!(run.undo_token(component).is_some(), "what is undone has a token"),
             Phase::Apply => assert!(run.prepared(component).is_some(), "what is applied was prepared"),
             Phase::Wait => {
                 for number in 0..behaviour.causes {
@@ -120,7 +129,17 @@ impl World {
                 }
             }
         }
-        let end = behaviour.end(phase, attempt);
+        let mut end = behaviour.end(phase, attempt);
+        if phase == Phase::Verify && run.view().rolling_back_since().is_some() {
+            let other = Failure::permanent("p", "somebody else has changed it");
+            end = PhaseEnd::Verify(if behaviour.comes_back { Err(other) } else { Ok(()) });
+        }
+        if let PhaseEnd::Prepare(Ok(prepared)) = &mut end
+            && behaviour.keeps
+            && self.graph.may_be_rolled_back()
+        {
+            prepared.undo = Some(UndoToken::new(component.get()));
+        }
         let input = Input::Ended { component, attempt, end };
         if self.stutters {
             facts.push(now.plus(took * 3), input.clone());
@@ -131,8 +150,12 @@ impl World {
 
 impl Behaviour {
     fn end(&self, phase: Phase, attempt: Attempt) -> PhaseEnd {
-        if let Some((failing, until, transient)) = self.fails
-            && failing == phase
+        let failing = match self.fails {
+            _ if phase == Phase::Undo => self.undo_fails,
+            Some((failing, until, transient)) if failing == phase => Some((until, transient)),
+            _ => None,
+        };
+        if let Some((until, transient)) = failing
             && attempt.get() < until
         {
             let failure =
@@ -143,6 +166,8 @@ impl Behaviour {
             Phase::Prepare => PhaseEnd::Prepare(Ok(Prepared::new(self.change))),
             Phase::Apply => PhaseEnd::Apply(Ok(Applied::new(self.change))),
             Phase::Wait => PhaseEnd::Wait(Ok(Outputs::NONE)),
+            Phase::Verify => PhaseEnd::Verify(Ok(())),
+            Phase::Undo => PhaseEnd::Undo(Ok(UndoReport::new(Change::None))),
         }
     }
 }

@@ -11,7 +11,7 @@ use super::world::{Sim, Together};
 use crate::failure::{Cause, Failure, FailureClass};
 use crate::ids::{Attempt, ComponentId};
 use crate::plan::Until;
-use crate::run::{Applied, Change, Input, Outputs, Phase, PhaseEnd, Prepared};
+use crate::run::{Applied, Change, Input, Outputs, Phase, PhaseEnd, Prepared, UndoReport};
 use crate::time::Timestamp;
 
 /// More news than this from one wait tells nothing new about the engine.
@@ -38,16 +38,22 @@ impl Sim<'_> {
             .note(self.now, 100 + u64::from(id.get()) * 4 + phase as u64, || format!("asked: {request:?}"));
         self.admit(request)?;
         self.token_is_told(process, request)?;
-        let mut length = self.scenario.script(id).takes;
+        let script = self.scenario.script(id);
+        let at_once = script.reads_at_once && !phase.writes();
+        let mut length = if at_once { Duration::ZERO } else { script.takes };
         if self.happens(Fault::Slow) {
             length *= 1 + u32::try_from(self.choices.below(1_000, "latency.slow")).unwrap_or(0);
         }
         let taken = Taken { epoch: process.epoch, request, ends_at: self.now.plus(length) };
-        let how = self.misbehaviour(request);
+        let how = if phase == Phase::Verify { None } else { self.misbehaviour(request) };
         match phase {
             Phase::Prepare => self.prepare(taken, how),
             Phase::Apply => self.apply(taken, how),
             Phase::Wait => self.wait(taken, how),
+            Phase::Verify => self.end(taken, taken.ends_at, PhaseEnd::Verify(Ok(()))),
+            Phase::Undo => {
+                self.end(taken, taken.ends_at, PhaseEnd::Undo(Ok(UndoReport::new(Change::None))));
+            }
         }
         Ok(())
     }

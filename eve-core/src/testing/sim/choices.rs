@@ -71,7 +71,7 @@ impl Chance {
 }
 
 /// One of these, the first being the simplest.
-pub(super) fn pick<T: Copy>(choices: &mut dyn Choices, from: &[T], label: &'static str) -> Option<T> {
+pub(crate) fn pick<T: Copy>(choices: &mut dyn Choices, from: &[T], label: &'static str) -> Option<T> {
     let index = choices.below(from.len().max(1) as u64, label);
     usize::try_from(index).ok().and_then(|index| from.get(index)).copied()
 }

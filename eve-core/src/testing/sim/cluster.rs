@@ -219,6 +219,10 @@ impl Facts {
         self.queue.peek().map(|Reverse(entry)| entry.key.0)
     }
 
+    pub(super) fn next(&self) -> Option<(Timestamp, &Fact)> {
+        self.queue.peek().map(|Reverse(entry)| (entry.key.0, &entry.fact))
+    }
+
     pub(super) fn pop(&mut self) -> Option<(Timestamp, Fact)> {
         self.queue.pop().map(|Reverse(entry)| (entry.key.0, entry.fact))
     }

@@ -34,6 +34,14 @@ pub enum Told {
     WaitFailed,
     /// It waits for something.
     Progress,
+    /// It is still so.
+    Looked,
+    /// It is not so any more, or could not be looked at.
+    LookFailed,
+    /// It is as it was before the run.
+    Undone,
+    /// It could not be put back.
+    UndoFailed,
 }
 
 const STATES: [ComponentStatus; 8] = [
@@ -47,7 +55,7 @@ const STATES: [ComponentStatus; 8] = [
     ComponentStatus::Skipped,
 ];
 
-const TOLD: [Told; 7] = [
+const TOLD: [Told; 11] = [
     Told::Prepared,
     Told::PrepareFailed,
     Told::Applied,
@@ -55,6 +63,10 @@ const TOLD: [Told; 7] = [
     Told::Waited,
     Told::WaitFailed,
     Told::Progress,
+    Told::Looked,
+    Told::LookFailed,
+    Told::Undone,
+    Told::UndoFailed,
 ];
 
 const STOPS: [StopMode; 3] = [StopMode::Drain, StopMode::Now, StopMode::Supersede];
@@ -89,6 +101,10 @@ impl Met {
                     PhaseEnd::Apply(Err(_)) => Told::ApplyFailed,
                     PhaseEnd::Wait(Ok(_)) => Told::Waited,
                     PhaseEnd::Wait(Err(_)) => Told::WaitFailed,
+                    PhaseEnd::Verify(Ok(())) => Told::Looked,
+                    PhaseEnd::Verify(Err(_)) => Told::LookFailed,
+                    PhaseEnd::Undo(Ok(_)) => Told::Undone,
+                    PhaseEnd::Undo(Err(_)) => Told::UndoFailed,
                 };
                 Self::Told(told, awaited)
             }
@@ -131,9 +147,14 @@ pub fn impossible(status: ComponentStatus, met: Met) -> Option<&'static str> {
         Told::Prepared | Told::PrepareFailed => [S::Blocked, S::Runnable],
         Told::Applied | Told::ApplyFailed => [S::Applying, S::Applying],
         Told::Waited | Told::WaitFailed | Told::Progress => [S::Waiting, S::Waiting],
+        Told::Looked | Told::LookFailed => [S::Ready, S::Ready],
+        Told::Undone | Told::UndoFailed => return Some("nothing is undone here"),
     };
     if awaited {
         return (!from.contains(&status)).then_some("no such call is under way in this state");
+    }
+    if matches!(told, Told::Looked | Told::LookFailed) && !matches!(status, S::Ready | S::Failed) {
+        return Some("it is looked at when it is ready, and then nothing but its failure follows");
     }
     let never_started = status == S::Blocked && !from.contains(&S::Blocked);
     never_started.then_some("what is blocked was never started, and nobody can be late")

@@ -35,6 +35,7 @@ mod shrink;
 mod tests;
 mod world;
 
+pub(crate) use choices::pick;
 pub use choices::{Chance, Choices, Enumerated, Recorded, Recorder, Replay, Seeded, Stream};
 pub use coverage::{Coverage, Met, Told, impossible};
 pub use faults::{Fault, Faults, Tally};

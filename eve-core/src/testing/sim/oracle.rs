@@ -19,7 +19,8 @@ pub(super) fn judge(
     let count = |wanted: End| model.parts().iter().filter(|part| part.end == Some(wanted)).count();
     let all_ready = count(End::Ready) == model.parts().len();
     let failed = count(End::Failed) > 0 || model.is_past_deadline();
-    let expected = if all_ready {
+    let look_given_up = model.looks && (model.gives_up_waits() || model.is_past_deadline());
+    let expected = if all_ready && !look_given_up {
         Outcome::Succeeded
     } else if failed {
         Outcome::Failed

@@ -1,6 +1,7 @@
 //! A process that works on the run: its loop, with a death before and after every step.
 //!
-//! It does what [`drive`](crate::driver::drive) does, in the same order: store, act, tell the outcome, take facts.
+//! It does what [`drive`](crate::driver::drive) does, in the same order: decide and read, store, write, tell the outcome, take
+//! facts.
 
 use super::Sim;
 use super::choices::pick;
@@ -13,6 +14,9 @@ use crate::ids::ComponentId;
 use crate::run::{Command, Input, Record, Replica, Run, StopMode};
 use crate::time::Timestamp;
 use std::time::Duration;
+
+/// When so many records are to be stored, they are, before more is taken in; few, so that it happens.
+const RECORDS_MAX: usize = 24;
 
 /// How late a deadline is noticed at most.
 pub(super) const LATE: Duration = Duration::from_secs(3);
@@ -82,15 +86,15 @@ impl Sim<'_> {
 
     fn work(&mut self, process: &mut Process) -> Turn {
         self.accidents(process)?;
-        let records: Vec<Record> = std::iter::from_fn(|| process.run.poll_event()).collect();
+        let records = self.decide(process)?;
         if self.sabotage == Some(Sabotage::OutcomeBeforeFinished) {
             self.announce(process)?;
         }
         if self.sabotage == Some(Sabotage::EffectBeforeRecord) {
-            self.act(process)?;
+            self.write(process)?;
         }
         self.store(process, &records)?;
-        self.act(process)?;
+        self.write(process)?;
         self.after_turn(process)?;
         if process.run.outcome().is_some() {
             self.strike()?;
@@ -139,6 +143,37 @@ impl Sim<'_> {
         process.run.handle_timeout(self.now);
     }
 
+    /// What the run decides now, to be stored as one. Reads need no record: they are begun at once, and the ends of those
+    /// that had nothing to wait for are taken in, until something is to be written.
+    fn decide(&mut self, process: &mut Process) -> Result<Vec<Record>, Stopped> {
+        let mut records = Vec::new();
+        loop {
+            while let Some(record) = process.run.poll_event() {
+                self.judge(process, &record)?;
+                records.push(record);
+            }
+            while let Some(command) = process.run.poll_read() {
+                self.carry_out(process, command)?;
+            }
+            let is_enough = process.run.wants_to_write() || records.len() >= RECORDS_MAX;
+            if is_enough || !self.tell_ended_reads(process) {
+                return Ok(records);
+            }
+        }
+    }
+
+    /// What must hold of a record when it is decided.
+    fn judge(&mut self, process: &mut Process, record: &Record) -> Check {
+        self.trace.note(record.at, record.seq.get(), || format!("{record:?}"));
+        record_is_caused(&self.model, &self.cluster, record)?;
+        retry_in_budget(&self.model, record)?;
+        self.model.fold(record)?;
+        let taken = process.replica.take(record);
+        ensure(taken.is_ok(), Invariant::ReplayedIsLive, || format!("{taken:?}: {record:?}"))?;
+        self.records.push(record.clone());
+        Ok(())
+    }
+
     /// Stores what was decided: written, then synced, never one without the other.
     fn store(&mut self, process: &mut Process, records: &[Record]) -> Turn {
         if records.is_empty() {
@@ -150,18 +185,9 @@ impl Sim<'_> {
             return Err(Stopped::Dead(Death::Store));
         }
         self.disk.append(records);
-        for record in records {
-            self.trace.note(record.at, record.seq.get(), || format!("{record:?}"));
-            record_is_caused(&self.model, &self.cluster, record)?;
-            retry_in_budget(&self.model, record)?;
-            self.model.fold(record)?;
-            let taken = process.replica.take(record);
-            ensure(taken.is_ok(), Invariant::ReplayedIsLive, || format!("{taken:?}: {record:?}"))?;
-            self.records.push(record.clone());
-        }
         self.strike()?;
         if self.sabotage == Some(Sabotage::EffectBeforeSync) {
-            self.act(process)?;
+            self.write(process)?;
         }
         if self.happens(Fault::SyncError) {
             self.disk.fail_sync();
@@ -174,20 +200,24 @@ impl Sim<'_> {
         self.strike()
     }
 
-    /// Carries out what is wished for.
-    fn act(&mut self, process: &mut Process) -> Turn {
+    /// Carries out what is wished for and was allowed to wait for its records.
+    fn write(&mut self, process: &mut Process) -> Turn {
         while let Some(command) = process.run.poll_command() {
-            self.strike()?;
-            self.one_owner(process)?;
-            match command {
-                Command::Call { component, attempt, phase, deadline } => {
-                    self.call(process, (component, attempt, phase), deadline)?;
-                }
-                Command::Abort { component, attempt } => self.abort(component, attempt)?,
-            }
-            self.strike()?;
+            self.carry_out(process, command)?;
         }
         Ok(())
+    }
+
+    fn carry_out(&mut self, process: &Process, command: Command) -> Turn {
+        self.strike()?;
+        self.one_owner(process)?;
+        match command {
+            Command::Call { component, attempt, phase, deadline } => {
+                self.call(process, (component, attempt, phase), deadline)?;
+            }
+            Command::Abort { component, attempt } => self.abort(component, attempt)?,
+        }
+        self.strike()
     }
 
     /// [`Invariant::OneOwner`].

@@ -47,6 +47,8 @@ bugs! {
     EffectBeforeRecord "effect-before-record" 100 [IntentBeforeEffect],
     /// Commands are carried out when their records are written, but not yet synced.
     EffectBeforeSync "effect-before-sync" 100 [IntentBeforeEffect],
+    /// A write is wished for among the reads, which wait for no record.
+    WriteTakenForRead "write-taken-for-read" 100 [IntentBeforeEffect],
     /// A failed sync is tried again, says that all is well, and is believed.
     FailedSyncRetried "failed-sync-retried" 2_000 [IntentBeforeEffect, OutcomeAfterFinished, DurableIsKept],
     /// The outcome is told before `Finished` is durable.

@@ -113,6 +113,7 @@ impl Scenario {
     pub fn small(choices: &mut dyn Choices) -> Self {
         let shape = choices.below(Self::SMALL_SHAPES, "plan.small-shape");
         let mode = choices.below(3, "plan.small-stop");
+        let at_once = choices.below(2, "plan.small-reads") == 1;
         let mut plan = PlanBuilder::new("p", "p");
         let mut bit = 0;
         for index in 0..4_u64 {
@@ -136,7 +137,9 @@ impl Scenario {
             .with(Fault::PowerLoss, Chance::EITHER, 1)
             .with(Fault::Stop, Chance::EITHER, 1)
             .in_order();
-        Self { faults, remains: Remains::AllNoneOrHalf, stops, ..scenario }
+        let script = if at_once { Script::new().reads_at_once() } else { Script::new() };
+        let scripts = vec![script; scenario.graph.len()];
+        Self { scripts, faults, remains: Remains::AllNoneOrHalf, stops, ..scenario }
     }
 
     /// How many shapes a plan of four components has: each may depend on any before it.
@@ -231,6 +234,9 @@ fn drawn_script(choices: &mut dyn Choices, odd: Chance) -> Script {
     let takes = ms(choices, 50, "plan.takes");
     let ready = ms(choices, 3_000, "plan.ready");
     let mut script = Script::new().takes(takes).ready_after(ready);
+    if choices.below(2, "plan.reads") == 1 {
+        script = script.reads_at_once();
+    }
     if odd.happens(choices, "plan.odd-found") {
         let found = pick(choices, &[Found::UpToDate, Found::Outdated], "plan.found");
         script = script.found(found.unwrap_or(Found::UpToDate));

@@ -48,6 +48,7 @@ pub struct Script {
     pub(super) found: Found,
     pub(super) tells_change: bool,
     pub(super) takes: Duration,
+    pub(super) reads_at_once: bool,
     pub(super) ready_after: Option<Duration>,
     pub(super) news_every: Option<Duration>,
     pub(super) misbehaves: Option<(Phase, u32, Misbehaviour)>,
@@ -67,6 +68,7 @@ impl Script {
             found: Found::Absent,
             tells_change: true,
             takes: Duration::from_millis(10),
+            reads_at_once: false,
             ready_after: Some(Duration::ZERO),
             news_every: None,
             misbehaves: None,
@@ -92,6 +94,13 @@ impl Script {
     #[must_use]
     pub const fn takes(mut self, each: Duration) -> Self {
         self.takes = each;
+        self
+    }
+
+    /// What is read is known already: `prepare` takes no time, nor does `wait` once the object is ready.
+    #[must_use]
+    pub const fn reads_at_once(mut self) -> Self {
+        self.reads_at_once = true;
         self
     }
 

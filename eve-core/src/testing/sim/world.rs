@@ -231,6 +231,25 @@ impl<'a> Sim<'a> {
         }
     }
 
+    /// Tells the ends of reads that are there already, as many of them as it happens; whether there was one.
+    pub(super) fn tell_ended_reads(&mut self, process: &mut Process) -> bool {
+        let (mut told, asker) = (false, process.epoch);
+        let is_read = |fact: &Fact| {
+            let Fact::Tell { epoch, input: Input::Ended { end, .. } } = fact else { return false };
+            *epoch == asker && !end.phase().writes()
+        };
+        while self.facts.next().is_some_and(|(at, fact)| at <= self.now && is_read(fact)) {
+            if self.scenario.faults.shuffled && self.choices.below(4, "schedule.at-once") == 3 {
+                return told;
+            }
+            if let Some((_, Fact::Tell { input, .. })) = self.facts.pop() {
+                self.tell(process, input, Together::After);
+                told = true;
+            }
+        }
+        told
+    }
+
     /// Tells the process something, as it is in truth.
     pub(super) fn tell(&mut self, process: &mut Process, input: Input, together: Together) {
         let component = match &input {

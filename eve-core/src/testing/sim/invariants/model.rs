@@ -58,6 +58,8 @@ pub(in super::super) struct Model {
     pub(in super::super) stops: Vec<StopReason>,
     /// A component failed for good, and its policy says that nothing new is started.
     pub(in super::super) drains: bool,
+    /// Whether everything is looked at afresh.
+    pub(in super::super) looks: bool,
     pub(in super::super) outcome: Option<Outcome>,
 }
 
@@ -80,7 +82,8 @@ impl Model {
         let parts = vec![part; graph.len()];
         let (last_at, started_at) = (Timestamp::EPOCH, Timestamp::EPOCH);
         let (gap, stops, drains, outcome) = (Duration::ZERO, Vec::new(), false, None);
-        Self { graph, options, parts, next: 1, last_at, gap, started_at, stops, drains, outcome }
+        let looks = false;
+        Self { graph, options, parts, next: 1, last_at, gap, started_at, stops, drains, looks, outcome }
     }
 
     #[expect(clippy::indexing_slicing, reason = "one for each component of the graph")]
@@ -184,7 +187,18 @@ impl Model {
             | Event::Ready { .. }
             | Event::AttemptFailed { .. }
             | Event::Interrupted { .. }
-            | Event::Skipped { .. }) => self.fold_component(event, record, &legal)?,
+            | Event::Skipped { .. }
+            | Event::Inherited { .. }
+            | Event::UndoStarted { .. }
+            | Event::Undone { .. }
+            | Event::UndoFailed { .. }
+            | Event::Kept { .. }) => self.fold_component(event, record, &legal)?,
+            Event::Verifying => {
+                let all_ready = self.parts.iter().all(|part| part.end == Some(End::Ready));
+                legal(all_ready && !self.looks, "comes before everything is ready, or once more")?;
+                self.looks = true;
+            }
+            Event::RollingBack => {}
         }
         self.last_at = record.at;
         self.begin_unchanged(self.active(record.at));
@@ -257,7 +271,17 @@ impl Model {
                 legal(part.end.is_none() && !part.started && !self.is_waiting(*id), "is under way")?;
                 self.part_mut(*id).end = Some(End::Skipped);
             }
-            Event::RunStarted { .. } | Event::Resumed | Event::Stopping { .. } | Event::Finished { .. } => {}
+            Event::RunStarted { .. }
+            | Event::Resumed
+            | Event::Stopping { .. }
+            | Event::Verifying
+            | Event::RollingBack
+            | Event::Inherited { .. }
+            | Event::UndoStarted { .. }
+            | Event::Undone { .. }
+            | Event::UndoFailed { .. }
+            | Event::Kept { .. }
+            | Event::Finished { .. } => {}
         }
         Ok(())
     }
@@ -271,12 +295,17 @@ impl Model {
             Phase::Prepare => !part.started && !self.is_waiting(*id),
             Phase::Apply => part.started && !part.applied,
             Phase::Wait => self.is_waiting(*id),
+            Phase::Verify => self.looks && part.end == Some(End::Ready),
+            Phase::Undo => false,
         };
-        legal(fits && part.end.is_none() && attempt.get() == part.attempt, "is not under way")?;
+        let idle = part.end.is_none() || *phase == Phase::Verify;
+        legal(fits && idle && attempt.get() == part.attempt, "is not under way")?;
         let asked = !self.stops.is_empty();
         let policy = self.graph.node(*id).on_failure().unwrap_or(self.graph.on_failure());
         let part = self.part_mut(*id);
-        if retry_at.is_some() {
+        if retry_at.is_some() && *phase == Phase::Verify {
+            part.attempt += 1;
+        } else if retry_at.is_some() {
             part.attempt += 1;
             (part.started, part.applied, part.prepared) = (false, false, None);
             part.not_before = *retry_at;

@@ -44,6 +44,13 @@ pub(in super::super) fn record_is_caused(model: &Model, cluster: &Cluster, recor
         | Event::Interrupted { .. }
         | Event::Skipped { .. }
         | Event::Stopping { .. }
+        | Event::Verifying
+        | Event::RollingBack
+        | Event::Inherited { .. }
+        | Event::UndoStarted { .. }
+        | Event::Undone { .. }
+        | Event::UndoFailed { .. }
+        | Event::Kept { .. }
         | Event::Finished { .. } => Ok(()),
     }
 }
@@ -80,6 +87,9 @@ fn failure_has_a_cause(
             let over = model.deadline(id, now).plus(GRACE) <= now;
             over || seen.call.is_some_and(|call| call.phase == phase && call.deadline.plus(GRACE) <= now)
         }
+        "run.deadline.verify" => {
+            seen.call.is_some_and(|call| call.phase == phase && call.deadline.plus(GRACE) <= now)
+        }
         _ => seen.told == Some(Told { attempt, phase, failed: Some(failure.class) }),
     };
     ensure(caused, Invariant::FailureHasACause, || {
@@ -93,9 +103,12 @@ fn failure_has_a_cause(
 /// [`Invariant::RetryInBudget`]: another attempt follows a failed one if and only if it may, after the pause that it
 /// must keep. Before the model has taken the record over.
 pub(in super::super) fn retry_in_budget(model: &Model, record: &Record) -> Check {
-    let Event::AttemptFailed { component, attempt, failure, retry_at, .. } = &record.event else {
+    let Event::AttemptFailed { component, attempt, phase, failure, retry_at } = &record.event else {
         return Ok(());
     };
+    if *phase == Phase::Verify {
+        return Ok(());
+    }
     let written = model.graph.node(*component).retry();
     let policy = written.unwrap_or(model.options.retry);
     let covered = match failure.class {

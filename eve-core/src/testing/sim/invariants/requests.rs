@@ -26,8 +26,6 @@ pub(in super::super) fn request_is_allowed(
     disk: &Disk,
     request: Request,
 ) -> Check {
-    let begun = disk.is_durable(1);
-    ensure(begun, Invariant::IntentBeforeEffect, || format!("{request:?} of a run that is not in the log"))?;
     if request.phase == Phase::Apply {
         intent_before_effect(model, disk, request)?;
         order(model, cluster, request)?;
@@ -35,9 +33,18 @@ pub(in super::super) fn request_is_allowed(
         one_write_per_attempt(cluster, request)?;
     }
     limits(model, cluster, request)?;
+    if request.phase == Phase::Verify {
+        return looked_at_when_all_is_ready(model, request);
+    }
     nothing_new_after_stop(model, request)?;
     retry_in_budget(model, request)?;
     deadline_kept(model, request)
+}
+
+fn looked_at_when_all_is_ready(model: &Model, request: Request) -> Check {
+    let is_ready = model.looks && model.part(request.id).end == Some(End::Ready);
+    ensure(is_ready, Invariant::Order, || format!("{request:?} comes before everything is ready"))?;
+    ensure(!model.gives_up_waits(), Invariant::NothingNewAfterStop, || format!("{request:?} while stopping"))
 }
 
 fn intent_before_effect(model: &Model, disk: &Disk, request: Request) -> Check {
@@ -74,7 +81,7 @@ fn limits(model: &Model, cluster: &Cluster, request: Request) -> Check {
     ensure(before.is_none(), Invariant::Limits, || format!("{request:?} while {before:?} is under way"))?;
     let limit = match request.phase {
         Phase::Wait => model.options.wait_limit(),
-        Phase::Prepare | Phase::Apply => model.options.api_limit(),
+        Phase::Prepare | Phase::Apply | Phase::Verify | Phase::Undo => model.options.api_limit(),
     };
     let beside = cluster.calls_beside(request.phase);
     ensure(beside < limit as usize, Invariant::Limits, || {
@@ -94,6 +101,7 @@ fn nothing_new_after_stop(model: &Model, request: Request) -> Check {
         Phase::Prepare => model.is_stopping(),
         Phase::Apply => false,
         Phase::Wait => model.gives_up_waits(),
+        Phase::Verify | Phase::Undo => true,
     };
     ensure(idle && !late, Invariant::NothingNewAfterStop, || format!("{request:?} while stopping"))
 }

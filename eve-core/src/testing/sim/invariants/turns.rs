@@ -24,7 +24,7 @@ pub(in super::super) fn work_conserving(model: &Model, cluster: &Cluster, now: T
         let may = match phase {
             None => false,
             Some(Phase::Wait) => free_wait,
-            Some(Phase::Prepare | Phase::Apply) => free_api,
+            Some(Phase::Prepare | Phase::Apply | Phase::Verify | Phase::Undo) => free_api,
         };
         ensure(!may, Invariant::WorkConserving, || {
             format!("{id:?} may be called to {phase:?} at {now}, and is not: {:?}", model.part(id))
@@ -95,6 +95,7 @@ pub(in super::super) fn cancel_kept(model: &Model, taken: &[StopMode]) -> Check 
                 StopMode::Drain => !model.stops.is_empty(),
                 StopMode::Now => asked(&[StopMode::Now, StopMode::Supersede]),
                 StopMode::Supersede => asked(&[StopMode::Supersede]),
+                StopMode::Rollback => asked(&[StopMode::Now, StopMode::Supersede, StopMode::Rollback]),
             };
         ensure(kept, Invariant::CancelKept, || {
             format!("{mode:?} was asked for, the log has {:?}", model.stops)

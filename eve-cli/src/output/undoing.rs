@@ -1,0 +1,316 @@
+//! What the displays know of a rollback: where each component stands in it, and what is said of that. Pure.
+
+use std::fmt::Write as _;
+
+use eve_core::failure::Failure;
+use eve_core::ids::{Attempt, ComponentId};
+use eve_core::run::{Change, Event, KeepReason, Phase};
+use eve_core::time::Timestamp;
+use serde_json::{Value, json};
+
+use super::board::Board;
+use super::style;
+use super::text::{clean, count, is_join};
+use crate::duration::show;
+
+/// Components that are not put back, which are shown in full; the rest is counted.
+const LEFT_MAX: usize = 50;
+
+/// A component in a rollback.
+#[derive(Clone, Debug)]
+pub(crate) struct Undo {
+    pub(crate) stage: UndoStage,
+    /// Since when it stands there.
+    pub(crate) since: Timestamp,
+    /// When its first attempt began; `None` for one that has none.
+    pub(crate) began_at: Option<Timestamp>,
+    pub(crate) attempt: Attempt,
+    /// Why its last failed attempt failed, or the fresh look afterwards.
+    pub(crate) failure: Option<(Phase, Box<Failure>)>,
+    pub(crate) retry_at: Option<Timestamp>,
+    /// What the undo changed.
+    pub(crate) change: Option<Change>,
+    /// Why it stays as the run made it.
+    pub(crate) because: Option<KeepReason>,
+}
+
+/// Where a component stands in a rollback.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UndoStage {
+    /// Its turn is to come.
+    Pending,
+    /// It is being put back.
+    Undoing,
+    /// An attempt failed, the next is to come.
+    Pausing,
+    /// It is as it was before the run.
+    Undone,
+    /// It could not be put back.
+    Failed,
+    /// It is left as the run made it.
+    Kept,
+}
+
+impl UndoStage {
+    pub(crate) const fn is_open(self) -> bool {
+        matches!(self, Self::Undoing | Self::Pausing)
+    }
+
+    /// For programs, and at the end of a line.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Undoing | Self::Pausing => "undoing",
+            Self::Undone => "undone",
+            Self::Failed => "failed",
+            Self::Kept => "kept",
+        }
+    }
+}
+
+impl Undo {
+    pub(crate) const fn pending(since: Timestamp) -> Self {
+        Self {
+            stage: UndoStage::Pending,
+            since,
+            began_at: None,
+            attempt: Attempt::FIRST,
+            failure: None,
+            retry_at: None,
+            change: None,
+            because: None,
+        }
+    }
+
+    /// Takes over what an event says of this component.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all others say nothing of a rollback")]
+    pub(crate) fn record(&mut self, event: &Event, at: Timestamp) {
+        self.stage = match event {
+            Event::UndoStarted { attempt, .. } => {
+                self.attempt = *attempt;
+                self.began_at.get_or_insert(at);
+                UndoStage::Undoing
+            }
+            Event::Undone { report, .. } => {
+                self.change = Some(report.change);
+                UndoStage::Undone
+            }
+            Event::UndoFailed { attempt, phase, failure, retry_at, .. } => {
+                self.attempt = *attempt;
+                self.failure = Some((*phase, failure.clone()));
+                self.retry_at = *retry_at;
+                if retry_at.is_some() { UndoStage::Pausing } else { UndoStage::Failed }
+            }
+            Event::Kept { because, .. } => {
+                self.because = Some(*because);
+                UndoStage::Kept
+            }
+            _ => return,
+        };
+        self.since = at;
+    }
+}
+
+/// The component that an event of a rollback is about.
+#[expect(clippy::wildcard_enum_match_arm, reason = "all others say nothing of a rollback")]
+pub(crate) const fn component(event: &Event) -> Option<ComponentId> {
+    match event {
+        Event::UndoStarted { component, .. }
+        | Event::Undone { component, .. }
+        | Event::UndoFailed { component, .. }
+        | Event::Kept { component, .. } => Some(*component),
+        _ => None,
+    }
+}
+
+/// How many components stand where.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) total: usize,
+    pub(crate) open: usize,
+    pub(crate) undone: usize,
+    pub(crate) failed: usize,
+    pub(crate) kept: usize,
+}
+
+impl Tally {
+    pub(crate) fn of(board: &Board) -> Self {
+        let mut tally = Self::default();
+        for (id, undo) in &board.undos {
+            if is_join(&board.graph, *id) {
+                continue;
+            }
+            tally.total += 1;
+            tally.open += usize::from(undo.stage.is_open());
+            tally.undone += usize::from(undo.stage == UndoStage::Undone);
+            tally.failed += usize::from(undo.stage == UndoStage::Failed);
+            tally.kept += usize::from(undo.stage == UndoStage::Kept);
+        }
+        tally
+    }
+
+    pub(crate) fn text(&self) -> String {
+        let mut text = format!("{} of {} put back", self.undone, self.total);
+        for (number, word) in
+            [(self.open, "under way"), (self.failed, "not undone"), (self.kept, "left as the run made them")]
+        {
+            if number > 0 {
+                let _ = write!(text, ", {number} {word}");
+            }
+        }
+        text
+    }
+}
+
+/// What an undo changed, in a word.
+pub(crate) const fn changed(change: Option<Change>) -> &'static str {
+    match change {
+        Some(Change::None) => "was as before",
+        Some(Change::Create) => "made again",
+        Some(Change::Update) => "changed back",
+        Some(Change::Replace) => "replaced",
+        Some(Change::Delete) => "removed",
+        Some(Change::Unknown) | None => "put back",
+    }
+}
+
+/// Why a component stays as the run made it.
+pub(crate) fn why(board: &Board, because: KeepReason) -> String {
+    match because {
+        KeepReason::Rule => "the plan says `undo: never`".to_owned(),
+        KeepReason::Dependant { component } => {
+            format!("{} depends on it and is not put back", clean(board.name(component)))
+        }
+        KeepReason::NoToken => "nothing was kept that could put it back".to_owned(),
+        KeepReason::Stopping => "the rollback was told to stop before its turn".to_owned(),
+        KeepReason::Deadline => "the rollback ran out of time before its turn".to_owned(),
+        _ => "for a reason that this eve does not know".to_owned(),
+    }
+}
+
+/// What an event of a rollback says to people about its component.
+#[expect(clippy::wildcard_enum_match_arm, reason = "all others say nothing of a rollback")]
+pub(crate) fn line(board: &Board, event: &Event) -> Option<String> {
+    Some(match event {
+        Event::UndoStarted { attempt, .. } if attempt.get() > 1 => format!("undoing, attempt {attempt}"),
+        Event::UndoStarted { .. } => "undoing".to_owned(),
+        Event::Undone { component, report } => {
+            let took = board.undos.get(component).and_then(|undo| undo.began_at);
+            let took = took.map_or(String::new(), |at| format!(" after {}", show(board.last_at.since(at))));
+            let change = changed(Some(report.change));
+            let done = if report.change == Change::None { "as before" } else { "put back" };
+            let word = if report.change == Change::None { String::new() } else { format!(" ({change})") };
+            let notes = report.notes.iter().fold(String::new(), |text, note| text + "; " + &clean(note));
+            format!("{}{word}{took}{notes}", style::good(done))
+        }
+        Event::UndoFailed { attempt, failure, retry_at: Some(at), .. } => format!(
+            "{} to be undone: {}; next try in {}",
+            style::warning(format!("attempt {attempt} failed")),
+            clean(&failure.message),
+            show(at.since(board.last_at)),
+        ),
+        Event::UndoFailed { phase, failure, retry_at: None, .. } => {
+            let what = if *phase == Phase::Verify { "not as before" } else { "not undone" };
+            format!("{}: {}", style::error(what), clean(&failure.message))
+        }
+        Event::Kept { because, .. } => {
+            format!("{}: {}", style::warning("stays as the run made it"), why(board, *because))
+        }
+        _ => return None,
+    })
+}
+
+/// Components that a rollback has not put back, in plan order.
+fn left(board: &Board) -> impl Iterator<Item = (ComponentId, &Undo)> {
+    let is_left =
+        |(id, undo): &(&ComponentId, &Undo)| undo.stage != UndoStage::Undone && !is_join(&board.graph, **id);
+    board.undos.iter().filter(is_left).map(|(id, undo)| (*id, undo))
+}
+
+/// The command that goes on with a rollback; `None` where it would find nothing to do.
+pub(crate) fn command(board: &Board) -> Option<String> {
+    let helps = |undo: &Undo| {
+        !matches!(undo.because, Some(KeepReason::Rule | KeepReason::NoToken | KeepReason::Dependant { .. }))
+    };
+    let run = board.undoes.as_ref().or(board.run.as_ref())?;
+    left(board).any(|(_, undo)| helps(undo)).then(|| format!("eve rollback {run}"))
+}
+
+/// What a rollback that has not put everything back leaves, each object with its state, and how to go on; empty where it
+/// leaves nothing.
+pub(crate) fn remains(board: &Board) -> String {
+    let mut text = String::new();
+    if board.rolling_back.is_none() {
+        return text;
+    }
+    let all: Vec<(ComponentId, &Undo)> = left(board).collect();
+    if all.is_empty() {
+        return text;
+    }
+    let _ = writeln!(text, "{}, {}:", style::error("not put back"), count(all.len(), "component"));
+    for (id, undo) in all.iter().take(LEFT_MAX) {
+        let did = did(board, *id);
+        let state = match (&undo.failure, undo.because) {
+            (_, Some(because)) => why(board, because),
+            (Some((_, failure)), None) => clean(&failure.message).into_owned(),
+            (None, None) => "its turn has not come".to_owned(),
+        };
+        let _ = writeln!(text, "  {}, {did}: {state}", style::strong(board.name(*id)));
+        let Some((_, failure)) = undo.failure.as_ref().filter(|_| undo.because.is_none()) else { continue };
+        for line in failure.lines().flat_map(str::lines) {
+            let _ = writeln!(text, "      {}", clean(line));
+        }
+        if let Some(hint) = &failure.hint {
+            let _ = writeln!(text, "    {} {}", style::hint("hint:"), clean(hint));
+        }
+    }
+    if all.len() > LEFT_MAX {
+        let _ = writeln!(text, "  and {} more", all.len() - LEFT_MAX);
+    }
+    let hint = match command(board) {
+        Some(command) => format!("go on with the rollback: `{command}`"),
+        None => "no rollback puts back what is kept; put it back by hand, or apply the plan again".to_owned(),
+    };
+    let _ = writeln!(text, "{} {hint}", style::hint("hint:"));
+    text
+}
+
+/// What the run did to a component.
+fn did(board: &Board, id: ComponentId) -> &'static str {
+    match board.row(id).change.filter(|_| board.row(id).applied_at.is_some()) {
+        Some(Change::Create) => "created by the run",
+        Some(Change::Update | Change::Replace) => "changed by the run",
+        Some(Change::Delete) => "deleted by the run",
+        Some(Change::None | Change::Unknown) | None => "written by the run",
+    }
+}
+
+/// The rollback for programs; `null` where there is none.
+pub(crate) fn json(board: &Board, failure: impl Fn(&Failure) -> Value) -> Value {
+    if board.rolling_back.is_none() {
+        return Value::Null;
+    }
+    let left = left(board).map(|(id, undo)| {
+        json!({
+            "component": board.name(id), "state": undo.stage.word(), "attempt": undo.attempt,
+            "change": board.row(id).change,
+            "failure": undo.failure.as_ref().map(|(_, why)| failure(why)),
+            "because": undo.because.map(|because| reason(board, because)),
+        })
+    });
+    let left: Vec<Value> = left.collect();
+    let tally = Tally::of(board);
+    json!({
+        "components": tally.total, "undone": tally.undone, "failed": tally.failed, "kept": tally.kept,
+        "left": left, "command": command(board),
+    })
+}
+
+/// A [`KeepReason`] for programs.
+pub(crate) fn reason(board: &Board, because: KeepReason) -> Value {
+    let mut json = json!(because);
+    if let (KeepReason::Dependant { component }, Some(fields)) = (because, json.as_object_mut()) {
+        fields.insert("component".to_owned(), board.name(component).into());
+    }
+    json
+}

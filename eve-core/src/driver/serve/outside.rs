@@ -1,0 +1,269 @@
+//! Everybody who is called besides executors: sources, receivers, and who makes runs of plans.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::{Opened, Order, PlanName, ServePorts};
+use crate::failure::{Failure, FailureClass};
+use crate::ids::RunId;
+use crate::ports::{ComponentEnd, ComponentNotice, Content, Delivery, Ending, Notice, Told};
+use crate::run::Record;
+use crate::scheduler::{Answer, Arrival, Asks, Command, Input, Outgoing, Reason, Scheduler, Ticket};
+
+/// How long a source may take for anything but receiving.
+const SOURCE_TIMEOUT: Duration = Duration::from_secs(30);
+/// The pause after a source had nothing: it has waited for as long as it found sensible.
+const IDLE: Duration = Duration::from_millis(100);
+/// The pause after a source failed first; it doubles.
+const SOURCE_PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause after a source failed.
+const SOURCE_PAUSE_MAX: Duration = Duration::from_mins(1);
+/// How often a run is tried to be opened, while that fails in passing.
+const OPEN_ATTEMPTS: u32 = 6;
+
+/// What came of a call.
+pub(super) enum Came {
+    /// Something for the scheduler.
+    Input(Input),
+    /// A run may begin, or not.
+    Opened { run: RunId, result: Result<(Opened, Vec<Record>), Failure> },
+}
+
+/// What happened outside, or at the machine.
+pub(super) enum Fact {
+    Nothing,
+    Order(Order),
+    Delivered(u32, Delivery),
+    Came(Came),
+}
+
+/// Calls that are under way.
+pub(super) struct Outside {
+    calls: JoinSet<Came>,
+    sources: JoinSet<()>,
+    arrivals: mpsc::Receiver<(u32, Delivery)>,
+    room: watch::Sender<bool>,
+}
+
+impl Outside {
+    pub(super) fn new(ports: &ServePorts) -> Self {
+        let (sender, arrivals) = mpsc::channel(ports.sources.len().max(1));
+        let (room, has_room) = watch::channel(false);
+        let mut sources = JoinSet::new();
+        for (index, source) in (0..).zip(&ports.sources) {
+            let (source, sender, mut has_room) = (Arc::clone(source), sender.clone(), has_room.clone());
+            sources.spawn(async move {
+                let mut pause = SOURCE_PAUSE;
+                while has_room.wait_for(|room| *room).await.is_ok() {
+                    let received = AssertUnwindSafe(source.receive()).catch_unwind().await;
+                    match received {
+                        Ok(Ok(Some(delivery))) => {
+                            pause = SOURCE_PAUSE;
+                            if sender.send((index, delivery)).await.is_err() {
+                                return;
+                            }
+                        }
+                        Ok(Ok(None)) => sleep(IDLE).await,
+                        Ok(Err(_)) | Err(_) => {
+                            sleep(pause).await;
+                            pause = (pause * 2).min(SOURCE_PAUSE_MAX);
+                        }
+                    }
+                }
+            });
+        }
+        Self { calls: JoinSet::new(), sources, arrivals, room }
+    }
+
+    /// Whether sources may deliver more.
+    pub(super) fn set_room(&self, has_room: bool) {
+        self.room.send_if_modified(|room| std::mem::replace(room, has_room) != has_room);
+    }
+
+    /// Nothing is received any more.
+    pub(super) fn close(&mut self) {
+        self.sources.abort_all();
+        self.arrivals.close();
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.calls.is_empty()
+    }
+
+    /// The next delivery, or what came of a call; waits for ever where neither can come. Dropping the future loses nothing.
+    pub(super) async fn next(&mut self) -> Fact {
+        let Self { calls, arrivals, .. } = self;
+        tokio::select! {
+            biased;
+            Some((source, delivery)) = arrivals.recv() => Fact::Delivered(source, delivery),
+            // What panicked was caught within.
+            Some(Ok(came)) = calls.join_next() => Fact::Came(came),
+            else => std::future::pending().await,
+        }
+    }
+
+    pub(super) fn more_deliveries(&mut self) -> Option<(u32, Delivery)> {
+        self.arrivals.try_recv().ok()
+    }
+
+    pub(super) fn more(&mut self) -> Option<Came> {
+        loop {
+            if let Ok(came) = self.calls.try_join_next()? {
+                return Some(came);
+            }
+        }
+    }
+
+    /// Calls whoever is to be called. Stops are not for anybody outside.
+    pub(super) fn carry_out(&mut self, scheduler: &Scheduler, command: Command, ports: &ServePorts) {
+        match command {
+            Command::Open { run, body, .. } => self.open(run, body, ports),
+            Command::Notify { ticket, receiver, .. } => self.notify(scheduler, ticket, receiver, ports),
+            Command::Extend { ticket, source, handle, visibility } => {
+                self.ask(ports, source, (ticket, handle), Asked::Extend(visibility));
+            }
+            Command::Acknowledge { ticket, source, handle } => {
+                self.ask(ports, source, (ticket, handle), Asked::Acknowledge);
+            }
+            Command::Reject { ticket, source, handle, reason } => {
+                self.ask(ports, source, (ticket, handle), Asked::Reject(reason));
+            }
+            Command::Stop { .. } => {}
+        }
+    }
+
+    fn open(&mut self, run: RunId, body: Arc<[u8]>, ports: &ServePorts) {
+        let (intake, ledger) = (Arc::clone(&ports.intake), Arc::clone(&ports.ledger));
+        self.calls.spawn(async move {
+            let unread =
+                |error: crate::ports::StoreError| Failure::transient("store.load", error.to_string());
+            let mut pause = Duration::from_secs(1);
+            let mut attempt = 1;
+            loop {
+                let opened = AssertUnwindSafe(async {
+                    let records = ledger.load_run(&run).await.map_err(unread)?;
+                    intake.open(&run, &body).await.map(|opened| (opened, records))
+                });
+                let result =
+                    opened.catch_unwind().await.unwrap_or_else(|_| Err(panicked("making a run of the plan")));
+                let again = |failure: &Failure| failure.class == FailureClass::Transient;
+                if attempt >= OPEN_ATTEMPTS || !result.as_ref().is_err_and(again) {
+                    return Came::Opened { run, result };
+                }
+                attempt += 1;
+                sleep(pause).await;
+                pause *= 2;
+            }
+        });
+    }
+
+    fn notify(&mut self, scheduler: &Scheduler, ticket: Ticket, receiver: Arc<str>, ports: &ServePorts) {
+        let Some(outgoing) = scheduler.notice(ticket, &receiver) else { return };
+        let known = ports.notifiers.get(&receiver).cloned();
+        let limit = scheduler.options().notices.timeout;
+        self.calls.spawn(async move {
+            let missing =
+                || Failure::permanent("notice.no-receiver", format!("nobody here is called {receiver}"));
+            let result = match known {
+                Some(notifier) => {
+                    let notice = notice(&outgoing);
+                    let call = AssertUnwindSafe(notifier.notify(&notice)).catch_unwind();
+                    let late =
+                        |_| Failure::transient("notice.timeout", format!("no answer within {limit:?}"));
+                    let result = timeout(limit, call).await.map_err(late);
+                    result.and_then(|caught| {
+                        caught.unwrap_or_else(|_| Err(panicked("the notifier"))).map(|_| ())
+                    })
+                }
+                None => Err(missing()),
+            };
+            Came::Input(Input::Notified { ticket, receiver, result })
+        });
+    }
+
+    fn ask(&mut self, ports: &ServePorts, source: u32, of: (Ticket, Arc<str>), asked: Asked) {
+        let (ticket, handle) = of;
+        let index = usize::try_from(source).unwrap_or(usize::MAX);
+        let Some(source) = ports.sources.get(index).cloned() else { return };
+        self.calls.spawn(async move {
+            let call = async {
+                match &asked {
+                    Asked::Extend(visibility) => source.extend(&handle, *visibility).await,
+                    Asked::Acknowledge => source.acknowledge(&handle).await,
+                    Asked::Reject(reason) => source.reject(&handle, reason).await,
+                }
+            };
+            let late = |_| Failure::transient("source.timeout", "the source did not answer in time");
+            let caught = timeout(SOURCE_TIMEOUT, AssertUnwindSafe(call).catch_unwind()).await.map_err(late);
+            let result = caught.and_then(|caught| caught.unwrap_or_else(|_| Err(panicked("the source"))));
+            Came::Input(match asked {
+                Asked::Extend(_) => Input::Extended { ticket, handle, result },
+                Asked::Acknowledge | Asked::Reject(_) => Input::Settled { ticket, handle, result },
+            })
+        });
+    }
+}
+
+enum Asked {
+    Extend(Duration),
+    Acknowledge,
+    Reject(String),
+}
+
+fn panicked(what: &str) -> Failure {
+    Failure::permanent("serve.panicked", format!("{what} panicked"))
+        .with_hint("this is a bug; its message is on the standard error output")
+}
+
+/// What a delivery is to the scheduler.
+pub(super) fn arrival(ports: &ServePorts, source: u32, delivery: Delivery) -> Input {
+    let Delivery { handle, request, digest, content, .. } = delivery;
+    let (body, asks) = match content {
+        Content::Plan { body } => {
+            let read = std::panic::catch_unwind(AssertUnwindSafe(|| ports.intake.read(&body)));
+            let asks = match read.unwrap_or_else(|_| Err(panicked("reading the plan"))) {
+                Ok(PlanName { namespace, plan }) => Asks::Run { namespace, plan },
+                Err(failure) => Asks::Nothing { failure },
+            };
+            (body, asks)
+        }
+        Content::Stop { request, mode } => (Arc::default(), Asks::Stop { request, mode }),
+        Content::Unusable { failure } => (Arc::default(), Asks::Nothing { failure }),
+    };
+    Input::Received(Arrival { source, handle, request, digest, body, asks })
+}
+
+/// The notice that receivers know.
+fn notice(outgoing: &Outgoing) -> Notice {
+    let ending = match outgoing.answer {
+        Answer::Ended(outcome) => outcome.into(),
+        Answer::Refused | Answer::Taken => Ending::Refused,
+    };
+    let told = |reason: &Reason| Told { code: reason.code.to_string(), message: reason.message.to_string() };
+    let newer = outgoing.superseded_by.as_ref().map(|newer| Told {
+        code: "request.superseded".to_owned(),
+        message: format!("request {newer} takes its place"),
+    });
+    let failed = outgoing.reason.iter().filter_map(|reason| {
+        let name = reason.component.as_ref()?.to_string();
+        let state = ComponentEnd::Failed;
+        Some(ComponentNotice { name, state, failure: Some(told(reason)), messages: Vec::new() })
+    });
+    let notice = Notice {
+        sequence: outgoing.sequence,
+        request: outgoing.request.to_string(),
+        run: outgoing.run.clone(),
+        plan: outgoing.plan.to_string(),
+        namespace: outgoing.namespace.to_string(),
+        failure: outgoing.reason.as_ref().map(told).or(newer),
+        components: failed.collect(),
+        ..Notice::new(outgoing.key.clone(), outgoing.at, ending)
+    };
+    notice.bounded()
+}

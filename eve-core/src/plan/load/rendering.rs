@@ -1,0 +1,139 @@
+//! Takes the expressions that must wait out of the specs of parts, and the escapes of those that are none.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::expressions::{IN_SPECS, Known};
+use super::loader::Loader;
+use super::origin::Origin;
+use super::pointer;
+use super::texts::Mark;
+use crate::expr::{Budget, ExprError, Names, Template, is_template};
+use crate::kind::Part;
+use crate::plan::Action;
+use crate::plan::diagnostic::Diagnostic;
+use crate::plan::expand::Written;
+use crate::plan::expressions::{Expressions, OutputSource};
+
+impl Loader<'_> {
+    /// Afterwards what is text in a spec is what it says, and what is not stands in [`Part::expressions`].
+    pub(super) fn set_aside(&mut self, written: &mut [Written], origins: &[Origin], known: &Known) {
+        self.check_outputs(written, origins, known);
+        self.check_conditions_fit(written, origins);
+        if !self.has_templates {
+            return;
+        }
+        let sources: BTreeMap<String, OutputSource> =
+            written.iter().map(|one| (one.name.clone(), source_of(one))).collect();
+        for (one, origin) in written.iter_mut().zip(origins) {
+            for part in &mut one.expansion.parts {
+                if let Err(error) = split(part, known, &sources) {
+                    let message =
+                        format!("the kind of `{}` makes a bad expression: {}", origin.name, error.message);
+                    let place = origin.spec_field(&self.texts, "", "");
+                    self.push(Diagnostic::error(error.kind.code(), message).at(place));
+                }
+            }
+        }
+    }
+
+    /// `self` is one object.
+    fn check_conditions_fit(&mut self, written: &[Written], origins: &[Origin]) {
+        for (one, origin) in written.iter().zip(origins).filter(|(one, _)| one.settings.ready_when.is_some())
+        {
+            let parts = one.expansion.parts.iter().filter(|part| part.action != Action::None).count();
+            if parts == 1 {
+                continue;
+            }
+            let message =
+                format!("`readyWhen` of `{}` speaks of one object, and it has {parts}", origin.name);
+            let place = origin.field(&self.texts, "/readyWhen", Mark::Value, "");
+            let hint = "put the object that is meant into a component of its own".to_owned();
+            self.push(Diagnostic::error("plan.ready-when", message).at(place).with_hint(hint));
+        }
+    }
+
+    /// Outputs that are used must be there, as far as that is known.
+    fn check_outputs(&mut self, written: &[Written], origins: &[Origin], known: &Known) {
+        let positions: BTreeMap<&str, usize> =
+            written.iter().enumerate().map(|(index, one)| (one.name.as_str(), index)).collect();
+        for (uses, origin) in known.uses.iter().zip(origins) {
+            let Some(at) = origin.document else { continue };
+            for one in uses {
+                let target = positions.get(one.component.as_str()).and_then(|index| written.get(*index));
+                let (Some(target), Some(output)) = (target, &one.output) else { continue };
+                let parts = &target.expansion.parts;
+                if parts.iter().any(|part| part.outputs.is_none()) {
+                    continue;
+                }
+                let outputs: BTreeSet<&str> =
+                    parts.iter().flat_map(|part| part.outputs.iter().flatten()).map(String::as_str).collect();
+                if !outputs.contains(output.as_str()) {
+                    self.unknown_output(at, one, &outputs);
+                }
+            }
+        }
+    }
+}
+
+/// The parts that put something out.
+fn source_of(written: &Written) -> OutputSource {
+    let has_outputs = |part: &&Part| part.outputs.as_ref().is_none_or(|outputs| !outputs.is_empty());
+    let name = |part: &Part| match part.name.as_str() {
+        "" => written.name.clone(),
+        part => format!("{}/{part}", written.name),
+    };
+    let parts = written.expansion.parts.iter().filter(has_outputs).map(name).collect();
+    OutputSource { component: written.name.clone(), parts }
+}
+
+fn split(part: &mut Part, known: &Known, sources: &BTreeMap<String, OutputSource>) -> Result<(), ExprError> {
+    let mut strings = Vec::new();
+    find(&part.spec, &mut String::new(), &mut strings);
+    if strings.is_empty() {
+        return Ok(());
+    }
+    let mut spec = Value::clone(&part.spec);
+    let mut waiting = Expressions::new(Arc::clone(&known.constants));
+    for pointer in strings {
+        let Some(place) = spec.pointer_mut(&pointer) else { continue };
+        let template = Template::parse(place.as_str().unwrap_or_default(), &IN_SPECS)?;
+        if template.is_text() {
+            *place = template.render(&Names::new(), &mut Budget::COMPONENT.clone())?;
+        } else {
+            waiting.add(pointer, template);
+        }
+    }
+    part.spec = Arc::new(spec);
+    if !waiting.is_empty() {
+        let used = waiting.components().into_iter().filter_map(|name| sources.get(name).cloned()).collect();
+        waiting.set_sources(used);
+        part.expressions = Some(Arc::new(waiting));
+    }
+    Ok(())
+}
+
+/// The pointers of all strings that mean something else than they say. Recursion is bounded by the reader's depth limit.
+fn find(value: &Value, at: &mut String, found: &mut Vec<String>) {
+    let length = at.len();
+    match value {
+        Value::String(text) if is_template(text) => found.push(at.clone()),
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                pointer::push_index(at, index);
+                find(item, at, found);
+                at.truncate(length);
+            }
+        }
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                pointer::push(at, key);
+                find(value, at, found);
+                at.truncate(length);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}

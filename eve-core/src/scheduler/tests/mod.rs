@@ -1,0 +1,6 @@
+//! Rules of the scheduler: who runs, who is told, what is kept.
+
+mod answers;
+mod rig;
+mod rules;
+mod store;

@@ -1,0 +1,103 @@
+//! What stands in the way of an undo, in words. Pure. Names fields and managers, never a value.
+
+use eve_core::failure::Failure;
+use serde_json::Value;
+
+use super::prepare::Mark;
+use crate::client::Location;
+use crate::fields::{Entry, Paths};
+use crate::labels::fnv;
+use crate::owned;
+use crate::restore::Conflict;
+
+/// How many fields are named.
+const FIELDS_MAX: usize = 10;
+const HINT: &str = "put it right by hand, or leave it as it is; `eve rollback` looks at it again";
+
+/// Somebody did something with the whole object.
+pub(super) fn conflict(place: &Location, what: &str) -> Failure {
+    Failure::permanent("k8s.undo.conflict", format!("{place} {what}")).with_hint(HINT)
+}
+
+/// Somebody changed fields that the run had written, or is to put back.
+pub(super) fn of_fields(place: &Location, conflicts: &[Conflict]) -> Failure {
+    let mut managers: Vec<String> =
+        conflicts.iter().flat_map(|conflict| &conflict.managers).map(|name| format!("`{name}`")).collect();
+    managers.sort();
+    managers.dedup();
+    let who = if managers.is_empty() { "somebody".to_owned() } else { managers.join(", ") };
+    let fields = match conflicts.len() {
+        1 => "a field was".to_owned(),
+        count => format!("{count} fields were"),
+    };
+    let first = conflicts.first().map(|conflict| conflict.field.as_str()).unwrap_or_default();
+    let message =
+        format!("{place}: {fields} changed by {who} since, first `{first}`; nothing is overwritten");
+    let failure = Failure::permanent("k8s.undo.conflict", message).with_hint(HINT);
+    let note = |conflict: &Conflict| match conflict.managers.as_slice() {
+        [] => format!("`{}` was removed", conflict.field),
+        managers => format!("`{}` belongs to `{}`", conflict.field, managers.join("`, `")),
+    };
+    conflicts.iter().take(FIELDS_MAX).map(note).fold(failure, Failure::with_note)
+}
+
+/// The server, or whoever acts on the object, does not let it be as it was.
+pub(super) fn unsettled(place: &Location, fields: &[String]) -> Failure {
+    let message = format!("{place} does not become as it was before: somebody changes it again and again");
+    let failure = Failure::transient("k8s.undo.unsettled", message);
+    fields.iter().take(FIELDS_MAX).map(|field| format!("`{field}`")).fold(failure, Failure::with_note)
+}
+
+/// What was kept is not there any more.
+pub(super) fn unkept(place: &Location) -> Failure {
+    let message = format!("{place}: how it was before the run is not kept any more");
+    Failure::permanent("k8s.undo.no-snapshot", message)
+        .with_hint("apply the plan that was there before, or put it right by hand")
+}
+
+/// It cannot come back as it was.
+pub(super) fn lost(place: &Location, why: &str) -> Failure {
+    let message = format!("{place} was deleted and is not made again: {why}");
+    Failure::permanent("k8s.undo.lost", message)
+}
+
+/// The run made it, and it is never to be deleted.
+pub(super) fn held(place: &Location, annotation: &str) -> Failure {
+    let message = format!("{place} was made by the run and stays: its annotation `{annotation}` keeps it");
+    Failure::permanent("k8s.undo.kept", message).with_hint("delete it by hand, or remove the annotation")
+}
+
+/// Tells whether eve owns the same fields of an object as it did; 16 hexadecimal digits.
+pub(super) fn claim(object: &Value) -> String {
+    let entries = Entry::all(object);
+    let ours = entries.iter().filter(|entry| owned::is_ours(&entry.raw));
+    let paths = ours.fold(Paths::default(), |all, entry| all.plus(&entry.paths));
+    format!("{:016x}", fnv(&paths.tree().to_string()))
+}
+
+/// Who took fields of an object that the run made, as far as that can be told: which fields they were nobody wrote down.
+pub(super) fn since(live: &Value, applied: Option<&Mark>) -> Vec<Conflict> {
+    let Some(claimed) = applied.and_then(|applied| applied.claim.as_deref()) else { return Vec::new() };
+    if claimed == claim(live) {
+        return Vec::new();
+    }
+    let entries = Entry::all(live);
+    let others = entries.iter().filter(|entry| !entry.is_eves() && !entry.is_report());
+    let mut conflicts: Vec<Conflict> = others
+        .flat_map(|entry| {
+            let outside = |path: &&Vec<String>| path.first().is_some_and(|part| part != "f:metadata");
+            let content: Vec<_> = entry.paths.iter().filter(outside).collect();
+            let paths = if content.is_empty() { entry.paths.iter().collect() } else { content };
+            let conflict = |path: &Vec<String>| Conflict {
+                field: owned::words(path),
+                managers: vec![entry.manager().to_owned()],
+            };
+            paths.into_iter().map(conflict).collect::<Vec<_>>()
+        })
+        .collect();
+    if conflicts.is_empty() {
+        conflicts
+            .push(Conflict { field: "a field that the run had written".to_owned(), managers: Vec::new() });
+    }
+    conflicts
+}

@@ -1,0 +1,321 @@
+//! `undo`: puts an object back as it was before the run, and reads back. The only file that does.
+//!
+//! Each round looks at the object and decides anew ([`Restoration`]), so that it may be entered again at any point. What
+//! this run made is deleted, what it changed is patched, what it deleted is made again.
+
+use eve_core::failure::Failure;
+use eve_core::ports::{Context, Step};
+use eve_core::run::{Applied, Change, UndoReport, UndoToken};
+use serde_json::{Value, json};
+
+use super::conflict::{self, conflict};
+use super::maker;
+use super::prepare::Mark;
+use super::promise::Promise;
+use super::{KubeExecutor, failure};
+use crate::client::{Conflicts, Effect, Location};
+use crate::fields::Entry;
+use crate::labels::{self, PlanName};
+use crate::readiness::text;
+use crate::restore::{self, Restoration, Sides};
+use crate::{owned, snapshot::Snapshot};
+
+/// How often an object is looked at anew: two patches, one look behind them, and what others write meanwhile.
+const ROUNDS_MAX: usize = 10;
+
+/// What was there before the run, as far as it is known.
+pub(super) enum Past {
+    /// Nothing.
+    Absent,
+    There(Box<Value>, Option<Value>),
+    /// Nothing was kept; the run had not written yet, if this is the object of then.
+    Unkept,
+}
+
+/// One object to be put back.
+struct Undoing<'a> {
+    executor: &'a KubeExecutor,
+    step: &'a Step,
+    cx: &'a Context,
+    place: Location,
+    promise: &'a Promise,
+    report: UndoReport,
+}
+
+impl KubeExecutor {
+    pub(super) async fn put_back(
+        &self,
+        step: &Step,
+        token: &UndoToken,
+        applied: Option<&Applied>,
+        cx: &Context,
+    ) -> Result<UndoReport, Failure> {
+        let promise = Promise::read(token)?;
+        self.forget_looks(step);
+        let Some(place) = self.promised_place(step, &promise).await? else {
+            return self.unserved(step, &promise);
+        };
+        let past = self.past(step, &promise).await?;
+        let report = UndoReport::new(Change::None);
+        let undoing = Undoing { executor: self, step, cx, place, promise: &promise, report };
+        match past {
+            Past::Absent => {
+                undoing.unmake(applied.and_then(|applied| Mark::read(applied.token.as_deref()))).await
+            }
+            Past::There(before, intent) => undoing.restore(&before, intent.as_ref()).await,
+            // It is on record that the run wrote, and nobody knows any more what was before.
+            Past::Unkept if applied.is_some_and(|applied| applied.change != Change::None) => {
+                Err(conflict::unkept(&undoing.place))
+            }
+            Past::Unkept => undoing.untouched().await,
+        }
+    }
+
+    /// What is of a kind that is gone is gone too; of a kind whose API server only does not answer, nobody knows.
+    fn unserved(&self, step: &Step, promise: &Promise) -> Result<UndoReport, Failure> {
+        if promise.before.is_none() && !self.is_away(promise) {
+            return Ok(UndoReport::new(Change::None));
+        }
+        Err(not_served(step))
+    }
+
+    /// Whether the API server behind the object's kind does not answer.
+    pub(super) fn is_away(&self, promise: &Promise) -> bool {
+        self.kinds().is_away(&promise.api_version)
+    }
+
+    /// What was there before the run.
+    pub(super) async fn past(&self, step: &Step, promise: &Promise) -> Result<Past, Failure> {
+        let Some(before) = &promise.before else { return Ok(Past::Absent) };
+        Ok(match self.kept(step, &before.snapshot).await? {
+            None => Past::Unkept,
+            Some(Snapshot { before: None, .. }) => Past::Absent,
+            Some(Snapshot { before: Some(object), intent }) => Past::There(Box::new(object), intent),
+        })
+    }
+}
+
+/// Nothing can be told of an object whose kind is not served.
+pub(super) fn not_served(step: &Step) -> Failure {
+    let message = format!("{}: its kind is not served now", step.name());
+    Failure::transient("k8s.kind.not-served", message)
+}
+
+/// Whether the object is the one that was looked at before the run, and nothing of the run has reached it.
+pub(super) fn is_untouched(promise: &Promise, live: &Value) -> bool {
+    let Some(before) = &promise.before else { return false };
+    if text(live, "/metadata/uid") != before.uid {
+        return false;
+    }
+    if text(live, "/metadata/resourceVersion") == before.resource_version {
+        return true;
+    }
+    if promise.deletes {
+        return live.pointer("/metadata/deletionTimestamp").is_none();
+    }
+    promise
+        .desired
+        .as_deref()
+        .is_some_and(|desired| labels::annotation(live, labels::DESIRED) != Some(desired))
+}
+
+impl Undoing<'_> {
+    async fn look(&self) -> Result<Option<Value>, Failure> {
+        match self.executor.client.get(&self.place).await {
+            Ok(object) => Ok(Some(object)),
+            Err(error) if error.is_code(404) => Ok(None),
+            Err(error) => Err(failure::of_read(&self.place, error)),
+        }
+    }
+
+    /// Nothing was kept: then the run did not come to its first write, or what it kept has been removed.
+    async fn untouched(self) -> Result<UndoReport, Failure> {
+        if self.look().await?.is_some_and(|live| is_untouched(self.promise, &live)) {
+            return Ok(self.report);
+        }
+        Err(conflict::unkept(&self.place))
+    }
+
+    async fn restore(mut self, before: &Value, intent: Option<&Value>) -> Result<UndoReport, Failure> {
+        let reborn = restore::comparable(before);
+        let mut left = Vec::new();
+        for _ in 0..ROUNDS_MAX {
+            let Some(live) = self.look().await? else {
+                self.remake(before).await?;
+                continue;
+            };
+            let is_same = restore::is_same(before, &live);
+            if live.pointer("/metadata/deletionTimestamp").is_some() {
+                if !self.promise.deletes {
+                    return Err(conflict(&self.place, "is being deleted by somebody else"));
+                }
+                self.leave(text(&live, "/metadata/uid")).await?;
+                continue;
+            }
+            if is_same && self.promise.deletes {
+                // The request never arrived.
+                return Ok(self.report);
+            }
+            let sides = Sides::new(before, &reborn, intent, &live);
+            match Restoration::of(sides) {
+                Restoration::Settled => return Ok(self.report),
+                _ if !is_same && !self.is_remade(&live) => {
+                    return Err(conflict(&self.place, "was made anew by somebody else since"));
+                }
+                Restoration::Conflict(conflicts) => return Err(conflict::of_fields(&self.place, &conflicts)),
+                Restoration::Patch { patch, fields } => {
+                    self.patch(&patch).await?;
+                    left = fields;
+                }
+            }
+        }
+        Err(conflict::unsettled(&self.place, &left))
+    }
+
+    /// Whether it is this undo that made the object again.
+    fn is_remade(&self, live: &Value) -> bool {
+        self.promise.deletes && Entry::all(live).iter().any(Entry::is_half_undone)
+    }
+
+    async fn patch(&mut self, patch: &Value) -> Result<(), Failure> {
+        match self.executor.client.merge(&self.place, patch).await {
+            Ok(_) => {
+                if self.report.change == Change::None {
+                    self.report.change = Change::Update;
+                }
+                Ok(())
+            }
+            // Somebody wrote at the same moment: it is looked at anew.
+            Err(error) if error.is_code(409) || error.is_code(404) => Ok(()),
+            Err(error) => Err(failure::of_write(&self.place, error)),
+        }
+    }
+
+    /// Makes an object again that the run deleted.
+    async fn remake(&mut self, before: &Value) -> Result<(), Failure> {
+        let place = &self.place;
+        if !self.promise.deletes {
+            return Err(conflict(place, "was deleted by somebody else since"));
+        }
+        if *place.resource.kind == *"Namespace" {
+            return Err(conflict::lost(place, "what it held went with it"));
+        }
+        if restore::is_spent(before) {
+            return Err(conflict::lost(place, "it had ended, and made again it would run again"));
+        }
+        let (object, note) = restore::reborn(before);
+        match self.executor.client.create(place, &object).await {
+            Ok(_) => {
+                self.report.change = Change::Create;
+                self.report.notes.extend(note.map(str::to_owned));
+                Ok(())
+            }
+            Err(error) if error.status().is_some_and(|status| status.reason == "AlreadyExists") => Ok(()),
+            Err(error) => Err(failure::of_write(place, error)),
+        }
+    }
+
+    /// Waits until an object that is being deleted is gone.
+    async fn leave(&self, uid: &str) -> Result<(), Failure> {
+        self.executor.until_gone(self.step, &self.place, uid, self.cx).await.map(drop)
+    }
+
+    /// Deletes what the run made, or lets go of what it found there.
+    async fn unmake(mut self, applied: Option<Mark>) -> Result<UndoReport, Failure> {
+        let Some(live) = self.look().await? else { return Ok(self.report) };
+        let uid = text(&live, "/metadata/uid").to_owned();
+        // It was there before the run, whatever was kept of it: it is never deleted.
+        if self.promise.before.as_ref().is_some_and(|before| before.uid == uid) {
+            return Err(conflict::unkept(&self.place));
+        }
+        match Maker::of(&live, self.step, self.promise, applied.as_ref()) {
+            Maker::Nobody => Ok(self.report),
+            Maker::Somebody => {
+                Err(conflict(&self.place, "was deleted, and made anew by somebody else since"))
+            }
+            Maker::Another => self.release().await,
+            Maker::Run => {
+                let foreign = conflict::since(&live, applied.as_ref());
+                if !foreign.is_empty() {
+                    return Err(conflict::of_fields(&self.place, &foreign));
+                }
+                if let Some(annotation) = labels::keep(&live) {
+                    return Err(conflict::held(&self.place, annotation));
+                }
+                if live.pointer("/metadata/deletionTimestamp").is_none() {
+                    match self.executor.client.delete(&self.place, &uid).await {
+                        Ok(()) => {}
+                        Err(error) if error.is_code(404) => {}
+                        Err(error) if error.is_code(409) => {
+                            self.executor.after_conflict(&self.place, &uid).await?;
+                        }
+                        Err(error) => return Err(failure::of_write(&self.place, error)),
+                    }
+                }
+                self.leave(&uid).await?;
+                self.report.change = Change::Delete;
+                Ok(self.report)
+            }
+        }
+    }
+
+    /// Gives up every field of an object that somebody else made; what only eve had set goes.
+    async fn release(mut self) -> Result<UndoReport, Failure> {
+        let place = &self.place;
+        let mut metadata = json!({ "name": place.name.as_str() });
+        if let (Some(namespace), Some(fields)) = (&place.namespace, metadata.as_object_mut()) {
+            fields.insert("namespace".to_owned(), namespace.as_str().into());
+        }
+        let (api_version, kind) = (place.resource.api_version(), &*place.resource.kind);
+        let nothing = json!({ "apiVersion": api_version, "kind": kind, "metadata": metadata });
+        let sent = self.executor.client.apply(place, &nothing, Conflicts::Refuse, Effect::Stored).await;
+        let (live, _) = sent.map_err(|error| failure::of_write(place, error))?;
+        if owned::is_applied(&live) {
+            return Err(conflict::unsettled(place, &[]));
+        }
+        self.report.change = Change::Update;
+        self.report.notes.push(
+            "somebody else had made it while the run went on: it stays, without what eve added".to_owned(),
+        );
+        Ok(self.report)
+    }
+}
+
+/// Who made an object that was not there before the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Maker {
+    /// This run.
+    Run,
+    /// Somebody else, and the run took it over.
+    Another,
+    /// Somebody else, after what the run made was deleted.
+    Somebody,
+    /// Somebody else, and the run never wrote it.
+    Nobody,
+}
+
+impl Maker {
+    fn of(live: &Value, step: &Step, promise: &Promise, applied: Option<&Mark>) -> Self {
+        let is_known = applied.is_some_and(|applied| applied.uid == text(live, "/metadata/uid"));
+        if !owned::is_applied(live) {
+            return match applied {
+                // Somebody took every field of it.
+                Some(_) if is_known => Self::Run,
+                Some(_) => Self::Somebody,
+                None => Self::Nobody,
+            };
+        }
+        let same_input = match &promise.desired {
+            Some(desired) => labels::annotation(live, labels::DESIRED) == Some(desired),
+            None => true,
+        };
+        let same_plan = PlanName::of(step).disowns(live).is_none();
+        let is_ours = is_known || (same_plan && same_input);
+        let is_adopted = labels::annotation(live, labels::ADOPTED).is_some();
+        match (is_ours, is_adopted || (!is_known && maker::is_of_another(live))) {
+            (true, true) => Self::Another,
+            (true, false) => Self::Run,
+            (false, _) => Self::Somebody,
+        }
+    }
+}

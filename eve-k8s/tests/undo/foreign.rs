@@ -1,0 +1,169 @@
+//! Others write too: what is theirs stays, what they took from the run is named and not overwritten.
+
+use super::*;
+
+/// The first and the second release of one `ConfigMap`.
+async fn two(place: &Place) -> Release {
+    place.deploy("first", &[apply(config_map("x", json!({ "a": "1", "b": "1" })))]).await;
+    place.deploy("second", &[apply(config_map("x", json!({ "a": "2", "new": "n" })))]).await
+}
+
+/// That the undo is refused for these reasons, and writes nothing.
+async fn assert_conflict(place: &Place, release: &Release, words: &[&str]) {
+    let mark = place.control_plane.audit().mark().await;
+    let failure = release.undo(0).await.unwrap_err();
+    assert_eq!(failure.code, "k8s.undo.conflict", "{failure:?}");
+    for word in words {
+        assert!(format!("{failure:?}").contains(word), "{word}: {failure:?}");
+    }
+    let writes = place.since(mark).await.writes();
+    assert!(writes.is_empty(), "{writes:?}");
+    assert!(release.verify_undone(0).await.is_err());
+}
+
+#[tokio::test]
+async fn what_others_wrote_beside_it_stays() {
+    let place = Place::new("beside").await;
+    let release = two(&place).await;
+    place
+        .merge(
+            &place.config_map("x"),
+            json!({ "data": { "theirs": "t" }, "metadata": { "labels": { "l": "1" } } }),
+        )
+        .await;
+    assert_eq!(release.undo_all().await, [Change::Update]);
+    let is = place.get(&place.config_map("x")).await.unwrap();
+    assert_eq!(is["data"], json!({ "a": "1", "b": "1", "theirs": "t" }));
+    assert_eq!(is["metadata"]["labels"]["l"], "1");
+    place.assert_unchanged(&[apply(config_map("x", json!({ "a": "1", "b": "1" })))]).await;
+}
+
+#[tokio::test]
+async fn a_field_that_somebody_changed_since_is_named_and_left_alone() {
+    for (prefix, change, words) in [
+        ("changed", json!({ "data": { "a": "3" } }), ["data.a", "somebody"]),
+        ("added", json!({ "data": { "new": "3" } }), ["data.new", "somebody"]),
+        ("removed", json!({ "data": { "a": null } }), ["data.a", "removed"]),
+        ("taken", json!({ "data": { "b": "3" } }), ["data.b", "somebody"]),
+    ] {
+        let place = Place::new(prefix).await;
+        let release = two(&place).await;
+        place.merge(&place.config_map("x"), change).await;
+        assert_conflict(&place, &release, &words).await;
+    }
+}
+
+#[tokio::test]
+async fn a_field_that_is_as_before_again_is_no_conflict() {
+    let place = Place::new("back").await;
+    let release = two(&place).await;
+    place.merge(&place.config_map("x"), json!({ "data": { "a": "1" } })).await;
+    release.undo_all().await;
+    place.assert_unchanged(&[apply(config_map("x", json!({ "a": "1", "b": "1" })))]).await;
+}
+
+#[tokio::test]
+async fn a_later_run_is_somebody_else() {
+    let place = Place::new("later").await;
+    let release = two(&place).await;
+    place.deploy("third", &[apply(config_map("x", json!({ "a": "3" })))]).await;
+    assert_conflict(&place, &release, &["eve.dev/desired", "`eve`"]).await;
+}
+
+#[tokio::test]
+async fn what_was_deleted_or_made_anew_is_not_touched() {
+    let place = Place::new("anew").await;
+    let path = place.config_map("x");
+    let collection = path.trim_end_matches("/x").to_owned();
+    let release = two(&place).await;
+    place.other("DELETE", &path, "application/json", &json!({})).await.unwrap();
+    assert_conflict(&place, &release, &["deleted by somebody else"]).await;
+    let theirs = config_map("x", json!({ "a": "9" }));
+    place.other("POST", &collection, "application/json", &theirs).await.unwrap();
+    assert_conflict(&place, &release, &["made anew by somebody else"]).await;
+}
+
+#[tokio::test]
+async fn what_the_run_made_and_somebody_changed_or_made_anew_stays() {
+    let place = Place::new("made").await;
+    let path = place.config_map("x");
+    let release = place.deploy("first", &[apply(config_map("x", json!({ "a": "1" })))]).await;
+    place.merge(&path, json!({ "data": { "a": "2" } })).await;
+    assert_conflict(&place, &release, &["data.a", "somebody"]).await;
+    place.other("DELETE", &path, "application/json", &json!({})).await.unwrap();
+    let theirs = config_map("x", json!({ "a": "9" }));
+    place.other("POST", path.trim_end_matches("/x"), "application/json", &theirs).await.unwrap();
+    let failure = release.undo(0).await.unwrap_err();
+    assert_eq!(failure.code, "k8s.undo.conflict", "{failure:?}");
+    assert_eq!(place.get(&path).await.unwrap()["data"]["a"], "9");
+    // Beside what the run wrote they may write what they like: it goes with the object.
+    let place = Place::new("made-beside").await;
+    let release = place.deploy("first", &[apply(config_map("x", json!({ "a": "1" })))]).await;
+    place.merge(&place.config_map("x"), json!({ "data": { "theirs": "2" } })).await;
+    assert_eq!(release.undo_all().await, [Change::Delete]);
+}
+
+#[tokio::test]
+async fn an_adopted_object_is_its_owners_again() {
+    let place = Place::new("adopt").await;
+    let path = place.config_map("x");
+    let theirs = config_map("x", json!({ "a": "1", "b": "1" }));
+    let collection = format!("{}?fieldManager=kubectl", path.trim_end_matches("/x"));
+    place.other("POST", &collection, "application/json", &theirs).await.unwrap();
+    let was = place.state(std::slice::from_ref(&path)).await;
+    let mut part = apply(config_map("x", json!({ "a": "2", "c": "1" })));
+    part.force = true;
+    let release = place.deploy("first", &[part]).await;
+    let adopted = place.get(&path).await.unwrap();
+    assert_eq!(adopted["metadata"]["annotations"]["eve.dev/adopted"], "true");
+    assert_eq!(release.undo_all().await, [Change::Update]);
+    assert_eq!(place.state(&[path]).await, was);
+}
+
+#[tokio::test]
+async fn what_somebody_made_while_the_run_went_on_loses_only_what_eve_added() {
+    let place = Place::new("meanwhile").await;
+    let path = place.config_map("x");
+    let mut release = place.release("first", &[apply(config_map("x", json!({ "a": "1", "c": "1" })))]).await;
+    let prepared = release.prepare(0).await.unwrap();
+    let theirs = config_map("x", json!({ "a": "1", "b": "1" }));
+    let collection = format!("{}?fieldManager=kubectl", path.trim_end_matches("/x"));
+    place.other("POST", &collection, "application/json", &theirs).await.unwrap();
+    let was = place.state(std::slice::from_ref(&path)).await;
+    let (cx, _) = Told::context();
+    let applied = release.executor.apply(&release.step(0), &prepared, &cx).await.unwrap();
+    release.done.get_mut(&0).unwrap().1 = Some(applied);
+    assert_eq!(release.undo_all().await, [Change::Update]);
+    assert_eq!(place.state(&[path]).await, was);
+}
+
+#[tokio::test]
+async fn a_field_that_another_manager_scales_stays_as_it_is() {
+    let place = Place::new("scaled").await;
+    let path = place.path("apis/apps/v1", "deployments", "web");
+    let web = |image: &str| {
+        let mut web = deployment("web", 1, json!([container("web", image)]));
+        web["spec"].as_object_mut().unwrap().remove("replicas");
+        apply(web)
+    };
+    place.deploy("first", &[web("web:1")]).await;
+    let scale = |replicas: u32| json!({ "spec": { "replicas": replicas } });
+    place.merge(&format!("{path}/scale"), scale(2)).await;
+    let release = place.deploy("second", &[web("web:2")]).await;
+    place.merge(&format!("{path}/scale"), scale(3)).await;
+    assert_eq!(release.undo_all().await, [Change::Update]);
+    let is = place.get(&path).await.unwrap();
+    assert_eq!(is["spec"]["replicas"], 3);
+    assert_eq!(is["spec"]["template"]["spec"]["containers"][0]["image"], "web:1");
+    place.assert_unchanged(&[web("web:1")]).await;
+}
+
+#[tokio::test]
+async fn a_kept_object_of_the_run_is_not_deleted() {
+    let place = Place::new("kept").await;
+    let mut kept = config_map("x", json!({}));
+    kept["metadata"]["annotations"] = json!({ "eve.dev/keep": "true" });
+    let release = place.deploy("first", &[apply(kept)]).await;
+    let failure = release.undo(0).await.unwrap_err();
+    assert_eq!(failure.code, "k8s.undo.kept", "{failure:?}");
+}

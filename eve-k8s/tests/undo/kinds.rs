@@ -1,0 +1,194 @@
+//! Kinds whose fields the server gives out, or that cannot be changed back as they are.
+
+use super::*;
+
+async fn check(prefix: &str, before: &[Part], next: &[Part], paths: impl Fn(&Place) -> Vec<String>) {
+    let place = Place::new(prefix).await;
+    place.deploy("first", before).await;
+    let paths = paths(&place);
+    let was = place.state(&paths).await;
+    let release = place.deploy("second", next).await;
+    release.undo_all().await;
+    let is = place.state(&paths).await;
+    for (path, was) in &was {
+        assert_eq!(&is[path], was, "{path}");
+    }
+    place.assert_unchanged(before).await;
+}
+
+fn service(spec: Value) -> Value {
+    let mut whole = json!({ "selector": { "app": "web" }, "ports": [{ "port": 80 }, { "name": "dns", "port": 53, "protocol": "UDP" }] });
+    whole.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+    if let Some(ports) = whole["ports"].as_array_mut() {
+        ports[0]["name"] = "web".into();
+    }
+    object("v1", "Service", "web", json!({ "spec": whole }))
+}
+
+fn path(place: &Place) -> Vec<String> {
+    vec![place.path("api/v1", "services", "web")]
+}
+
+#[tokio::test]
+async fn a_service_has_its_ports_and_addresses_again() {
+    let of = |kind: &str| service(json!({ "type": kind }));
+    for (was, next) in [
+        (of("NodePort"), of("ClusterIP")),
+        (of("ClusterIP"), of("NodePort")),
+        (service(json!({ "type": "LoadBalancer", "externalTrafficPolicy": "Local" })), of("ClusterIP")),
+        (
+            of("NodePort"),
+            service(
+                json!({ "type": "NodePort", "ports": [{ "port": 80, "name": "web" }, { "name": "more", "port": 81 }] }),
+            ),
+        ),
+    ] {
+        check("service", &[apply(was)], &[apply(next)], path).await;
+    }
+    check("service", &[apply(of("NodePort"))], &[delete(of("NodePort"))], path).await;
+}
+
+#[tokio::test]
+async fn a_workload_has_its_template_strategy_and_lists_again() {
+    let mut recreate = deployment("web", 2, json!([container("web", "web:2")]));
+    recreate["spec"]["strategy"] = json!({ "type": "Recreate" });
+    recreate["spec"]["template"]["spec"]["volumes"] = json!([{ "name": "tmp", "emptyDir": {} }]);
+    let mut rich = deployment("web", 1, json!([container("a", "a:1"), container("b", "b:1")]));
+    rich["spec"]["strategy"] =
+        json!({ "type": "RollingUpdate", "rollingUpdate": { "maxSurge": 1, "maxUnavailable": 0 } });
+    rich["spec"]["template"]["spec"]["containers"][0]["ports"] =
+        json!([{ "containerPort": 80 }, { "containerPort": 53, "protocol": "UDP" }]);
+    rich["spec"]["template"]["spec"]["tolerations"] = json!([{ "key": "x", "operator": "Exists" }]);
+    rich["spec"]["template"]["spec"]["containers"][0]["args"] = json!(["--one", "--two"]);
+    let paths = |place: &Place| vec![place.path("apis/apps/v1", "deployments", "web")];
+    check("workload", &[apply(rich.clone())], &[apply(recreate.clone())], paths).await;
+    check("workload", &[apply(recreate.clone())], &[apply(rich.clone())], paths).await;
+    check("workload", &[apply(rich.clone())], &[delete(rich)], paths).await;
+}
+
+fn job(args: Value) -> Value {
+    let spec = json!({ "template": { "spec": {
+        "restartPolicy": "Never", "containers": [{ "name": "main", "image": "job:1", "args": args }],
+    } } });
+    object("batch/v1", "Job", "job", json!({ "spec": spec }))
+}
+
+#[tokio::test]
+async fn a_job_that_has_not_ended_comes_back_and_one_that_has_does_not_run_again() {
+    let place = Place::new("job").await;
+    let mut suspended = job(json!(["x"]));
+    suspended["spec"]["suspend"] = json!(true);
+    place.deploy("first", &[apply(suspended.clone())]).await;
+    let path = place.path("apis/batch/v1", "jobs", "job");
+    let release = place.deploy("second", &[delete(suspended.clone())]).await;
+    assert_eq!(release.undo_all().await, [Change::Create]);
+    let is = place.get(&path).await.unwrap();
+    assert_eq!(is["spec"]["suspend"], true);
+    place.assert_unchanged(&[apply(suspended)]).await;
+
+    let place = Place::new("job-ended").await;
+    let mut release = place.release("first", &[apply(job(json!([])))]).await;
+    release.apply(0).await.unwrap();
+    let applied = release.done[&0].1.clone().unwrap();
+    release.executor.wait(&release.step(0), &applied, Until::Ready, &Told::context().0).await.unwrap();
+    let release = place.deploy("second", &[delete(job(json!([])))]).await;
+    let failure = release.undo(0).await.unwrap_err();
+    assert_eq!(failure.code, "k8s.undo.lost", "{failure:?}");
+    assert!(release.verify_undone(0).await.is_err());
+}
+
+#[tokio::test]
+async fn a_claim_comes_back_without_its_volume_and_says_so() {
+    let place = Place::new("claim").await;
+    let spec = json!({ "accessModes": ["ReadWriteOnce"], "storageClassName": "standard",
+                       "resources": { "requests": { "storage": "1Gi" } } });
+    let claim = object("v1", "PersistentVolumeClaim", "data", json!({ "spec": spec }));
+    let mut first = place.release("first", &[apply(claim.clone())]).await;
+    first.apply(0).await.unwrap();
+    let applied = first.done[&0].1.clone().unwrap();
+    first.executor.wait(&first.step(0), &applied, Until::Ready, &Told::context().0).await.unwrap();
+    let release = place.deploy("second", &[delete(claim.clone())]).await;
+    let report = release.undo(0).await.unwrap();
+    assert_eq!(report.change, Change::Create);
+    assert!(report.notes[0].contains("its volume"), "{report:?}");
+    release.verify_undone(0).await.unwrap();
+    place.assert_unchanged(&[apply(claim)]).await;
+}
+
+#[tokio::test]
+async fn objects_of_the_cluster_are_kept_in_the_namespace_of_the_plan() {
+    let place = Place::new("cluster").await;
+    let role = |verbs: Value| {
+        let rules = json!([{ "apiGroups": [""], "resources": ["pods"], "verbs": verbs }]);
+        object(
+            "rbac.authorization.k8s.io/v1",
+            "ClusterRole",
+            place.namespace.name(),
+            json!({ "rules": rules }),
+        )
+    };
+    let path = format!("/apis/rbac.authorization.k8s.io/v1/clusterroles/{}", place.namespace.name());
+    let before = [apply(role(json!(["get"])))];
+    place.deploy("first", &before).await;
+    let was = place.state(std::slice::from_ref(&path)).await;
+    let release = place.deploy("second", &[apply(role(json!(["get", "list"])))]).await;
+    assert_eq!(place.snapshots().await.len(), 1);
+    assert_eq!(release.undo_all().await, [Change::Update]);
+    assert_eq!(place.state(std::slice::from_ref(&path)).await, was);
+    place.assert_unchanged(&before).await;
+    let release = place.deploy("third", &[delete(role(json!([])))]).await;
+    assert_eq!(release.undo_all().await, [Change::Create]);
+    assert_eq!(place.state(std::slice::from_ref(&path)).await, was);
+    place.other("DELETE", &path, "application/json", &json!({})).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_namespace_that_the_run_made_goes_and_one_that_it_deleted_is_lost() {
+    let place = Place::new("namespaces").await;
+    let name = format!("{}-own", place.namespace.name());
+    let namespace = object("v1", "Namespace", &name, json!({}));
+    let release = place.deploy("first", &[apply(namespace.clone())]).await;
+    assert_eq!(release.undo_all().await, [Change::Delete]);
+    place.deploy("second", &[apply(namespace.clone())]).await;
+    let release = place.deploy("third", &[delete(namespace)]).await;
+    let failure = release.undo(0).await.unwrap_err();
+    assert_eq!(failure.code, "k8s.undo.lost", "{failure:?}");
+}
+
+/// A definition with so many fields.
+fn definition(group: &str, fields: usize, version: &str) -> Value {
+    let field = |index: usize| {
+        let text = format!(
+            "What the field number {index} of version {version} says to whoever reads it, at length."
+        );
+        (format!("field{index}"), json!({ "type": "string", "description": text }))
+    };
+    let properties: serde_json::Map<String, Value> = (0..fields).map(field).collect();
+    let schema =
+        json!({ "type": "object", "properties": { "spec": { "type": "object", "properties": properties } } });
+    object(
+        "apiextensions.k8s.io/v1",
+        "CustomResourceDefinition",
+        &format!("things.{group}"),
+        json!({ "spec": {
+        "group": group, "scope": "Namespaced", "names": { "kind": "Thing", "plural": "things" },
+        "versions": [{ "name": "v1", "served": true, "storage": true, "schema": { "openAPIV3Schema": schema } }],
+    } }),
+    )
+}
+
+#[tokio::test]
+async fn a_large_definition_fits_and_comes_back() {
+    let place = Place::new("large").await;
+    let group = format!("{}.dev", place.namespace.name());
+    let path = format!("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/things.{group}");
+    let before = [apply(definition(&group, 4500, "one"))];
+    assert!(before[0].object.to_string().len() > 500 * 1024);
+    place.deploy("first", &before).await;
+    let was = place.state(std::slice::from_ref(&path)).await;
+    let release = place.deploy("second", &[apply(definition(&group, 4600, "two"))]).await;
+    assert_eq!(release.undo_all().await, [Change::Update]);
+    assert_eq!(place.state(std::slice::from_ref(&path)).await, was);
+    place.assert_unchanged(&before).await;
+    place.other("DELETE", &path, "application/json", &json!({})).await.unwrap();
+}

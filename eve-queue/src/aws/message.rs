@@ -1,0 +1,221 @@
+//! What travels through a queue: which request, for which cluster, and what it asks for. Pure.
+//!
+//! ```json
+//! {"version": 1, "requestId": "r-17", "cluster": "east",
+//!  "plan": {"bucket": "plans", "key": "shop/17.yaml", "versionId": "…", "sha256": "…"}}
+//! ```
+//!
+//! Instead of `plan` there is `inline` (the text of the plan) or `stop` (`{"requestId": "r-16", "mode": "now" | "drain"}`).
+//! `versionId` may be left out, and so may `sha256` beside `inline`.
+
+use std::sync::Arc;
+
+use eve_core::digest::Digest;
+use eve_core::failure::Failure;
+use eve_core::ports::Delivery;
+use serde::Deserialize;
+
+use crate::stop::{Stop, no_request, object};
+
+/// The version of messages that this eve reads.
+pub(super) const MESSAGE_VERSION: u32 = 1;
+
+/// A message that was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Message {
+    pub(super) request: Arc<str>,
+    pub(super) asks: Asks,
+}
+
+/// What a message asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Asks {
+    /// To run the plan that lies there.
+    Fetch(Location),
+    /// To run this plan, whose digest is right.
+    Inline(Arc<[u8]>),
+    /// To stop another request.
+    Stop(Stop),
+}
+
+/// Where a plan lies, and what it must be.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Location {
+    pub(super) bucket: String,
+    pub(super) key: String,
+    #[serde(default)]
+    pub(super) version_id: Option<String>,
+    pub(super) sha256: Digest,
+}
+
+#[derive(Deserialize)]
+struct Versioned {
+    version: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Written {
+    #[serde(rename = "version")]
+    _version: u32,
+    request_id: String,
+    cluster: String,
+    #[serde(default)]
+    plan: Option<Location>,
+    #[serde(default)]
+    inline: Option<String>,
+    #[serde(default)]
+    sha256: Option<Digest>,
+    #[serde(default)]
+    stop: Option<Stop>,
+}
+
+/// Why a message can never be dealt with.
+#[derive(Debug)]
+pub(super) struct Unusable {
+    /// Which request it is, where it says so.
+    pub(super) request: Option<Arc<str>>,
+    pub(super) failure: Failure,
+}
+
+impl Message {
+    /// Reads a message meant for `cluster`.
+    pub(super) fn read(text: &str, cluster: &str) -> Result<Self, Box<Unusable>> {
+        let anonymous = |failure| Box::new(Unusable { request: None, failure });
+        let versioned: Versioned = object(text.as_bytes()).map_err(anonymous)?;
+        if versioned.version != MESSAGE_VERSION {
+            return Err(anonymous(Failure::permanent(
+                "queue.message.version",
+                format!("the message is of version {}, this eve reads {MESSAGE_VERSION}", versioned.version),
+            )));
+        }
+        let written: Written = object(text.as_bytes()).map_err(anonymous)?;
+        if !Delivery::is_request(&written.request_id) {
+            return Err(anonymous(no_request()));
+        }
+        let request: Arc<str> = written.request_id.as_str().into();
+        let named = |failure| Box::new(Unusable { request: Some(Arc::clone(&request)), failure });
+        if written.cluster != cluster {
+            return Err(named(Failure::permanent(
+                "queue.message.cluster",
+                format!(
+                    "the message is meant for cluster {:?}, this is {cluster:?}",
+                    short(&written.cluster)
+                ),
+            )));
+        }
+        let asks = asks(written).map_err(named)?;
+        Ok(Self { request, asks })
+    }
+}
+
+fn asks(written: Written) -> Result<Asks, Failure> {
+    let Written { plan, inline, sha256, stop, .. } = written;
+    match (plan, inline, stop) {
+        (Some(location), None, None) if sha256.is_none() => Ok(Asks::Fetch(location)),
+        (None, Some(text), None) => {
+            if let Some(wanted) = sha256 {
+                right_digest(wanted, text.as_bytes())?;
+            }
+            Ok(Asks::Inline(text.into_bytes().into()))
+        }
+        (None, None, Some(stop)) if sha256.is_none() && Delivery::is_request(&stop.request_id) => {
+            Ok(Asks::Stop(stop))
+        }
+        _ => Err(Failure::permanent(
+            "queue.message.unreadable",
+            "the message has not just one of `plan`, `inline` and `stop`, each with its own fields",
+        )),
+    }
+}
+
+/// Whether these bytes are what their sender said.
+pub(super) fn right_digest(wanted: Digest, bytes: &[u8]) -> Result<(), Failure> {
+    let found = Digest::of(bytes);
+    if found == wanted {
+        return Ok(());
+    }
+    Err(Failure::permanent(
+        "queue.payload.digest",
+        format!("the plan is not the one that was sent: its SHA-256 is {found}, not {wanted}"),
+    ))
+}
+
+fn short(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(64)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use eve_core::run::StopMode;
+
+    use super::*;
+
+    const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+    fn read(fields: &str) -> Result<Message, Box<Unusable>> {
+        Message::read(&format!(r#"{{"version":1,"requestId":"r","cluster":"east"{fields}}}"#), "east")
+    }
+
+    #[test]
+    fn a_message_asks_for_one_thing() {
+        let at = format!(r#","plan":{{"bucket":"b","key":"k","versionId":"v","sha256":"{ABC}"}}"#);
+        let Asks::Fetch(location) = read(&at).unwrap().asks else { panic!("not a location") };
+        assert_eq!(location.version_id.as_deref(), Some("v"));
+        assert_eq!(location.sha256.to_string(), ABC);
+        let inline = format!(r#","inline":"abc","sha256":"{ABC}""#);
+        assert_eq!(read(&inline).unwrap().asks, Asks::Inline(b"abc".as_slice().into()));
+        assert_eq!(read(r#","inline":"x""#).unwrap().asks, Asks::Inline(b"x".as_slice().into()));
+        for (mode, meant) in [("", StopMode::Now), (r#","mode":"drain""#, StopMode::Drain)] {
+            let Asks::Stop(stop) = read(&format!(r#","stop":{{"requestId":"q"{mode}}}"#)).unwrap().asks
+            else {
+                panic!("not a stop")
+            };
+            assert_eq!((stop.request_id.as_str(), stop.mode()), ("q", meant));
+        }
+    }
+
+    #[test]
+    fn everything_else_is_refused_with_a_reason_that_repeats_nothing() {
+        let deep = "[".repeat(1 << 20);
+        let long = "x".repeat(257);
+        let whole = |text: &str| Message::read(text, "east").unwrap_err();
+        for (text, code) in [
+            ("", "queue.message.unreadable"),
+            ("hunter2", "queue.message.unreadable"),
+            (deep.as_str(), "queue.message.unreadable"),
+            ("{}", "queue.message.unreadable"),
+            (r#"[1,"r","east",null,"x"]"#, "queue.message.unreadable"),
+            (r#"{"version":"1"}"#, "queue.message.unreadable"),
+            (r#"{"version":2,"hunter2":1}"#, "queue.message.version"),
+            (r#"{"version":1,"requestId":"r","cluster":"east"}"#, "queue.message.unreadable"),
+            (
+                r#"{"version":1,"requestId":"r","cluster":"east","inline":"x","hunter2":1}"#,
+                "queue.message.unreadable",
+            ),
+            (
+                &format!(r#"{{"version":1,"requestId":"{long}","cluster":"east","inline":"x"}}"#),
+                "queue.message.unreadable",
+            ),
+            (r#"{"version":1,"requestId":"a b","cluster":"east","inline":"x"}"#, "queue.message.unreadable"),
+        ] {
+            let unusable = whole(text);
+            assert_eq!(unusable.failure.code, code, "{text:.40}");
+            assert!(!unusable.failure.message.contains("hunter2"), "{}", unusable.failure);
+        }
+        for (fields, code) in [
+            (r#","inline":"x","stop":{"requestId":"q"}"#, "queue.message.unreadable"),
+            (r#","stop":{"requestId":""}"#, "queue.message.unreadable"),
+            (r#","stop":{"requestId":"q","mode":"kill"}"#, "queue.message.unreadable"),
+            (r#","plan":{"url":"https://evil.example/x"}"#, "queue.message.unreadable"),
+            (&format!(r#","inline":"abd","sha256":"{ABC}""#), "queue.payload.digest"),
+        ] {
+            assert_eq!(read(fields).unwrap_err().failure.code, code, "{fields}");
+        }
+        let other = Message::read(r#"{"version":1,"requestId":"r","cluster":"west","inline":"x"}"#, "east")
+            .unwrap_err();
+        assert_eq!(other.failure.code, "queue.message.cluster");
+        assert_eq!(other.request.as_deref(), Some("r"));
+    }
+}

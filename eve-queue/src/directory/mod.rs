@@ -1,0 +1,208 @@
+//! A directory as a source of plans: files are renamed in, outcomes are written beside them. Needs nothing but a disk.
+//!
+//! ```text
+//!   ROOT/shop.yaml                       somebody wrote it elsewhere and renamed it here
+//!   ROOT/claimed/shop.yaml@1700000000000000.1         taken: the request is `shop.yaml@1700000000000000`
+//!   ROOT/done/shop.yaml@1700000000000000              dealt with …
+//!   ROOT/done/shop.yaml@1700000000000000.outcome.json … and this became of it
+//!   ROOT/rejected/…                      never to be dealt with, with `….reason.txt`
+//! ```
+//!
+//! A request is the name of the file and the time at which it was last written, in microseconds: the same file put there
+//! again is another request, a file that was taken by a process that died is the same one. Every step is one rename, so nothing is
+//! half done. What `claimed` has when a process starts is delivered again, with a higher count after the dot.
+//!
+//! Files whose names end in `.stop.json` ask to stop a request: `{"requestId": "…", "mode": "now" | "drain"}`. Names that begin
+//! with a dot are left alone: that is where a file is written before it is renamed. `files` is what touches the disk.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use eve_core::failure::Failure;
+use eve_core::ports::{Delivery, PlanSource, STALE_HANDLE};
+use tokio::time::Instant;
+
+mod files;
+mod names;
+mod notifier;
+mod scan;
+
+use files::Folders;
+pub use notifier::DirectoryNotifier;
+use scan::{Claimed, Scan};
+
+/// How a directory is watched.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct DirectoryOptions {
+    /// How often it is looked at. 500 ms by default.
+    pub look_every: Duration,
+    /// A file is taken when it was the same for so long: somebody may be writing it in place. 500 ms by default.
+    pub settled_for: Duration,
+    /// How long `receive` looks before it says that there is nothing. 20 s by default.
+    pub wait: Duration,
+    /// The largest file that is a plan, in bytes. 16 MiB by default; the loader of plans takes 64 MiB at most.
+    pub plan_bytes_max: u64,
+    /// How many plans are kept in `done`, and how many in `rejected`; older ones are removed. 1,000 by default.
+    pub kept_max: usize,
+}
+
+impl Default for DirectoryOptions {
+    fn default() -> Self {
+        Self {
+            look_every: Duration::from_millis(500),
+            settled_for: Duration::from_millis(500),
+            wait: Duration::from_secs(20),
+            plan_bytes_max: 16 << 20,
+            kept_max: 1000,
+        }
+    }
+}
+
+/// Something in the directory that is no plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ignored {
+    /// Its name.
+    pub name: String,
+    /// Why.
+    pub reason: &'static str,
+}
+
+/// The plans that are put into a directory. One process at a time has it.
+///
+/// What was received is held as long as the process lives; `extend` only says whether it is.
+#[derive(Debug)]
+pub struct DirectorySource {
+    folders: Arc<Folders>,
+    options: DirectoryOptions,
+    scan: Arc<Mutex<Scan>>,
+    held: Mutex<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    by_handle: BTreeMap<Arc<str>, Claimed>,
+    next: u64,
+}
+
+impl DirectorySource {
+    /// Takes the directory over, and makes it and its folders where they are missing.
+    ///
+    /// # Errors
+    /// `directory.held` while another process has it, `directory.io` if it cannot be used. Blocks for a moment.
+    pub fn open(root: impl Into<PathBuf>, options: DirectoryOptions) -> Result<Self, Failure> {
+        let folders = Folders::open(root.into())?;
+        let scan = Scan::new(folders.claimed()?);
+        Ok(Self {
+            folders: Arc::new(folders),
+            options,
+            scan: Arc::new(Mutex::new(scan)),
+            held: Mutex::default(),
+        })
+    }
+
+    /// The directory.
+    pub fn root(&self) -> &Path {
+        self.folders.root()
+    }
+
+    /// What was in the directory at the last look and is no plan; at most 100.
+    pub fn ignored(&self) -> Vec<Ignored> {
+        lock(&self.scan).ignored().to_vec()
+    }
+
+    /// Looks once.
+    async fn look(&self) -> Result<Option<Delivery>, Failure> {
+        let (folders, scan) = (Arc::clone(&self.folders), Arc::clone(&self.scan));
+        let (settled_for, bytes_max) = (self.options.settled_for, self.options.plan_bytes_max);
+        let now = Instant::now();
+        let found = blocking(move || {
+            let Some(claimed) = lock(&scan).next(&folders, now, settled_for)? else { return Ok(None) };
+            match folders.read(&claimed, bytes_max) {
+                Ok(content) => Ok(Some((claimed, content))),
+                Err(failure) => {
+                    lock(&scan).give_back(claimed);
+                    Err(failure)
+                }
+            }
+        })
+        .await?;
+        Ok(found.map(|(claimed, (digest, content))| {
+            let mut held = lock(&self.held);
+            held.next += 1;
+            let handle: Arc<str> = format!("{}#{}", claimed.request, held.next).into();
+            let (request, receive_count) = (Arc::clone(&claimed.request), claimed.count);
+            held.by_handle.insert(Arc::clone(&handle), claimed);
+            Delivery { handle, request, digest, group: "".into(), receive_count, content }
+        }))
+    }
+
+    fn held(&self, handle: &str) -> Result<Claimed, Failure> {
+        lock(&self.held).by_handle.get(handle).cloned().ok_or_else(|| {
+            Failure::permanent(STALE_HANDLE, "the plan is not held by this process under this handle")
+        })
+    }
+
+    /// Does the last thing that is done with a delivery, and forgets it.
+    async fn settle(
+        &self,
+        handle: &str,
+        act: impl FnOnce(&Folders, &Claimed) -> Result<(), Failure> + Send + 'static,
+    ) -> Result<(), Failure> {
+        let claimed = self.held(handle)?;
+        let (folders, kept_max) = (Arc::clone(&self.folders), self.options.kept_max);
+        blocking(move || {
+            act(&folders, &claimed)?;
+            folders.thin_out(kept_max)
+        })
+        .await?;
+        lock(&self.held).by_handle.remove(handle);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl PlanSource for DirectorySource {
+    async fn receive(&self) -> Result<Option<Delivery>, Failure> {
+        let until = Instant::now() + self.options.wait;
+        loop {
+            if let Some(delivery) = self.look().await? {
+                return Ok(Some(delivery));
+            }
+            if Instant::now() >= until {
+                return Ok(None);
+            }
+            tokio::time::sleep(self.options.look_every).await;
+        }
+    }
+
+    async fn extend(&self, handle: &str, _: Duration) -> Result<(), Failure> {
+        self.held(handle).map(drop)
+    }
+
+    async fn acknowledge(&self, handle: &str) -> Result<(), Failure> {
+        self.settle(handle, Folders::finish).await
+    }
+
+    async fn reject(&self, handle: &str, reason: &str) -> Result<(), Failure> {
+        let reason = reason.to_owned();
+        self.settle(handle, move |folders, claimed| folders.reject(claimed, &reason)).await
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Every change is one insert or remove: a panic leaves the value whole.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Disks may be slow: they get a thread of their own.
+async fn blocking<T: Send + 'static>(
+    act: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    tokio::task::spawn_blocking(act).await.unwrap_or_else(|error| {
+        Err(Failure::transient("directory.io", format!("the thread for the disk ended: {error}")))
+    })
+}

@@ -1,0 +1,83 @@
+//! The names of files in the directory: what a file asks for, which request it is. Pure.
+
+use std::sync::Arc;
+
+use eve_core::digest::Digest;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+
+/// What is escaped in a request that is made of a file name, so that it is printable ASCII and a file name again.
+const ESCAPED: AsciiSet = CONTROLS.add(b' ').add(b'%').add(b'/').add(b'@').add(b'#');
+
+/// The most bytes of a name that stand in a request; file systems commonly take 255, and more is added.
+const NAME_BYTES_MAX: usize = 160;
+
+/// What a claimed file is called: its request, and how often it was delivered.
+pub(super) fn claimed(request: &str, count: u32) -> String {
+    format!("{request}.{count}")
+}
+
+/// The request and the count of a claimed file; `None` for a name that was not made here.
+pub(super) fn read_claimed(name: &str) -> Option<(Arc<str>, u32)> {
+    let (request, count) = name.rsplit_once('.')?;
+    let (_, time) = request.rsplit_once('@')?;
+    let count = count.parse().ok().filter(|count| *count > 0)?;
+    time.bytes().all(|byte| byte.is_ascii_digit()).then(|| (request.into(), count))
+}
+
+/// The request that a file of this name makes, last written at `micros` after the epoch.
+pub(super) fn request(name: &str, micros: u64) -> Arc<str> {
+    format!("{}@{micros}", within(name)).into()
+}
+
+/// The name under which the outcome of a request is kept.
+pub(super) fn outcome(request: &str) -> String {
+    // The requests of this source are names already.
+    let name = read_claimed(&claimed(request, 1)).map_or_else(|| within(request), |_| request.to_owned());
+    format!("{name}.outcome.json")
+}
+
+fn within(name: &str) -> String {
+    let escaped = utf8_percent_encode(name, &ESCAPED).to_string();
+    if escaped.len() <= NAME_BYTES_MAX {
+        return escaped;
+    }
+    let digest = Digest::of(name.as_bytes()).to_string();
+    let kept = NAME_BYTES_MAX - digest.len() - 1;
+    // Escaped text is ASCII; an escape that is cut in two is only ugly.
+    format!("{}~{digest}", escaped.get(..kept).unwrap_or_default())
+}
+
+/// Whether a file of this request asks to stop another one.
+pub(super) fn is_stop(request: &str) -> bool {
+    request.rsplit_once('@').is_some_and(|(name, _)| name.ends_with(".stop.json"))
+}
+
+#[cfg(test)]
+mod tests {
+    use eve_core::ports::Delivery;
+
+    use super::*;
+
+    #[test]
+    fn every_file_name_makes_a_request_that_is_a_file_name() {
+        let long = "ä".repeat(120);
+        for name in ["shop.yaml", "a b.yaml", "größe.yaml", "a@1.yaml", "a#1%.yaml", &long] {
+            let made = request(name, 1_700_000_000_000_000);
+            assert!(Delivery::is_request(&made), "{made}");
+            assert!(!made.contains('/') && made.len() < 200, "{made}");
+            assert_eq!(read_claimed(&claimed(&made, 3)), Some((Arc::clone(&made), 3)));
+            assert!(outcome(&made).len() < 255);
+        }
+        assert_eq!(&*request("shop.yaml", 5), "shop.yaml@5");
+        assert_ne!(request(&long, 5), request(&format!("{long}x"), 5));
+        assert!(is_stop("x.stop.json@5") && !is_stop("x.json@5"));
+        assert_eq!(outcome("../../etc/x"), "..%2F..%2Fetc%2Fx.outcome.json");
+    }
+
+    #[test]
+    fn a_name_that_was_not_made_here_is_not_read() {
+        for name in ["", "x", "x.1", "x@y.1", "x@5", "x@5.0", "x@5.-1", "x@5.z"] {
+            assert_eq!(read_claimed(name), None, "{name}");
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Which answers of a function count, and what is kept of them. Pure.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use eve_core::failure::Failure;
+use eve_core::ports::{Receipt, Verdict};
+use eve_core::secret::SecretValue;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::Url;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::address::Address;
+use crate::call::Reply;
+
+/// What a function said. Holds no key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FunctionAnswer {
+    /// How it went.
+    pub verdict: Verdict,
+    /// What it had to say, in order; bounded as in [`Receipt`].
+    pub messages: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Written {
+    result: Verdict,
+    #[serde(default)]
+    messages: Option<Vec<Value>>,
+}
+
+/// Reads an answer.
+pub(super) fn read(
+    address: &Address,
+    reply: &Reply,
+    key: Option<&SecretValue>,
+) -> Result<FunctionAnswer, Failure> {
+    let Reply { status, body, cut } = reply;
+    // A list is no answer, though serde would read one.
+    let written = serde_json::from_slice::<Map<String, Value>>(body).map(Value::Object);
+    if let (false, Ok(written)) = (cut, written.and_then(Written::deserialize)) {
+        let messages = written.messages.unwrap_or_default().into_iter().map(|message| {
+            let text = message.as_str().map_or_else(|| message.to_string(), str::to_owned);
+            without(&text, key)
+        });
+        let receipt = Receipt::new(Some(written.result), messages.collect());
+        return Ok(FunctionAnswer { verdict: written.result, messages: receipt.messages });
+    }
+    Err(match status {
+        300..=399 => Failure::transient(
+            "function.redirect",
+            format!("function {address} answers {status}, a redirect, which is not followed"),
+        )
+        .with_hint("name the address that it leads to"),
+        _ if *cut => Failure::transient(
+            "function.answer-too-large",
+            format!("function {address} answers {status} with more than {} bytes", body.len()),
+        ),
+        _ => Failure::transient(
+            "function.answer",
+            format!("function {address} answers {status} without saying how it went"),
+        )
+        .with_hint(
+            r#"a function answers {"result": "success", "failed" or "noop", "messages": []}, whatever its status"#,
+        ),
+    })
+}
+
+/// A text without the key, in the forms in which a function may have seen it or written it down.
+fn without(text: &str, key: Option<&SecretValue>) -> String {
+    let Some(key) = key.map(SecretValue::expose).filter(|key| !key.is_empty()) else {
+        return text.to_owned();
+    };
+    let escaped = utf8_percent_encode(key, NON_ALPHANUMERIC).to_string();
+    let query = Url::parse_with_params("http://x/", [("", key)]).ok();
+    let query = query.and_then(|url| url.query()?.strip_prefix('=').map(str::to_owned)).unwrap_or_default();
+    let hex = key.bytes().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+    let (padded, unpadded) = (STANDARD.encode(key), URL_SAFE_NO_PAD.encode(key));
+    let lower = [escaped.to_lowercase(), query.to_lowercase(), hex.to_uppercase()];
+    let forms = [key, &escaped, &query, &hex, &padded, &unpadded].into_iter();
+    let forms = forms.chain(lower.iter().map(String::as_str)).filter(|form| !form.is_empty());
+    forms.fold(text.to_owned(), |text, form| text.replace(form, "***"))
+}
+
+#[cfg(test)]
+mod tests {
+    use eve_core::failure::FailureClass;
+
+    use super::*;
+
+    fn read_text(status: u16, body: &str) -> Result<FunctionAnswer, Failure> {
+        let address = Address::parse("https://f.example/api?x=1").unwrap();
+        let key = SecretValue::new("k+/=y");
+        read(&address, &Reply { status, body: body.into(), cut: false }, Some(&key))
+    }
+
+    #[test]
+    fn a_valid_answer_is_final_whatever_the_status() {
+        for status in [200, 202, 302, 400, 404, 429, 500, 503] {
+            for (word, verdict) in
+                [("success", Verdict::Success), ("failed", Verdict::Failed), ("noop", Verdict::Noop)]
+            {
+                let body = format!(r#"{{"result":"{word}","messages":["m",{{"n":1}}],"more":true}}"#);
+                let answer = read_text(status, &body).unwrap();
+                assert_eq!(answer.verdict, verdict);
+                assert_eq!(answer.messages, ["m", r#"{"n":1}"#]);
+            }
+        }
+        for body in [r#"{"result":"noop"}"#, r#"{"result":"noop","messages":null}"#] {
+            assert_eq!(read_text(200, body).unwrap().messages, Vec::<String>::new());
+        }
+    }
+
+    #[test]
+    fn every_other_answer_is_transient() {
+        for (status, body, code) in [
+            (200, "", "function.answer"),
+            (200, "ok", "function.answer"),
+            (200, "{}", "function.answer"),
+            (200, r#"{"result":"done"}"#, "function.answer"),
+            (200, r#"{"result":"success","messages":"m"}"#, "function.answer"),
+            (200, r#"["success"]"#, "function.answer"),
+            (401, "who are you", "function.answer"),
+            (307, "", "function.redirect"),
+        ] {
+            let failure = read_text(status, body).unwrap_err();
+            assert_eq!((&*failure.code, failure.class), (code, FailureClass::Transient), "{status} {body}");
+            assert!(!failure.message.contains("x=1"), "{failure}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_a_function_repeats_is_taken_out() {
+        let body =
+            r#"{"result":"failed","messages":["bad code k+/=y","GET /?code=k%2B%2F%3Dy","k%2b%2f%3dy"]}"#;
+        let answer = read_text(200, body).unwrap();
+        assert_eq!(answer.messages, ["bad code ***", "GET /?code=***", "***"]);
+    }
+}

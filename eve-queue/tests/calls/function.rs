@@ -1,0 +1,104 @@
+//! The function as a notifier.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use eve_core::failure::FailureClass;
+use eve_core::ports::{Notifier as _, Verdict};
+use eve_core::secret::SecretValue;
+use eve_queue::{FunctionClient, FunctionNotifier, KeyMap};
+use eve_testbed::{Receiver, Reply};
+use serde_json::json;
+
+use crate::{SHORT, notice};
+
+fn notifier(receiver: &Receiver) -> FunctionNotifier {
+    let url = receiver.url("/api/done");
+    let keys = KeyMap::new().with(&url, SecretValue::new("k+/="));
+    FunctionNotifier::new(FunctionClient::new().unwrap(), url, Arc::new(keys)).unwrap().with_limit(SHORT)
+}
+
+#[tokio::test]
+async fn a_function_is_told_with_its_key_and_one_identity() {
+    let receiver = Receiver::start().await;
+    receiver.otherwise(Reply::json(200, &json!({ "result": "success", "messages": ["thanks"] })));
+    let notifier = notifier(&receiver);
+    for _ in 0..2 {
+        let receipt = notifier.notify(&notice()).await.unwrap();
+        assert_eq!((receipt.verdict, receipt.messages), (Some(Verdict::Success), vec!["thanks".to_owned()]));
+    }
+    let requests = receiver.received();
+    assert_eq!(requests.len(), 2);
+    for request in &requests {
+        assert_eq!((request.method.as_str(), request.target.as_str()), ("POST", "/api/done?code=k%2B%2F%3D"));
+        assert_eq!(request.header("idempotency-key"), Some("r-1.outcome"));
+        assert_eq!(request.header("content-type"), Some("application/json"));
+        assert_eq!(request.json(), serde_json::to_value(notice()).unwrap());
+    }
+    assert_eq!(requests[0].body, requests[1].body, "H2: the same bytes again");
+}
+
+#[tokio::test]
+async fn a_valid_answer_is_final_whatever_the_status() {
+    let receiver = Receiver::start().await;
+    let notifier = notifier(&receiver);
+    for (status, word, verdict) in
+        [(500, "failed", Verdict::Failed), (404, "noop", Verdict::Noop), (202, "success", Verdict::Success)]
+    {
+        receiver.then(Reply::json(status, &json!({ "result": word })));
+        assert_eq!(notifier.notify(&notice()).await.unwrap().verdict, Some(verdict));
+    }
+}
+
+#[tokio::test]
+async fn whatever_is_no_answer_is_transient_and_is_asked_once() {
+    let receiver = Receiver::start().await;
+    let notifier = notifier(&receiver);
+    let elsewhere = Receiver::start().await;
+    for (reply, code) in [
+        (Reply::status(200), "function.answer"),
+        (Reply::Text(200, "<html>".into()), "function.answer"),
+        (Reply::status(401), "function.answer"),
+        (Reply::status(503), "function.answer"),
+        (Reply::Redirect(elsewhere.url("/")), "function.redirect"),
+        (Reply::Drop, "http.broken"),
+        (Reply::CutShort(r#"{"result":"success"}"#.into()), "http.broken"),
+        (Reply::Hang, "http.timeout"),
+        (Reply::Trickle(Duration::from_millis(20)), "http.timeout"),
+        (Reply::Flood(1 << 30), "function.answer-too-large"),
+        (Reply::After(SHORT * 4, Box::new(Reply::json(200, &json!({"result": "success"})))), "http.timeout"),
+    ] {
+        let before = receiver.received().len();
+        receiver.then(reply.clone());
+        let failure = notifier.notify(&notice()).await.unwrap_err();
+        assert_eq!((&*failure.code, failure.class), (code, FailureClass::Transient), "{reply:?}: {failure}");
+        assert_eq!(receiver.received().len(), before + 1, "{reply:?}");
+    }
+    assert_eq!(elsewhere.received(), []);
+}
+
+#[tokio::test]
+async fn an_endpoint_that_is_down_is_transient() {
+    let gone = Receiver::start().await;
+    let notifier = notifier(&gone);
+    drop(gone);
+    let failure = notifier.notify(&notice()).await.unwrap_err();
+    assert_eq!((&*failure.code, failure.class), ("http.connect", FailureClass::Transient), "{failure}");
+    let nowhere = FunctionNotifier::new(
+        FunctionClient::new().unwrap(),
+        "https://no-such-host.invalid/api",
+        Arc::new(KeyMap::new()),
+    );
+    let failure = nowhere.unwrap().with_limit(Duration::from_secs(20)).notify(&notice()).await.unwrap_err();
+    assert_eq!(failure.class, FailureClass::Transient, "{failure}");
+}
+
+#[tokio::test]
+async fn a_receiver_without_tls_is_transient() {
+    let receiver = Receiver::start().await;
+    let url = receiver.url("/api").replace("http:", "https:");
+    let client = FunctionClient::new().unwrap();
+    let notifier = FunctionNotifier::new(client, url, Arc::new(KeyMap::new())).unwrap().with_limit(SHORT);
+    let failure = notifier.notify(&notice()).await.unwrap_err();
+    assert_eq!(failure.class, FailureClass::Transient, "{failure}");
+}

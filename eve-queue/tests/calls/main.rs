@@ -1,0 +1,25 @@
+//! Functions and webhooks against a real receiver with faults: what arrives, what counts, what becomes of silence.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod function;
+mod secrets;
+mod step;
+mod webhook;
+
+use std::time::Duration;
+
+use eve_core::ids::RunId;
+use eve_core::ports::{Ending, Notice};
+use eve_core::time::Timestamp;
+
+/// Long enough for every answer that comes, short enough to wait for those that do not.
+const SHORT: Duration = Duration::from_millis(400);
+
+fn notice() -> Notice {
+    Notice {
+        run: Some(RunId::new("r-1")),
+        plan: "shop".into(),
+        namespace: "team".into(),
+        ..Notice::new("r-1.outcome", Timestamp::from_micros(1_700_000_000_000_000), Ending::Succeeded)
+    }
+}

@@ -1,0 +1,250 @@
+//! The directory as a source: what is taken, what is left alone, what survives the death of the process.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::time::Duration;
+
+use eve_core::digest::Digest;
+use eve_core::ports::{Content, Delivery, Ending, Notice, Notifier as _, PlanSource as _, STALE_HANDLE};
+use eve_core::run::StopMode;
+use eve_core::time::Timestamp;
+use eve_queue::{DirectoryNotifier, DirectoryOptions, DirectorySource};
+use tempfile::TempDir;
+
+fn quick() -> DirectoryOptions {
+    let mut options = DirectoryOptions::default();
+    options.look_every = Duration::from_millis(10);
+    options.settled_for = Duration::from_millis(30);
+    options.wait = Duration::from_millis(200);
+    options
+}
+
+fn open(folder: &TempDir) -> DirectorySource {
+    DirectorySource::open(folder.path(), quick()).unwrap()
+}
+
+/// As a sender should: written elsewhere, renamed in.
+fn put(folder: &TempDir, name: &str, text: &str) {
+    let temporary = folder.path().join(format!(".{name}.new"));
+    fs::write(&temporary, text).unwrap();
+    fs::rename(temporary, folder.path().join(name)).unwrap();
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+async fn next(source: &DirectorySource) -> Delivery {
+    source.receive().await.unwrap().expect("there is a plan")
+}
+
+fn body(delivery: &Delivery) -> &[u8] {
+    let Content::Plan { body } = &delivery.content else { panic!("{delivery:?}") };
+    body
+}
+
+#[tokio::test]
+async fn a_plan_goes_from_the_directory_to_done_with_its_outcome_beside_it() {
+    let folder = TempDir::new().unwrap();
+    let source = open(&folder);
+    put(&folder, "shop.yaml", "name: shop");
+    let delivery = next(&source).await;
+    assert_eq!(body(&delivery), b"name: shop");
+    assert_eq!(delivery.digest, Digest::of(b"name: shop"));
+    assert_eq!((delivery.receive_count, &*delivery.group), (1, ""));
+    assert!(delivery.request.starts_with("shop.yaml@") && Delivery::is_request(&delivery.request));
+    assert_eq!(names(&folder.path().join("claimed")), [format!("{}.1", delivery.request)]);
+    assert_eq!(source.receive().await, Ok(None), "it is held");
+    source.extend(&delivery.handle, Duration::from_secs(1)).await.unwrap();
+
+    let notifier = DirectoryNotifier::new(folder.path());
+    let mut notice = Notice::new("k", Timestamp::EPOCH, Ending::Succeeded);
+    notice.request = delivery.request.to_string();
+    notifier.notify(&notice).await.unwrap();
+    notifier.notify(&notice).await.unwrap();
+    source.acknowledge(&delivery.handle).await.unwrap();
+    let request = delivery.request.to_string();
+    assert_eq!(names(&folder.path().join("done")), [request.clone(), format!("{request}.outcome.json")]);
+    assert_eq!(names(&folder.path().join("claimed")), Vec::<String>::new());
+    let outcome = fs::read(folder.path().join("done").join(format!("{request}.outcome.json"))).unwrap();
+    assert_eq!(serde_json::from_slice::<Notice>(&outcome).unwrap(), notice);
+    let stale = source.extend(&delivery.handle, Duration::from_secs(1)).await.unwrap_err();
+    assert_eq!(stale.code, STALE_HANDLE);
+}
+
+#[tokio::test]
+async fn what_a_dead_process_held_is_the_same_request_again() {
+    let folder = TempDir::new().unwrap();
+    put(&folder, "a.yaml", "1");
+    let first = next(&open(&folder)).await; // and the process is gone
+    for count in 2..4 {
+        let source = open(&folder);
+        let again = next(&source).await;
+        assert_eq!(
+            (&again.request, again.digest, &again.content),
+            (&first.request, first.digest, &first.content)
+        );
+        assert_eq!(again.receive_count, count);
+    }
+    let source = open(&folder);
+    let last = next(&source).await;
+    source.acknowledge(&last.handle).await.unwrap();
+    drop(source);
+    assert_eq!(open(&folder).receive().await, Ok(None));
+}
+
+#[tokio::test]
+async fn the_same_file_put_there_again_is_another_request() {
+    let folder = TempDir::new().unwrap();
+    let source = open(&folder);
+    put(&folder, "a.yaml", "1");
+    let first = next(&source).await;
+    put(&folder, "a.yaml", "1");
+    let second = next(&source).await;
+    assert_ne!(first.request, second.request);
+    assert_eq!(first.digest, second.digest);
+}
+
+#[tokio::test]
+async fn a_file_that_is_still_written_is_not_taken() {
+    let folder = TempDir::new().unwrap();
+    let mut options = quick();
+    options.settled_for = Duration::from_millis(150);
+    options.wait = Duration::from_secs(5);
+    let source = DirectorySource::open(folder.path(), options).unwrap();
+    let path = folder.path().join("a.yaml");
+    let writer = tokio::task::spawn_blocking(move || {
+        for length in 1..20 {
+            fs::write(&path, "x".repeat(length)).unwrap();
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    });
+    let delivery = next(&source).await;
+    writer.await.unwrap();
+    assert_eq!(body(&delivery).len(), 19);
+}
+
+#[tokio::test]
+async fn links_pipes_and_folders_are_left_alone_with_a_reason() {
+    let folder = TempDir::new().unwrap();
+    let outside = TempDir::new().unwrap();
+    fs::write(outside.path().join("secret"), "hunter2").unwrap();
+    symlink(outside.path().join("secret"), folder.path().join("link.yaml")).unwrap();
+    symlink(folder.path().join("nowhere"), folder.path().join("loose.yaml")).unwrap();
+    fs::create_dir(folder.path().join("folder.yaml")).unwrap();
+    let pipe = folder.path().join("pipe.yaml");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    fs::write(folder.path().join(".hidden.yaml"), "x").unwrap();
+    let source = open(&folder);
+    assert_eq!(source.receive().await, Ok(None));
+    let ignored: Vec<_> =
+        source.ignored().into_iter().map(|ignored| (ignored.name, ignored.reason)).collect();
+    let link = "it is a link, and links are not followed";
+    let other = "it is no regular file";
+    assert_eq!(
+        ignored,
+        [("folder.yaml", other), ("link.yaml", link), ("loose.yaml", link), ("pipe.yaml", other)]
+            .map(|(name, reason)| (name.to_owned(), reason))
+    );
+    put(&folder, "plan.yaml", "x");
+    assert_eq!(body(&next(&source).await), b"x");
+    assert_eq!(names(&folder.path().join("claimed")).len(), 1);
+}
+
+#[tokio::test]
+async fn a_link_in_the_place_of_a_claimed_file_is_not_followed() {
+    let folder = TempDir::new().unwrap();
+    drop(open(&folder));
+    symlink("/etc/hostname", folder.path().join("claimed/a@5.1")).unwrap();
+    let failure = open(&folder).receive().await.unwrap_err();
+    assert_eq!(failure.code, "directory.io");
+}
+
+#[tokio::test]
+async fn too_large_is_rejected_with_the_reason_beside_it() {
+    let folder = TempDir::new().unwrap();
+    let mut options = quick();
+    options.plan_bytes_max = 10;
+    let source = DirectorySource::open(folder.path(), options).unwrap();
+    put(&folder, "a.yaml", "12345678901");
+    let delivery = next(&source).await;
+    let Content::Unusable { failure } = &delivery.content else { panic!("{delivery:?}") };
+    assert_eq!(failure.code, "queue.payload.too-large");
+    source.reject(&delivery.handle, &failure.message).await.unwrap();
+    let request = delivery.request.to_string();
+    let rejected = folder.path().join("rejected");
+    assert_eq!(names(&rejected), [request.clone(), format!("{request}.reason.txt")]);
+    let reason = fs::read_to_string(rejected.join(format!("{request}.reason.txt"))).unwrap();
+    assert!(reason.contains("larger than 10 bytes"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_request_to_stop_names_another_request() {
+    let folder = TempDir::new().unwrap();
+    let source = open(&folder);
+    put(&folder, "a.stop.json", r#"{"requestId":"shop.yaml@5","mode":"drain"}"#);
+    let delivery = next(&source).await;
+    assert_eq!(delivery.content, Content::Stop { request: "shop.yaml@5".into(), mode: StopMode::Drain });
+    put(&folder, "b.stop.json", "hunter2");
+    let delivery = next(&source).await;
+    let Content::Unusable { failure } = &delivery.content else { panic!("{delivery:?}") };
+    assert_eq!(failure.code, "queue.message.unreadable");
+}
+
+#[tokio::test]
+async fn plans_come_in_the_order_in_which_they_were_written() {
+    let folder = TempDir::new().unwrap();
+    for name in ["c.yaml", "a.yaml", "b.yaml"] {
+        put(&folder, name, name);
+        // Times of files are as coarse as the ticks of the kernel.
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let source = open(&folder);
+    for name in ["c.yaml", "a.yaml", "b.yaml"] {
+        assert_eq!(body(&next(&source).await), name.as_bytes());
+    }
+    drop(source);
+    let source = open(&folder);
+    for name in ["c.yaml", "a.yaml", "b.yaml"] {
+        assert_eq!(body(&next(&source).await), name.as_bytes(), "also when they are delivered again");
+    }
+}
+
+#[tokio::test]
+async fn one_process_at_a_time_has_a_directory() {
+    let folder = TempDir::new().unwrap();
+    let first = open(&folder);
+    let failure = DirectorySource::open(folder.path(), quick()).unwrap_err();
+    assert_eq!(failure.code, "directory.held");
+    assert!(failure.hint.is_some());
+    drop(first);
+    drop(open(&folder));
+}
+
+#[tokio::test]
+async fn old_plans_are_removed_with_what_stands_beside_them() {
+    let folder = TempDir::new().unwrap();
+    let mut options = quick();
+    options.kept_max = 2;
+    let source = DirectorySource::open(folder.path(), options).unwrap();
+    let notifier = DirectoryNotifier::new(folder.path());
+    let mut last = Vec::new();
+    for name in ["a.yaml", "b.yaml", "c.yaml", "d.yaml"] {
+        put(&folder, name, name);
+        let delivery = next(&source).await;
+        let mut notice = Notice::new("k", Timestamp::EPOCH, Ending::Failed);
+        notice.request = delivery.request.to_string();
+        notifier.notify(&notice).await.unwrap();
+        source.acknowledge(&delivery.handle).await.unwrap();
+        last.extend([notice.request.clone(), format!("{}.outcome.json", notice.request)]);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(names(&folder.path().join("done")), last[4..]);
+}
