@@ -16,6 +16,11 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Takes plans and deploys them until it is told to end by SIGTERM or Ctrl-C.
+    Run {
+        /// The configuration, a YAML file.
+        config: PathBuf,
+    },
     /// Says what is wrong with a configuration; asks no server.
     Check {
         /// The configuration, a YAML file.

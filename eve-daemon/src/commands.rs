@@ -8,7 +8,7 @@ use eve_core::plan::diagnostic::Source;
 
 use crate::cli::{Cli, Command};
 use crate::config::{self, Config, Variables};
-use crate::problems;
+use crate::{problems, run};
 
 /// The exit code of what was refused before anything was done.
 const REFUSED: u8 = 2;
@@ -16,6 +16,13 @@ const REFUSED: u8 = 2;
 /// Carries out what the command line asks for.
 pub fn execute(cli: Cli) -> ExitCode {
     match cli.command {
+        Command::Run { config } => match read(&config) {
+            Ok(config) => run::run(&config).unwrap_or_else(|error| {
+                complain(&error.render());
+                ExitCode::FAILURE
+            }),
+            Err(code) => code,
+        },
         Command::Check { config } => match read(&config) {
             Ok(_) => {
                 print(&format!("{}: no problem found\n", config.display()));

@@ -1,7 +1,9 @@
-//! Problems of a configuration as lines of text, as compilers write them: `FILE:LINE:COLUMN: error: … (hint)`.
+//! Problems of a configuration, or of a plan, as text. Those of a configuration are lines as compilers write them:
+//! `FILE:LINE:COLUMN: error: … (hint)`.
 
 use std::fmt::Write as _;
 
+use eve_core::failure::Failure;
 use eve_core::plan::diagnostic::{Diagnostics, Severity, Source};
 
 /// One line for each problem, with a closing newline.
@@ -31,4 +33,23 @@ pub fn render(problems: &Diagnostics) -> String {
 /// Without characters that a terminal would act on.
 fn shown(text: &str) -> String {
     text.chars().flat_map(|c| if c.is_control() { c.escape_debug().collect() } else { vec![c] }).collect()
+}
+
+/// All errors of a plan as one failure that will not pass, each with its line and column, as one line for people.
+pub fn failure(found: &Diagnostics) -> Failure {
+    let errors = || found.list.iter().filter(|problem| problem.severity == Severity::Error);
+    let texts: Vec<String> = errors()
+        .map(|problem| {
+            let place = problem.place.as_ref();
+            let place = place.map_or_else(String::new, |at| format!("{}:{}: ", at.line, at.column));
+            let hint = problem.hint.as_ref().map_or_else(String::new, |hint| format!(" ({})", shown(hint)));
+            format!("{place}{}{hint}", shown(&problem.message))
+        })
+        .collect();
+    let code = match errors().collect::<Vec<_>>().as_slice() {
+        [one] => one.code.clone(),
+        _ => "plan.problems".into(),
+    };
+    let more = if found.hidden > 0 { format!("; and {} more", found.hidden) } else { String::new() };
+    Failure::permanent(code, format!("{}{more}", texts.join("; ")))
 }

@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use eve_core::plan::diagnostic::Diagnostic;
 use eve_core::plan::load::Document;
 
-use super::Config;
+use super::{Config, NotifyConfig};
 
 /// The value of `http.listen` that serves nothing.
-pub(super) const OFF: &str = "off";
+pub const OFF: &str = "off";
 
 /// Every problem of a configuration that has the form of one.
 pub(super) fn problems(document: &Document<Config>) -> Vec<Diagnostic> {
@@ -39,6 +39,8 @@ pub(super) fn problems(document: &Document<Config>) -> Vec<Diagnostic> {
         let choices = [("function", notify.function.is_some()), ("webhook", notify.webhook.is_some())];
         one_of(&format!("/notify/{index}"), &choices);
     }
+    problems.extend(unnamed_cluster(document));
+    problems.extend(doubled_names(document));
     for (pointer, url) in urls(config) {
         problems.extend(bad_url(url).map(|reason| {
             document.problem("config.bad-url", &pointer, format!("this is no URL that can be used: {reason}"))
@@ -77,6 +79,39 @@ fn exactly_one(document: &Document<Config>, pointer: &str, choices: &[(&str, boo
     }
 }
 
+/// A queue may serve several clusters: who receives from it must know which one it is.
+fn unnamed_cluster(document: &Document<Config>) -> Option<Diagnostic> {
+    let config = &document.value;
+    (config.source.sqs.is_some() && config.cluster.is_none()).then(|| {
+        let message = "plans from a queue are for a cluster of a name, and `cluster` does not say it";
+        let problem = document.problem("config.no-cluster", "/source/sqs", message);
+        problem.with_hint("give the name that messages say, for example `cluster: prod-eu-1`".to_owned())
+    })
+}
+
+/// What the journal knows somebody by who is told.
+pub fn receiver_name(notify: &NotifyConfig) -> String {
+    let plain = |url: &str| url.split(['?', '#']).next().unwrap_or_default().to_owned();
+    let function = notify.function.as_ref().map(|function| plain(&function.url));
+    let url = function.or_else(|| notify.webhook.as_ref().map(|webhook| plain(&webhook.url)));
+    notify.name.clone().or(url).unwrap_or_default()
+}
+
+/// Two receivers of one name would be one.
+fn doubled_names(document: &Document<Config>) -> Vec<Diagnostic> {
+    let names: Vec<String> = document.value.notify.iter().map(receiver_name).collect();
+    let doubled = names.iter().enumerate().filter(|(index, name)| {
+        !name.is_empty() && names.iter().take(*index).any(|earlier| earlier == *name)
+    });
+    doubled
+        .map(|(index, name)| {
+            let message = format!("`{name}` is told already by an earlier entry");
+            let problem = document.problem("config.doubled-name", &format!("/notify/{index}"), message);
+            problem.with_hint("give it another `name`, or remove it".to_owned())
+        })
+        .collect()
+}
+
 /// Every URL of a configuration and where it stands.
 fn urls(config: &Config) -> Vec<(String, &str)> {
     let mut urls: Vec<(String, &str)> = Vec::new();
@@ -91,6 +126,10 @@ fn urls(config: &Config) -> Vec<(String, &str)> {
         urls.extend(sts.map(|url| (at("credentials/webIdentity/endpoint"), url)));
     }
     urls.extend(config.vault.as_ref().map(|vault| ("/vault/address".to_owned(), vault.address.as_str())));
+    let functions = config.functions.iter().enumerate();
+    urls.extend(
+        functions.map(|(index, function)| (format!("/functions/{index}/url"), function.url.as_str())),
+    );
     for (index, notify) in config.notify.iter().enumerate() {
         let function = notify.function.as_ref().map(|function| function.url.as_str());
         urls.extend(function.map(|url| (format!("/notify/{index}/function/url"), url)));

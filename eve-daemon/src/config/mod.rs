@@ -13,8 +13,14 @@ use serde::Deserialize;
 
 mod check;
 mod environment;
+mod source;
 
+pub use check::{OFF as HTTP_OFF, receiver_name};
 pub use environment::Variables;
+pub use source::{
+    BucketConfig, CredentialsConfig, DirectoryConfig, KeyFileConfig, SourceConfig, SqsConfig,
+    WebIdentityConfig,
+};
 
 /// The most bytes of a configuration: far more than any needs, far less than what hurts.
 const CONFIG_BYTES_MAX: u64 = 1024 * 1024;
@@ -34,6 +40,9 @@ pub struct Config {
     pub kubernetes: KubernetesConfig,
     /// Where secrets come from. Without it, plans that name secrets are refused.
     pub vault: Option<VaultConfig>,
+    /// Functions that plans may call. Without any, plans with steps of the kind `function` are refused.
+    #[serde(default)]
+    pub functions: Vec<FunctionConfig>,
     /// Who is told how a plan ended, besides its source.
     #[serde(default)]
     pub notify: Vec<NotifyConfig>,
@@ -52,79 +61,6 @@ pub struct Config {
     /// What is logged.
     #[serde(default)]
     pub log: LogConfig,
-}
-
-/// Where plans come from: exactly one of these.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct SourceConfig {
-    /// A directory: files are plans, outcomes are written beside them.
-    pub directory: Option<DirectoryConfig>,
-    /// An SQS FIFO queue whose messages carry plans or say where in S3 they are.
-    pub sqs: Option<SqsConfig>,
-}
-
-/// A directory as source of plans.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct DirectoryConfig {
-    /// The directory; relative to the configuration file. It is made if it is missing.
-    pub path: PathBuf,
-}
-
-/// An SQS FIFO queue as source of plans.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct SqsConfig {
-    /// The URL of the FIFO queue.
-    #[schemars(length(min = 1, max = 2048))]
-    pub queue_url: String,
-    /// The URL of the dead-letter queue, where plans that can never be run are put with the reason.
-    #[schemars(length(min = 1, max = 2048))]
-    pub dead_letter_queue_url: String,
-    /// The URL of a queue that is told outcomes.
-    #[schemars(length(min = 1, max = 2048))]
-    pub outcome_queue_url: Option<String>,
-    /// The region of the queues and of S3.
-    #[schemars(length(min = 1, max = 64))]
-    pub region: String,
-    /// The endpoint of SQS and S3, where they are not AWS's own.
-    #[schemars(length(min = 1, max = 2048))]
-    pub endpoint: Option<String>,
-    /// How the daemon shows who it is: by default what the AWS SDK finds.
-    pub credentials: Option<CredentialsConfig>,
-}
-
-/// How the daemon shows AWS who it is: exactly one of these.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct CredentialsConfig {
-    /// A token of the cluster is exchanged for credentials of a role, from outside AWS as well.
-    pub web_identity: Option<WebIdentityConfig>,
-    /// A file with a key that does not change.
-    pub key_file: Option<KeyFileConfig>,
-}
-
-/// A token of the cluster, exchanged for credentials of a role.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct WebIdentityConfig {
-    /// The ARN of the role.
-    #[schemars(length(min = 20, max = 2048))]
-    pub role_arn: String,
-    /// The file with the token, read again whenever it is needed.
-    pub token_file: PathBuf,
-    /// The endpoint of STS, where it is not AWS's own.
-    #[schemars(length(min = 1, max = 2048))]
-    pub endpoint: Option<String>,
-}
-
-/// A file with a key that does not change: its first line is the key's identifier, its second the key.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct KeyFileConfig {
-    /// The file.
-    pub path: PathBuf,
 }
 
 /// The cluster that plans are deployed to, and what they may touch in it.
@@ -200,24 +136,28 @@ pub struct VaultAppRoleConfig {
     pub mount: Option<String>,
 }
 
-/// Somebody who is told how a plan ended: exactly one of these.
+/// Somebody who is told how a plan ended: exactly one of `function` and `webhook`.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NotifyConfig {
+    /// What the journal knows it by; its URL by default. Whoever has another name is somebody else, who is not told what
+    /// was not told before.
+    #[schemars(length(min = 1, max = 200))]
+    pub name: Option<String>,
     /// A function that is called with the outcome.
     pub function: Option<FunctionConfig>,
     /// A web hook that gets the outcome as a `CloudEvent`.
     pub webhook: Option<WebhookConfig>,
 }
 
-/// A function that is called with the outcome.
+/// A function: one that plans may call, or one that is called with the outcome.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct FunctionConfig {
-    /// Its URL, without key.
+    /// Its URL, without key. Plans may call what lies below it as well, which has the same key.
     #[schemars(length(min = 1, max = 2048))]
     pub url: String,
-    /// The file with its key, if it needs one.
+    /// The file with its key, if it needs one; read again for each call.
     pub key_file: Option<PathBuf>,
 }
 
@@ -333,11 +273,12 @@ impl Config {
             paths.extend(vault.auth.kubernetes.as_mut().and_then(|login| login.token_file.as_mut()));
             paths.extend(vault.auth.app_role.as_mut().map(|login| &mut login.secret_id_file));
         }
+        paths.extend(self.functions.iter_mut().filter_map(|function| function.key_file.as_mut()));
         for notify in &mut self.notify {
             paths.extend(notify.function.as_mut().and_then(|function| function.key_file.as_mut()));
             paths.extend(notify.webhook.as_mut().map(|webhook| &mut webhook.secret_file));
         }
-        paths.extend(&mut self.state.folder);
+        paths.push(self.state.folder.get_or_insert_with(|| PathBuf::from("eve-daemon-state")));
         for path in paths {
             *path = folder.join(&*path);
         }
