@@ -5,8 +5,9 @@ use tracing_subscriber::EnvFilter;
 use crate::config::LogConfig;
 use crate::start_error::StartError;
 
-/// What is logged where nobody says: what the client says of a lost connection, eve says itself.
-const DEFAULT: &str = "info,kube_client=off";
+/// What is logged where nobody says: what the client says of a lost connection eve says itself, and what happens to a
+/// component is said by the log of its run.
+const DEFAULT: &str = "info,kube_client=off,eve_k8s=warn";
 
 /// Logs from here on.
 ///

@@ -6,7 +6,7 @@ use eve_core::failure::{Cause, Failure};
 use eve_core::ids::{ComponentId, RunId};
 use eve_core::plan::graph::Graph;
 use eve_core::ports::Reporter;
-use eve_core::run::{Event, Outcome, Record, RunView};
+use eve_core::run::{Change, Event, Outcome, Record, RunView};
 
 /// Logs one run.
 #[derive(Debug)]
@@ -79,16 +79,17 @@ impl RunLog {
             }
             Event::Applied { component, applied, .. } => {
                 let component = self.name(*component);
-                tracing::debug!(run, namespace, component, change = ?applied.change, "component applied");
+                let change = change_name(applied.change);
+                tracing::debug!(run, namespace, component, change, "component applied");
             }
             Event::Waiting { component, cause } => {
                 let (component, code) = (self.name(*component), &*cause.code);
                 tracing::info!(run, namespace, component, code, reason = cause.message, "component waits");
             }
             Event::Ready { component, .. } => {
-                let change = view.change(*component);
+                let change = view.change(*component).map(change_name);
                 let component = self.name(*component);
-                tracing::info!(run, namespace, component, change = ?change, "component ready");
+                tracing::info!(run, namespace, component, change, "component ready");
             }
             Event::AttemptFailed { component, attempt, failure, retry_at, .. } => {
                 let what =
@@ -126,6 +127,18 @@ impl RunLog {
         let notes: Vec<&str> = failure.lines().collect();
         let notes = (!notes.is_empty()).then(|| notes.join("\n"));
         tracing::warn!(run, namespace, component, attempt, code, reason, hint, notes, "{what}");
+    }
+}
+
+/// What became of an object, in a word.
+const fn change_name(change: Change) -> &'static str {
+    match change {
+        Change::None => "unchanged",
+        Change::Create => "created",
+        Change::Update => "updated",
+        Change::Replace => "replaced",
+        Change::Delete => "deleted",
+        Change::Unknown => "unknown",
     }
 }
 

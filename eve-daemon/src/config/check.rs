@@ -121,9 +121,6 @@ fn urls(config: &Config) -> Vec<(String, &str)> {
         urls.push((at("deadLetterQueueUrl"), &sqs.dead_letter_queue_url));
         urls.extend(sqs.outcome_queue_url.as_deref().map(|url| (at("outcomeQueueUrl"), url)));
         urls.extend(sqs.endpoint.as_deref().map(|url| (at("endpoint"), url)));
-        let identity = sqs.credentials.as_ref().and_then(|credentials| credentials.web_identity.as_ref());
-        let sts = identity.and_then(|identity| identity.endpoint.as_deref());
-        urls.extend(sts.map(|url| (at("credentials/webIdentity/endpoint"), url)));
     }
     urls.extend(config.vault.as_ref().map(|vault| ("/vault/address".to_owned(), vault.address.as_str())));
     let functions = config.functions.iter().enumerate();

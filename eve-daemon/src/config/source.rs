@@ -40,7 +40,7 @@ pub struct SqsConfig {
     /// The region of the queues and of S3.
     #[schemars(length(min = 1, max = 64))]
     pub region: String,
-    /// The endpoint of SQS and S3, where they are not AWS's own.
+    /// The endpoint of SQS, S3 and STS, where they are not AWS's own.
     #[schemars(length(min = 1, max = 2048))]
     pub endpoint: Option<String>,
     /// How the daemon shows who it is: by default what the AWS SDK finds.
@@ -84,9 +84,6 @@ pub struct WebIdentityConfig {
     pub role_arn: String,
     /// The file with the token, read again whenever it is needed.
     pub token_file: PathBuf,
-    /// The endpoint of STS, where it is not AWS's own.
-    #[schemars(length(min = 1, max = 2048))]
-    pub endpoint: Option<String>,
 }
 
 /// A file with a key that does not change: its first line is the key's identifier, its second the key.

@@ -37,6 +37,7 @@ notify:
 ";
     let want = [
         "3:3 config.many-choices: `source` has `directory` and `sqs`; it takes one",
+        "3:3 config.no-cluster: plans from a queue are for a cluster of a name, and `cluster` does not say it",
         "3:20 config.bad-url: this is no URL that can be used: relative URL without a base",
         "3:46 config.bad-url: this is no URL that can be used: it holds a user or a password, which a file of this kind \
          must not",
@@ -92,4 +93,21 @@ fn variables_that_mean_nothing_are_refused() {
     }
     let message = read_with(text, &[("EVE_DAEMON__SCHEDULER__NAMESPACES_AT_ONCE", "many")]).unwrap_err();
     assert!(message.to_string().contains("must be a whole number, not the text `many`"), "{message}");
+}
+
+#[test]
+fn two_receivers_of_one_name_are_told_apart_or_refused() {
+    let hook = "  - webhook: { url: 'https://hook.example/a?b=1', secretFile: key }\n";
+    let text = format!("source: {{ directory: {{ path: plans }} }}\nnotify:\n{hook}{hook}");
+    assert_eq!(
+        problems(&text),
+        ["4:5 config.doubled-name: `https://hook.example/a` is told already by an earlier entry"]
+    );
+    let named = hook.replace("webhook:", "name: other\n    webhook:");
+    let text = format!("source: {{ directory: {{ path: plans }} }}\nnotify:\n{hook}{named}");
+    let config = read_with(&text, &[]).unwrap();
+    assert_eq!(
+        config.notify.iter().map(receiver_name).collect::<Vec<_>>(),
+        ["https://hook.example/a", "other"]
+    );
 }
