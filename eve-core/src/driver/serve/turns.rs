@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
 use super::live::{Ended, LiveRuns};
-use super::outside::{Came, Fact, Outside, arrival};
+use super::outside::{Came, Fact, Outside, arrival, hand_out_again};
 use super::{Opened, Order, ServeError, ServePorts};
 use crate::failure::Failure;
 use crate::ids::RunId;
@@ -17,7 +17,8 @@ use crate::run::{Outcome, Record, Run, StopMode};
 use crate::scheduler::{Command, Input, Reason, Scheduler};
 use crate::time::Timestamp;
 
-/// Serves until it is told to end by `orders`; a closed channel means [`Order::Drain`].
+/// Serves until it is told to end by `orders`; a closed channel means [`Order::Drain`]. What is not answered then may be handed
+/// out again by its source at once.
 ///
 /// # Errors
 /// [`ServeError`]; then nothing new was started, told or acknowledged, and reads in flight are dropped.
@@ -41,6 +42,9 @@ pub async fn serve(
     };
     let result = server.serve(orders).await;
     server.live.let_go();
+    if result.is_ok() {
+        hand_out_again(scheduler, ports).await;
+    }
     result
 }
 
