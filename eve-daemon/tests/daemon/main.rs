@@ -6,5 +6,8 @@
     reason = "a test fails by a panic, and so do the functions that only tests call"
 )]
 
+mod cloud;
 mod desk;
 mod directory;
+mod main_job;
+mod refused;
