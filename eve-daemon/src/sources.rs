@@ -51,6 +51,7 @@ pub fn open(config: &Config, clock: &Arc<dyn Clock>, health: &Arc<Health>) -> Re
     let access = access(sqs, Arc::clone(clock))?;
     let mut options = SqsOptions::new(&sqs.queue_url, &sqs.dead_letter_queue_url, cluster);
     options.visibility_timeout = sqs.visibility_timeout.map_or(options.visibility_timeout, |time| time.0);
+    options.wait = sqs.wait.map_or(options.wait, |time| time.0);
     let buckets = sqs.buckets.iter();
     options.buckets = buckets
         .map(|bucket| PlanBucket { bucket: bucket.name.clone(), prefix: bucket.prefix.clone() })

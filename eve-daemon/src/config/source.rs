@@ -51,6 +51,8 @@ pub struct SqsConfig {
     /// For how long a message is kept from others, again and again while its plan is in hand; so long it takes until a plan
     /// goes on whose daemon died. By default 5 minutes.
     pub visibility_timeout: Option<DurationSpec>,
+    /// How long one request waits for a message, at most 20 seconds, which is the default.
+    pub wait: Option<DurationSpec>,
 }
 
 /// A bucket of S3 that plans may lie in.

@@ -123,6 +123,7 @@ source:
     region: {}
     endpoint: {}
     visibilityTimeout: 30s
+    wait: 1s
     buckets: [{{ name: {}, prefix: plans/ }}]
     credentials:
       webIdentity: {{ roleArn: '{ROLE}', tokenFile: aws-token }}

@@ -97,7 +97,7 @@ async fn what_can_never_be_run_goes_to_the_dead_letters_and_is_told() {
         ("refused", json!("plan.other-cluster")),
         ("refused", json!("plan.problems")),
         ("refused", json!("queue.message.cluster")),
-        ("refused", json!("queue.message.json")),
+        ("refused", json!("queue.message.unreadable")),
         ("succeeded", Value::Null),
     ];
     for (ending, code) in &expected {
