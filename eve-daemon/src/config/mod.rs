@@ -13,10 +13,12 @@ use serde::Deserialize;
 
 mod check;
 mod environment;
+mod reference;
 mod source;
 
 pub use check::{OFF as HTTP_OFF, receiver_name};
 pub use environment::Variables;
+pub use reference::markdown;
 pub use source::{
     BucketConfig, CredentialsConfig, DirectoryConfig, KeyFileConfig, SourceConfig, SqsConfig,
     WebIdentityConfig,
