@@ -41,7 +41,10 @@ impl StoredKey {
     }
 
     /// The key in this file, which is made if it is missing. Two processes that make it at once have the same.
-    pub(crate) fn load_or_make(path: &Path) -> Result<Self, FileError> {
+    ///
+    /// # Errors
+    /// [`FileError`]; [`FileError::Exposed`] if others than its owner may read it.
+    pub fn load_or_make(path: &Path) -> Result<Self, FileError> {
         match Self::load(path) {
             Err(FileError::Missing { .. }) => {}
             loaded => return loaded,
