@@ -2,7 +2,6 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test names the one event it looks for")]
 
 mod bench;
-mod invariants;
 mod oracle;
 mod props;
 mod rules;

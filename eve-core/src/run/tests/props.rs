@@ -208,7 +208,7 @@ proptest! {
             Event::Stopping { reason: StopReason::Asked { mode } } if mode != StopMode::Drain));
         let rolls_back = log.iter().any(|r| r.event == Event::RollingBack);
         let expected = match (fails, all_ready && !gives_up, superseded) {
-            // What was undone, and what is left, is judged by the invariants.
+            // What was undone, and what is left, is judged from the records.
             _ if rolls_back => outcome(&log),
             (true, ..) => Outcome::Failed,
             (_, true, _) => Outcome::Succeeded,

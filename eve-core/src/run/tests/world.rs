@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::invariants::Invariants;
 use crate::failure::{Cause, Failure};
 use crate::ids::{Attempt, ComponentId, RunId};
 use crate::plan::graph::Graph;
@@ -13,6 +12,7 @@ use crate::run::{
     Applied, Change, Command, Input, Outputs, Phase, PhaseEnd, Prepared, Record, Run, RunOptions, StopMode,
     UndoReport, UndoToken,
 };
+use crate::testing::sim;
 use crate::time::Timestamp;
 
 /// How one component behaves, the same whenever it is asked.
@@ -75,23 +75,17 @@ impl World {
         for (at_ms, mode) in &self.stops {
             facts.push(BEGINNING.plus(Duration::from_millis(*at_ms)), Input::Stop { mode: *mode });
         }
-        let mut invariants = Invariants::new(Arc::clone(&self.graph));
-        for record in &log {
-            invariants.record(record);
-        }
-        invariants.is_live = true;
         for _ in 0..STEPS_MAX {
             while let Some(record) = run.poll_event() {
-                invariants.record(&record);
                 log.push(record);
             }
             while let Some(command) = run.poll_command() {
-                invariants.command(&command, run.options());
                 self.carry_out(&run, &command, now, &mut facts);
             }
             if run.outcome().is_some() {
                 assert_eq!(run.poll_deadline(), None, "a run that is over waits for nothing");
-                invariants.end();
+                let judged = sim::judged(Arc::clone(&self.graph), self.options.clone(), &log);
+                assert_eq!(judged, Ok(()), "{log:#?}");
                 return log;
             }
             let deadline = run.poll_deadline().expect("a run that is not over has a deadline");
@@ -101,9 +95,6 @@ impl World {
                 continue;
             };
             now = now.max(at);
-            if let Input::Ended { component, attempt, end } = &input {
-                invariants.ended(*component, *attempt, end);
-            }
             run.handle(input, now);
         }
         panic!("the run did not end in {STEPS_MAX} steps: {log:#?}");

@@ -42,6 +42,8 @@ pub use choices::{Chance, Choices, Enumerated, Recorded, Recorder, Replay, Seede
 pub use coverage::{Coverage, Met, Stand, Told, impossible};
 pub use faults::{Fault, Faults, Tally};
 pub use invariants::{Invariant, Violation};
+#[cfg(test)]
+pub(crate) use report::judged;
 pub use report::{Kind, Report, check, check_twice, enumerate, simulate, traced};
 pub use sabotage::Sabotage;
 pub use scenario::Scenario;

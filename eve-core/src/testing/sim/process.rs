@@ -278,6 +278,10 @@ impl Sim<'_> {
         ensure(durable, Invariant::OutcomeAfterFinished, || {
             format!("{outcome:?} is told, and its record is not durable")
         })?;
+        let busy = self.cluster.seen.iter().find_map(|seen| seen.call);
+        ensure(busy.is_none(), Invariant::Limits, || {
+            format!("{outcome:?} is told while {busy:?} is under way")
+        })?;
         self.trace.note(self.now, 2, || format!("told: {outcome:?}"));
         let before = self.told.replace(outcome);
         ensure(before.is_none_or(|before| before == outcome), Invariant::OneOutcome, || {

@@ -151,6 +151,16 @@ pub fn check_twice(seed: u64, sabotage: Option<Sabotage>) -> Report {
     Report { violation: Some(Violation { invariant: Invariant::Deterministic, what }), ..report }
 }
 
+/// What is wrong with the log of a run that is over, as far as the records alone tell.
+#[cfg(test)]
+pub(crate) fn judged(
+    graph: std::sync::Arc<crate::plan::graph::Graph>,
+    options: crate::run::RunOptions,
+    log: &[crate::run::Record],
+) -> Result<(), Violation> {
+    super::invariants::log_is_lawful(super::invariants::Model::new(graph, options), log)
+}
+
 /// What happened: as a number, and where it is wanted as text.
 #[derive(Debug, Default)]
 pub(super) struct Trace {

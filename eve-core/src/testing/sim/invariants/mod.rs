@@ -12,6 +12,8 @@ mod turns;
 mod undo;
 
 pub(super) use model::{End, Model};
+#[cfg(test)]
+pub(super) use records::log_is_lawful;
 pub(super) use records::{record_is_caused, retry_in_budget};
 pub(super) use requests::{Request, request_is_allowed};
 pub(super) use turns::{cancel_kept, deadline_kept, work_conserving};
@@ -98,7 +100,8 @@ invariants! {
     FailureHasACause "failure-has-a-cause" "P8",
     /// One living process works on a run.
     OneOwner "one-owner" "P10",
-    /// Calls in flight and components of a class keep their limits; calls for one component never overlap.
+    /// Calls in flight and components of a class keep their limits; calls for one component never overlap,
+    /// and none outlasts the run.
     Limits "limits" "P13",
     /// Attempts keep their budget and their pauses.
     RetryInBudget "retry-in-budget" "P13",

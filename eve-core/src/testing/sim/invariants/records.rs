@@ -26,9 +26,7 @@ pub(in super::super) fn record_is_caused(model: &Model, cluster: &Cluster, recor
         Event::Prepared { component, .. } => {
             facts_have_a_source(model, cluster, (*component, Phase::Prepare))
         }
-        Event::Started { .. } => ensure(!model.is_stopping(), Invariant::NothingNewAfterStop, || {
-            format!("started while the run is stopping: {record:?}")
-        }),
+        Event::Started { .. } | Event::UndoStarted { .. } => starts_may_follow(model, record),
         Event::Applied { component, attempt, .. } => {
             facts_have_a_source(model, cluster, (*component, Phase::Apply))?;
             let fits = attempt.get() == model.part(*component).attempt;
@@ -41,12 +39,6 @@ pub(in super::super) fn record_is_caused(model: &Model, cluster: &Cluster, recor
         Event::AttemptFailed { component, attempt, phase, failure, .. }
         | Event::UndoFailed { component, attempt, phase, failure, .. } => {
             failure_has_a_cause(model, cluster, (*component, *attempt, *phase), (failure, now))
-        }
-        Event::UndoStarted { .. } => {
-            let stopped = model.rollback.is_stopped || model.rollback.is_late;
-            ensure(!stopped, Invariant::NothingNewAfterStop, || {
-                format!("an undo is started while the rollback is stopping: {record:?}")
-            })
         }
         Event::Undone { component, .. } => facts_have_a_source(model, cluster, (*component, Phase::Undo)),
         Event::RunStarted { .. }
@@ -61,6 +53,27 @@ pub(in super::super) fn record_is_caused(model: &Model, cluster: &Cluster, recor
         | Event::Kept { .. }
         | Event::Finished { .. } => Ok(()),
     }
+}
+
+/// [`Invariant::NothingNewAfterStop`], as the records tell it.
+fn starts_may_follow(model: &Model, record: &Record) -> Check {
+    let stopped = if matches!(record.event, Event::UndoStarted { .. }) {
+        model.rollback.is_stopped || model.rollback.is_late
+    } else {
+        model.is_stopping() && matches!(record.event, Event::Started { .. })
+    };
+    ensure(!stopped, Invariant::NothingNewAfterStop, || format!("started while stopping: {record:?}"))
+}
+
+/// Whatever can be told from records alone: the first of them that may not follow those before it.
+#[cfg(test)]
+pub(in super::super) fn log_is_lawful(mut model: Model, log: &[Record]) -> Check {
+    log.iter().try_for_each(|record| {
+        starts_may_follow(&model, record)?;
+        retry_in_budget(&model, record)?;
+        model.fold(record)
+    })?;
+    ensure(model.outcome.is_some(), Invariant::Liveness, || "the log has no end".into())
 }
 
 fn facts_have_a_source(model: &Model, cluster: &Cluster, (id, phase): (ComponentId, Phase)) -> Check {
