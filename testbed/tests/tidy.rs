@@ -12,7 +12,7 @@ const FILE_LINES_MAX: usize = 800;
 const ARCHITECTURE_LINES_MAX: usize = 300;
 
 /// Which crates of the workspace a crate may name under `[dependencies]`.
-const EDGES: [(&str, &[&str]); 11] = [
+const EDGES: [(&str, &[&str]); 10] = [
     ("eve-core", &[]),
     ("eve-k8s", &["eve-core"]),
     ("eve-store", &["eve-core"]),
