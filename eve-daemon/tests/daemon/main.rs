@@ -11,3 +11,4 @@ mod desk;
 mod directory;
 mod main_job;
 mod refused;
+mod undelivered;
