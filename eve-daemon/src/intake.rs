@@ -11,8 +11,7 @@ use eve_core::kind::Kinds;
 use eve_core::plan::Plan as _;
 use eve_core::plan::graph::Graph;
 use eve_core::plan::load::{LoadOptions, Loaded, Source, load};
-use eve_core::ports::Ledger;
-use eve_core::run::RunOptions;
+use eve_core::run::{RunOptions, RunStart};
 
 use crate::cluster::{Cluster, refused};
 use crate::problems;
@@ -33,8 +32,6 @@ pub struct PlanIntake {
     pub cluster: Arc<Cluster>,
     /// Where secrets come from.
     pub secrets: Keeper,
-    /// Where the records of runs are.
-    pub ledger: Arc<dyn Ledger>,
     /// The options of every run but for its seed.
     pub options: RunOptions,
 }
@@ -80,16 +77,15 @@ impl Intake for PlanIntake {
         Ok(PlanName { namespace: plan.namespace().into(), plan: plan.name().into() })
     }
 
-    async fn open(&self, run: &RunId, body: &[u8]) -> Result<Opened, Failure> {
+    async fn open(&self, _: &RunId, body: &[u8], begun: Option<&RunStart>) -> Result<Opened, Failure> {
         let (plan, graph) = self.checked(body)?;
         let graph = Arc::new(graph);
-        let unread = |error: eve_core::ports::StoreError| Failure::transient("store.load", error.to_string());
-        let has_begun = !self.ledger.load_run(run).await.map_err(unread)?.is_empty();
         // What a run has begun it brings to its end: each component finds out for itself what stands in its way by now.
-        if !has_begun {
+        if begun.is_none() {
             self.cluster.admit(&plan, &graph).await?;
         }
-        let secrets = self.secrets.of_run(&plan).await?;
-        Ok(Opened { graph, options: self.options.clone().with_seed(crate::wiring::random()), secrets })
+        let secrets = self.secrets.of_run(&plan, begun).await?;
+        let options = self.options.clone().with_seed(crate::wiring::random()).with_pins(secrets.pins);
+        Ok(Opened { graph, options, secrets: secrets.values })
     }
 }

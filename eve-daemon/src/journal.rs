@@ -9,7 +9,7 @@ use eve_core::ids::RunId;
 use eve_core::ports::{Ledger, LedgerBatch, StoreError};
 use eve_core::run::{Outcome, Record};
 use eve_core::scheduler::{LedgerEvent, LedgerRecord, Reason, SchedulerView, Stand, Ticket};
-use eve_store::LedgerFile;
+use eve_store::{LedgerFile, StoredKey};
 
 use crate::health::{Health, Part};
 use crate::metrics::Metrics;
@@ -48,6 +48,14 @@ impl Journal {
         health.works(Part::Journal);
         let news = News { given_up: true, ..News::default() };
         Ok(Self { file, health, metrics, news: Mutex::new(news) })
+    }
+
+    /// The key of the hashes by which a run knows its secrets again.
+    ///
+    /// # Errors
+    /// Its file cannot be used.
+    pub fn key(&self) -> Result<StoredKey, StartError> {
+        Ok(self.file.key()?)
     }
 
     /// Takes up what an earlier process left.

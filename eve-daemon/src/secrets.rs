@@ -2,11 +2,13 @@
 
 use std::fmt;
 
+use eve_core::driver::resolve_secrets;
 use eve_core::failure::{Failure, FailureClass};
 use eve_core::plan::diagnostic::Diagnostic;
 use eve_core::plan::load::Loaded;
-use eve_core::ports::{BadReference, SecretResolver as _};
-use eve_core::secret::{SecretRef, Secrets};
+use eve_core::run::{RunOptions, RunStart};
+use eve_core::secret::{BadSecret, PinnedSecrets, SecretRequest};
+use eve_store::StoredKey;
 use eve_vault::{Login, Vault, VaultConfig as VaultOptions};
 
 use crate::config::VaultConfig;
@@ -16,6 +18,7 @@ use crate::start_error::StartError;
 /// Fetches the secrets of plans. Holds none.
 pub struct Keeper {
     vault: Option<(Vault, Login)>,
+    key: StoredKey,
 }
 
 impl fmt::Debug for Keeper {
@@ -25,12 +28,12 @@ impl fmt::Debug for Keeper {
 }
 
 impl Keeper {
-    /// The Vault of a configuration, or nobody. No request is made.
+    /// The Vault of a configuration, or nobody; `key` is that of the hashes in the journal. No request is made.
     ///
     /// # Errors
     /// What cannot be used of the configuration.
-    pub fn new(config: Option<&VaultConfig>) -> Result<Self, StartError> {
-        let Some(config) = config else { return Ok(Self { vault: None }) };
+    pub fn new(config: Option<&VaultConfig>, key: StoredKey) -> Result<Self, StartError> {
+        let Some(config) = config else { return Ok(Self { vault: None, key }) };
         let mut options = VaultOptions::new(&config.address);
         if let Some(namespace) = &config.namespace {
             options = options.namespace(namespace);
@@ -42,7 +45,7 @@ impl Keeper {
         let login = login(config)?;
         // A mount that is no path is told now, not with the first plan.
         vault.resolver(login.clone())?;
-        Ok(Self { vault: Some((vault, login)) })
+        Ok(Self { vault: Some((vault, login)), key })
     }
 
     /// Whether somebody could know the secrets of a plan.
@@ -62,23 +65,26 @@ impl Keeper {
         Err(problems::failure(&plan.diagnostics(list.collect())))
     }
 
-    /// The values of all secrets of a plan, as of now.
+    /// The values of all secrets of a plan: the newest versions, or those that were pinned when its run began.
     ///
     /// # Errors
-    /// Every reference without a value, with its place in the plan; `Transient` where all of them may pass.
-    pub async fn of_run(&self, plan: &Loaded) -> Result<Secrets, Failure> {
+    /// Every secret that cannot be had, with its place in the plan; `Transient` where all of them may pass.
+    pub async fn of_run(&self, plan: &Loaded, begun: Option<&RunStart>) -> Result<PinnedSecrets, Failure> {
         let Some((vault, login)) = self.vault.as_ref().filter(|_| !plan.secrets().is_empty()) else {
-            return Ok(Secrets::default());
+            return Ok(PinnedSecrets::default());
         };
         let resolver = vault
             .resolver(login.clone())
             .map_err(|error| Failure::misuse("secret.login", error.to_string()))?;
-        let (names, references): (Vec<&String>, Vec<SecretRef>) =
-            plan.secrets().iter().map(|(name, reference)| (name, reference.clone())).unzip();
-        let resolved = resolver.resolve(&references).await;
+        let pinned = begun.map(|begun| begun.options.pins());
+        let request = SecretRequest { declared: plan.secrets(), pinned, key: &self.key };
+        let asked = resolve_secrets(request, &resolver, &RunOptions::default()).await;
         resolver.close().await;
-        let found = resolved.map_err(|bad| failure(plan, &bad))?;
-        Ok(names.into_iter().cloned().zip(found.into_iter().map(|found| found.value)).collect())
+        asked.map_err(|bad| {
+            let told = problems::failure(&plan.diagnose_secrets(&bad));
+            let class = if BadSecret::are_transient(&bad) { FailureClass::Transient } else { told.class };
+            Failure { class, ..told }
+        })
     }
 }
 
@@ -96,29 +102,4 @@ fn login(config: &VaultConfig) -> Result<Login, StartError> {
     }
     let file = auth.token_file.as_ref();
     file.map(Login::token_file).ok_or_else(|| StartError::new("`vault.auth` says nothing"))
-}
-
-/// All bad references of a plan as one failure.
-fn failure(plan: &Loaded, bad: &[BadReference]) -> Failure {
-    let names_of = |reference: &SecretRef| {
-        let reference = reference.clone();
-        plan.secrets().iter().filter(move |(_, known)| **known == reference).map(|(name, _)| name)
-    };
-    let mut told: Vec<&BadReference> = Vec::new();
-    for one in bad {
-        if !told.iter().any(|known| known.reference == one.reference) {
-            told.push(one);
-        }
-    }
-    let list = told.into_iter().flat_map(|one| {
-        names_of(&one.reference).map(|name| {
-            let failure = &one.failure;
-            Diagnostic::error(failure.code.clone(), format!("secret `{name}`: {}", failure.message))
-                .at(plan.secret_place(name))
-                .with_hint(failure.hint.clone())
-        })
-    });
-    let told = problems::failure(&plan.diagnostics(list.collect()));
-    let may_pass = bad.iter().all(|one| one.failure.class == FailureClass::Transient);
-    if may_pass { Failure { class: FailureClass::Transient, ..told } } else { told }
 }

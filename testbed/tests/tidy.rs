@@ -18,7 +18,7 @@ const EDGES: [(&str, &[&str]); 10] = [
     ("eve-store", &["eve-core"]),
     ("eve-queue", &["eve-core"]),
     ("eve-vault", &["eve-core"]),
-    ("eve-cli", &["eve-core", "eve-k8s", "eve-store"]),
+    ("eve-cli", &["eve-core", "eve-k8s", "eve-store", "eve-vault"]),
     ("eve-daemon", &["eve-core", "eve-k8s", "eve-queue", "eve-store", "eve-vault"]),
     ("testbed", &[]),
     ("benches", &["eve-core", "eve-k8s", "eve-store", "eve-cli", "eve-testbed"]),

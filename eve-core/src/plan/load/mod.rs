@@ -24,6 +24,7 @@ mod redact;
 mod rendering;
 mod scalar;
 mod schema;
+mod secrets;
 mod skeleton;
 mod syntax;
 mod texts;
