@@ -18,8 +18,6 @@ use crate::undelivered::Undelivered;
 
 /// The file within the folder of the state.
 const FILE: &str = "journal.db";
-/// The file beside it with the key of the hashes that it holds.
-const KEY: &str = "key";
 
 /// The journal, held by this process.
 #[derive(Debug)]
@@ -51,17 +49,17 @@ impl Journal {
         Ok(Self { file, health, metrics, undelivered: Arc::default(), news: Mutex::default() })
     }
 
-    /// The key of what is recorded hashed in the journal of a folder; made where it is missing.
-    ///
-    /// # Errors
-    /// It cannot be read or made.
-    pub fn key(folder: &Path) -> Result<StoredKey, StartError> {
-        Ok(StoredKey::load_or_make(&folder.join(KEY))?)
-    }
-
     /// What no receiver has taken yet.
     pub fn undelivered(&self) -> Arc<Undelivered> {
         Arc::clone(&self.undelivered)
+    }
+
+    /// The key of the hashes by which a run knows its secrets again.
+    ///
+    /// # Errors
+    /// Its file cannot be used.
+    pub fn key(&self) -> Result<StoredKey, StartError> {
+        Ok(self.file.key()?)
     }
 
     /// Takes up what an earlier process left.

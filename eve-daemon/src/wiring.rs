@@ -11,7 +11,7 @@ use eve_core::driver::{Executors, ServePorts, SystemClock};
 use eve_core::ids::RunId;
 use eve_core::kind::Kinds;
 use eve_core::plan::graph::Graph;
-use eve_core::ports::{Clock, Ledger, Reporter};
+use eve_core::ports::{Clock, Ledger as _, Reporter};
 use eve_core::run::RunOptions;
 use eve_core::scheduler::{Newer, Running, Scheduler, SchedulerOptions};
 use eve_k8s::OBJECT_KIND;
@@ -74,7 +74,7 @@ pub async fn wire(
         .with(FUNCTION_KIND, Arc::new(notifiers::functions(config)?));
     let folder = config.state.folder.as_deref().unwrap_or_else(|| Path::new("eve-daemon-state"));
     let journal = Arc::new(Journal::open(folder, Arc::clone(health), Arc::clone(metrics))?);
-    let secrets = Keeper::new(config.vault.as_ref(), Journal::key(folder)?)?;
+    let secrets = Keeper::new(config.vault.as_ref(), journal.key()?)?;
     let opened = sources::open(config, &clock, health)?;
     let receivers = notifiers::receivers(config, opened.aws.as_ref(), &clock)?;
     let options = options(config, &receivers, opened.visibility, clock.as_ref());
