@@ -279,7 +279,7 @@ impl Executor for KubeExecutor {
             Action::Delete => self.look_before_delete(step).await,
             // Whatever it is: it is only waited for.
             Action::Read => Ok(Prepared::new(Change::None)),
-            Action::Apply | Action::None => self.look(step).await,
+            Action::Apply | Action::None => self.look_informed(step).await,
         }?;
         self.promise(step, &mut prepared).await?;
         Ok(prepared)
