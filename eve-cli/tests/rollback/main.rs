@@ -17,6 +17,7 @@ mod desk;
 mod forgotten;
 #[cfg(feature = "fail-points")]
 mod kills;
+mod kinds;
 mod outages;
 mod verify;
 mod whole;

@@ -16,6 +16,7 @@ mod interrupted;
 mod keeping;
 mod kinds;
 mod reborn;
+mod rights;
 mod table;
 mod verify;
 mod whole;
