@@ -166,6 +166,20 @@ async fn a_namespace_that_goes_away_is_no_matter_of_rights() {
     assert_eq!(failure.message, "ConfigMap shop/settings: the namespace `shop` is being deleted");
 }
 
+#[test]
+fn a_leak_is_found_in_whatever_is_looked_at() {
+    let coded = STANDARD.encode(common::value("a"));
+    let snapshot = json!({ "name": "snapshot", "labels": { "eve.dev/run": "r" } });
+    common::unseen("labels of a snapshot", &snapshot);
+    for leak in [
+        json!({ "labels": { "eve.dev/run": common::value("a") } }),
+        json!({ "annotations": { "eve.dev/before": coded } }),
+        json!({ "managedFields": [{ "fieldsV1": { "f:data": { common::value("a"): {} } } }] }),
+    ] {
+        std::panic::catch_unwind(|| common::unseen("labels of a snapshot", &leak)).unwrap_err();
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn no_refusal_of_a_secret_quotes_it() {
     for (code, message) in [

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use eve_core::ports::Notifier as _;
+use eve_core::ports::{Notice, Notifier as _, Told};
 use eve_core::secret::SecretValue;
 use eve_core::testing::ManualClock;
 use eve_core::testing::canary::{Canary, CanaryScan};
@@ -111,4 +111,26 @@ async fn keys_are_in_no_log_and_no_failure() {
     assert!(log.contains("the subscriber listens"));
     // What the receiver answers is the receiver's: what the libraries say of it is searched without its words.
     assert_eq!(leaks([("said", &said), ("the log", &log)]), [""; 0], "{said}\n{log}");
+}
+
+#[tokio::test]
+async fn a_leak_in_a_notice_is_found_in_what_a_receiver_gets() {
+    let receiver = Receiver::start().await;
+    let url = receiver.url("/hook");
+    let options = WebhookOptions::new(&url, "/").unwrap().with_limit(SHORT);
+    let webhook = WebhookNotifier::new(options, Arc::new(ManualClock::new(Timestamp::EPOCH))).unwrap();
+    let function =
+        FunctionNotifier::new(FunctionClient::new().unwrap(), &url, Arc::new(KeyMap::new())).unwrap();
+    let failure =
+        Some(Told { code: "test.leak".into(), message: format!("cannot use {}", canary().value()) });
+    let leaky = Notice { failure, ..notice() };
+    for notifier in [&webhook as &dyn eve_core::ports::Notifier, &function] {
+        for (notice, expected) in [(&leaky, vec!["the notice"]), (&notice(), Vec::new())] {
+            let before = receiver.received().len();
+            receiver.then(Reply::json(200, &json!({ "result": "success" })));
+            notifier.notify(notice).await.unwrap();
+            let body = receiver.received().get(before).unwrap().body.clone();
+            assert_eq!(leaks([("the notice", &String::from_utf8(body).unwrap()), ("nothing", "")]), expected);
+        }
+    }
 }
