@@ -144,9 +144,9 @@ impl Connected {
     }
 
     /// Who deletes, also objects that were there before eve where that is asked for.
-    pub(crate) fn deleters(self, adopted: Adopted) -> Executors {
+    pub(crate) fn deleter(self, adopted: Adopted) -> KubeExecutor {
         let executor = KubeExecutor::builder(self.client).with_kinds(self.kinds).with_policy(self.policy);
-        Executors::new().with(OBJECT_KIND, Arc::new(executor.with_adopted(adopted).build()))
+        executor.with_adopted(adopted).build()
     }
 
     /// Who carries out components that are objects, where these causes are borne otherwise than by default, of one cause
@@ -161,8 +161,8 @@ impl Connected {
 }
 
 /// Who carries out which kind.
-pub(crate) fn executors(objects: KubeExecutor) -> Executors {
-    Executors::new().with(OBJECT_KIND, Arc::new(objects))
+pub(crate) fn executors(objects: Arc<KubeExecutor>) -> Executors {
+    Executors::new().with(OBJECT_KIND, objects)
 }
 
 fn unusable(error: &ConnectError) -> Halt {

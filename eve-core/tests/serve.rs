@@ -225,7 +225,7 @@ async fn a_run_that_was_handed_back_is_taken_up_by_the_next_process() {
     orders.send(Order::HandBack).await.unwrap();
     served.await.unwrap();
     assert_eq!(world.endings().len(), 0);
-    world.source.expire();
+    // Its delivery is in the queue again: the next process need not wait until the time is over for which it was held.
     let (orders, served) = world.serve(options()).await;
     world.until_empty().await;
     orders.send(Order::Drain).await.unwrap();
@@ -313,6 +313,61 @@ async fn a_stop_reaches_the_run_and_a_drain_waits_for_it() {
     served.await.unwrap();
     assert_eq!(world.endings()["r"], Ending::Cancelled);
     assert!(world.source.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_that_takes_too_long_is_ended_by_handing_back() {
+    let slow = vec![ScriptStep::Sleep(Duration::from_mins(5))];
+    let world =
+        world(Executors::new().with("noop", Arc::new(ScriptedExecutor::new().with("c0", Phase::Wait, slow))));
+    world.source.send("r", "n 2");
+    let (orders, served) = world.serve(options()).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    orders.send(Order::Drain).await.unwrap();
+    let begun = tokio::time::Instant::now();
+    tokio::time::sleep(Duration::from_secs(25)).await;
+    orders.send(Order::HandBack).await.unwrap();
+    served.await.unwrap();
+    assert!(begun.elapsed() < Duration::from_mins(1), "{:?}", begun.elapsed());
+    assert!(world.endings().is_empty() && !world.source.is_empty(), "it is for the next process");
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_that_do_not_fit_their_plan_fail_that_run_and_no_other() {
+    let slow = vec![ScriptStep::Sleep(Duration::from_mins(1))];
+    let mut world =
+        world(Executors::new().with("noop", Arc::new(ScriptedExecutor::new().with("c0", Phase::Wait, slow))));
+    world.source.send("r", "n 3");
+    let (orders, served) = world.serve(options()).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    orders.send(Order::HandBack).await.unwrap();
+    served.await.unwrap();
+    world.source.send("other", "m 1");
+    world.ports.intake = Arc::new(Shrunk);
+    let (orders, served) = world.serve(options()).await;
+    world.until_empty().await;
+    orders.send(Order::Drain).await.unwrap();
+    served.await.unwrap();
+    assert_eq!(world.endings()["r"], Ending::Failed);
+    assert_eq!(world.endings()["other"], Ending::Succeeded);
+    let notices = world.notifier.notices();
+    let failure = notices.iter().find_map(|notice| notice.failure.as_ref()).unwrap();
+    assert_eq!(failure.code, "serve.resume");
+}
+
+/// Reads every plan as one of a single component, as an intake does that was changed between two processes.
+struct Shrunk;
+
+#[async_trait]
+impl Intake for Shrunk {
+    fn read(&self, body: &[u8]) -> Result<PlanName, Failure> {
+        Words::default().read(body)
+    }
+
+    async fn open(&self, run: &RunId, body: &[u8], begun: Option<&RunStart>) -> Result<Opened, Failure> {
+        let name = self.read(body)?;
+        Words::default().open(run, format!("{} 1", name.namespace).as_bytes(), begun).await
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -256,7 +256,7 @@ fn allows(scope: InventoryScope<'_>, resource: &Resource, found: &Installed) -> 
 
 /// Lists again where the server is only not ready to: it says so for a kind whose definition is new, and for a list
 /// whose place it forgot between two pages.
-async fn patiently<F>(list: impl Fn() -> F) -> Result<Vec<Value>, ApiError>
+pub(crate) async fn patiently<F>(list: impl Fn() -> F) -> Result<Vec<Value>, ApiError>
 where
     F: Future<Output = Result<Vec<Value>, ApiError>>,
 {
@@ -273,7 +273,7 @@ where
 }
 
 /// All pages of a list.
-async fn all(
+pub(crate) async fn all(
     client: &KubeClient,
     collection: &Collection,
     label: Labelled<'_>,

@@ -1,7 +1,7 @@
 //! What is kept of an object so that a run can be undone: how it was before the run's first write, and what was applied.
 //!
 //! It is kept in a Secret of the plan's namespace: one for each object and run, with a name that follows from the two,
-//! made before the first write and never changed. It is compressed, carries labels of its own (it is no part of the plan),
+//! made before the first write and never changed. It is sealed with a key that only the undo token has, compressed, carries labels of its own (it is no part of the plan),
 //! and says when it may be removed. This file makes and reads it; who keeps and removes it is the executor.
 
 use std::io::{Read as _, Write as _};
@@ -10,6 +10,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use eve_core::ids::RunId;
+use eve_core::secret::HashKey;
 use eve_core::time::Timestamp;
 use flate2::Compression;
 use flate2::read::ZlibDecoder;
@@ -31,19 +32,72 @@ pub(crate) const BYTES_MAX: usize = 1024 * 1024;
 const UNPACKED_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// The key of the Secret under which it stands.
 const KEY: &str = "snapshot";
+/// The key of the Secret under which its seal stands.
+const SEAL: &str = "seal";
+/// The form of what is packed.
+const VERSION: u32 = 1;
 /// The type of the Secret.
 const TYPE: &str = "eve.dev/snapshot";
 /// How many bytes of a SHA-256 a name keeps: enough that no two objects meet by chance.
 const NAME_BYTES: usize = 16;
 
 /// How an object was, and what was applied to it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Snapshot {
     /// `None` where it was not there.
     pub(crate) before: Option<Value>,
     /// `None` where it was to be deleted.
     pub(crate) intent: Option<Value>,
+}
+
+/// What is packed. Says all of it in so many words: what is not said is damage.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Packed {
+    version: u32,
+    before: Before,
+    intent: Intent,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Before {
+    Absent,
+    There(Value),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Intent {
+    Delete,
+    Apply(Value),
+}
+
+/// The key that seals the snapshots of a run: whoever writes Secrets in the namespace does not have it. In hexadecimal
+/// digits; stands in undo tokens.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct SealKey(String);
+
+impl SealKey {
+    /// Bytes of a key: enough that nobody finds it by trying.
+    const BYTES: usize = 16;
+
+    /// A new one.
+    ///
+    /// # Errors
+    /// The system has no random numbers.
+    pub(crate) fn random() -> Result<Self, getrandom::Error> {
+        let mut bytes = [0; Self::BYTES];
+        getrandom::fill(&mut bytes)?;
+        Ok(Self(bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))))
+    }
+
+    /// The seal of what stands under this name.
+    fn seal(&self, name: &str, packed: &[u8]) -> String {
+        let key: [u8; HashKey::BYTES] = Sha256::digest(&self.0).into();
+        HashKey::new(&key).hash([b"eve.snapshot.v1", name.as_bytes(), packed]).as_str().to_owned()
+    }
 }
 
 /// A snapshot cannot be kept, or not read.
@@ -53,6 +107,8 @@ pub(crate) enum SnapshotError {
     TooLarge { bytes: usize },
     #[error("it cannot be packed or read")]
     Damaged,
+    #[error("the run has not written it, or somebody has changed it since")]
+    Foreign,
 }
 
 impl Snapshot {
@@ -62,7 +118,7 @@ impl Snapshot {
     /// It is too large.
     pub(crate) fn secret(
         &self,
-        place: &Location,
+        (place, key): (&Location, &SealKey),
         (plan, run): (&str, &RunId),
         of: &Location,
         now: Timestamp,
@@ -80,12 +136,17 @@ impl Snapshot {
                 },
                 "annotations": { (labels::OBJECT): of.to_string(), (labels::EXPIRES): rfc3339(now.plus(LIFE)) },
             },
-            "data": { KEY: BASE64.encode(packed) },
+            "data": { KEY: BASE64.encode(&packed), SEAL: BASE64.encode(key.seal(place.name.as_str(), &packed)) },
         }))
     }
 
     fn pack(&self) -> Result<Vec<u8>, SnapshotError> {
-        let text = serde_json::to_vec(self).map_err(|_| SnapshotError::Damaged)?;
+        let whole = Packed {
+            version: VERSION,
+            before: self.before.clone().map_or(Before::Absent, Before::There),
+            intent: self.intent.clone().map_or(Intent::Delete, Intent::Apply),
+        };
+        let text = serde_json::to_vec(&whole).map_err(|_| SnapshotError::Damaged)?;
         let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
         encoder.write_all(&text).map_err(|_| SnapshotError::Damaged)?;
         let packed = encoder.finish().map_err(|_| SnapshotError::Damaged)?;
@@ -93,17 +154,39 @@ impl Snapshot {
         if bytes > BYTES_MAX { Err(SnapshotError::TooLarge { bytes }) } else { Ok(packed) }
     }
 
-    /// From a Secret.
+    /// From the Secret of this name.
     ///
     /// # Errors
     /// It is none of ours, or damaged.
-    pub(crate) fn read(secret: &Value) -> Result<Self, SnapshotError> {
-        let data = secret.pointer("/data").and_then(|data| data.get(KEY)).and_then(Value::as_str);
-        let packed = data.and_then(|data| BASE64.decode(data).ok()).ok_or(SnapshotError::Damaged)?;
+    pub(crate) fn read(secret: &Value, name: &str, key: &SealKey) -> Result<Self, SnapshotError> {
+        let data = |key: &str| {
+            let data = secret.pointer("/data").and_then(|data| data.get(key)).and_then(Value::as_str);
+            data.and_then(|data| BASE64.decode(data).ok())
+        };
+        let packed = data(KEY).ok_or(SnapshotError::Foreign)?;
+        if data(SEAL).is_none_or(|seal| seal != key.seal(name, &packed).as_bytes()) {
+            return Err(SnapshotError::Foreign);
+        }
+        Self::unpack(&packed)
+    }
+
+    fn unpack(packed: &[u8]) -> Result<Self, SnapshotError> {
         let mut text = Vec::new();
-        let unpacked = ZlibDecoder::new(packed.as_slice()).take(UNPACKED_BYTES_MAX).read_to_end(&mut text);
+        let unpacked = ZlibDecoder::new(packed).take(UNPACKED_BYTES_MAX).read_to_end(&mut text);
         unpacked.map_err(|_| SnapshotError::Damaged)?;
-        serde_json::from_slice(&text).map_err(|_| SnapshotError::Damaged)
+        let whole: Packed = serde_json::from_slice(&text).map_err(|_| SnapshotError::Damaged)?;
+        if whole.version != VERSION {
+            return Err(SnapshotError::Damaged);
+        }
+        let before = match whole.before {
+            Before::Absent => None,
+            Before::There(object) => Some(object),
+        };
+        let intent = match whole.intent {
+            Intent::Delete => None,
+            Intent::Apply(object) => Some(object),
+        };
+        Ok(Self { before, intent })
     }
 }
 
@@ -193,16 +276,48 @@ mod tests {
     fn a_snapshot_is_read_as_it_was_kept() {
         let before = json!({ "data": { "password": "aHVudGVyMg==" } });
         let snapshot = Snapshot { before: Some(before), intent: None };
-        let run = RunId::new("r");
-        let secret =
-            snapshot.secret(&place("s"), ("shop", &run), &place("x"), Timestamp::from_micros(0)).unwrap();
-        assert_eq!(Snapshot::read(&secret), Ok(snapshot));
+        let (run, place, key) = (RunId::new("r"), place("s"), SealKey("k".to_owned()));
+        let of = ("shop", &run);
+        let secret = snapshot.secret((&place, &key), of, &place, Timestamp::from_micros(0)).unwrap();
+        assert_eq!(Snapshot::read(&secret, "s", &key), Ok(snapshot));
         assert!(
             secret["metadata"]["labels"].get(labels::PLAN).is_none(),
             "it would be taken for a part of the plan"
         );
         assert_eq!(secret["metadata"]["annotations"][labels::EXPIRES], "1970-01-08T00:00:00Z");
-        assert_eq!(Snapshot::read(&json!({ "data": { KEY: "eA==" } })), Err(SnapshotError::Damaged));
+    }
+
+    #[test]
+    fn only_what_the_run_has_sealed_under_this_name_is_read() {
+        let snapshot = Snapshot { before: None, intent: Some(json!({})) };
+        let (run, place, key) = (RunId::new("r"), place("s"), SealKey::random().unwrap());
+        let secret =
+            snapshot.secret((&place, &key), ("shop", &run), &place, Timestamp::from_micros(0)).unwrap();
+        assert_eq!(Snapshot::read(&secret, "other", &key), Err(SnapshotError::Foreign));
+        assert_eq!(Snapshot::read(&secret, "s", &SealKey::random().unwrap()), Err(SnapshotError::Foreign));
+        for data in [json!({}), json!({ KEY: "eA==" }), json!({ KEY: "eA==", SEAL: secret["data"][SEAL] })] {
+            let forged = json!({ "data": data });
+            assert_eq!(Snapshot::read(&forged, "s", &key), Err(SnapshotError::Foreign), "{forged}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_said_is_not_taken_for_absence() {
+        let pack = |text: &str| {
+            let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
+            encoder.write_all(text.as_bytes()).unwrap();
+            encoder.finish().unwrap()
+        };
+        let absent = r#"{"version":1,"before":"absent","intent":"delete"}"#;
+        assert_eq!(Snapshot::unpack(&pack(absent)), Ok(Snapshot { before: None, intent: None }));
+        for text in [
+            "{}",
+            r#"{"before":null,"intent":null}"#,
+            r#"{"version":1,"before":"absent"}"#,
+            &absent.replace('1', "2"),
+        ] {
+            assert_eq!(Snapshot::unpack(&pack(text)), Err(SnapshotError::Damaged), "{text}");
+        }
     }
 
     #[test]

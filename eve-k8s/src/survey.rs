@@ -18,6 +18,7 @@ use crate::discovery::Scope;
 use crate::error::ApiError;
 use crate::live::{Listed, Live};
 use crate::path::PathSegment;
+use crate::snapshot::SealKey;
 use crate::{labels, normal, object, readiness};
 
 /// The surveys of all runs of one executor.
@@ -42,6 +43,8 @@ struct Survey {
 /// What is done once a run so that it can be undone.
 #[derive(Default)]
 pub(crate) struct Keeping {
+    /// The key by which snapshots are sealed, of this process.
+    pub(crate) key: OnceCell<SealKey>,
     /// Whether snapshots may be written and read.
     pub(crate) rights: OnceCell<Result<(), Failure>>,
     /// Snapshots that are not needed any more were removed.

@@ -12,13 +12,14 @@ const FILE_LINES_MAX: usize = 800;
 const ARCHITECTURE_LINES_MAX: usize = 300;
 
 /// Which crates of the workspace a crate may name under `[dependencies]`.
-const EDGES: [(&str, &[&str]); 9] = [
+const EDGES: [(&str, &[&str]); 10] = [
     ("eve-core", &[]),
     ("eve-k8s", &["eve-core"]),
     ("eve-store", &["eve-core"]),
     ("eve-queue", &["eve-core"]),
     ("eve-vault", &["eve-core"]),
     ("eve-cli", &["eve-core", "eve-k8s", "eve-store", "eve-vault"]),
+    ("eve-daemon", &["eve-core", "eve-k8s", "eve-queue", "eve-store", "eve-vault"]),
     ("testbed", &[]),
     ("benches", &["eve-core", "eve-k8s", "eve-store", "eve-cli", "eve-testbed"]),
     ("examples", &[]),

@@ -15,7 +15,7 @@ use eve_k8s::KubeExecutor;
 use eve_store::RunFile;
 
 use super::admit::{admit, refused};
-use super::drive::{self, Deadline, Limits, Work};
+use super::drive::{self, Deadline, Limits, Task, Work};
 use super::{or_json, warn};
 use crate::cli::{Apply, ApplyOutput};
 use crate::exit::Exit;
@@ -98,8 +98,7 @@ async fn on_cluster(
         }
     }
     let limits = Limits { deadline, concurrency: args.concurrency, output: args.output };
-    let executors = wiring::executors(executor);
-    let work = Work { graph: Arc::clone(&graph), executors, journal, secrets, undoes: None };
+    let work = Work { graph: Arc::clone(&graph), objects: executor, journal, secrets, task: Task::Apply };
     drive::run(&limits, printer, work, &mut signals).await
 }
 

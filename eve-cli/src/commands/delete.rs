@@ -11,7 +11,7 @@ use eve_k8s::{Adopted, Installed, Inventory};
 use eve_store::{RunFile, RunSource};
 
 use super::admit::admit;
-use super::drive::{self, Deadline, Limits, Work};
+use super::drive::{self, Deadline, Limits, Task, Work};
 use super::{or_json, unseen, warn};
 use crate::cli::{ApplyOutput, Delete, Input};
 use crate::exit::Exit;
@@ -50,10 +50,10 @@ pub(super) fn resume(args: &Delete, file: Box<RunFile>, printer: &Arc<Printer>) 
         let journal = drive::journal(origin, &args.cluster, connected.server(), &graph, &mut signals).await?;
         let work = Work {
             graph,
-            executors: connected.deleters(adopted(args)),
+            objects: connected.deleter(adopted(args)),
             journal,
             secrets: none(),
-            undoes: None,
+            task: Task::Delete,
         };
         drive::run(&limits, printer, work, &mut signals).await
     })
@@ -94,8 +94,13 @@ async fn on_cluster(
     let connected = drive::unless_stopped(&mut signals, reading).await?;
     let graph = Arc::new(graph);
     let journal = drive::journal(origin, &args.cluster, connected.server(), &graph, &mut signals).await?;
-    let work =
-        Work { graph, executors: connected.deleters(adopted(args)), journal, secrets: none(), undoes: None };
+    let work = Work {
+        graph,
+        objects: connected.deleter(adopted(args)),
+        journal,
+        secrets: none(),
+        task: Task::Delete,
+    };
     drive::run(&limits, printer, work, &mut signals).await
 }
 
@@ -120,10 +125,10 @@ fn by_labels(
         let journal = drive::journal(origin, &args.cluster, connected.server(), &graph, &mut signals).await?;
         let work = Work {
             graph,
-            executors: connected.deleters(adopted(args)),
+            objects: connected.deleter(adopted(args)),
             journal,
             secrets: none(),
-            undoes: None,
+            task: Task::Delete,
         };
         drive::run(&limits, printer, work, &mut signals).await
     })

@@ -6,17 +6,19 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use eve_core::driver::{Executors, Ports, SystemClock, drive};
+use eve_core::driver::{Ports, SystemClock, drive};
 use eve_core::ids::RunId;
 use eve_core::plan::graph::Graph;
 use eve_core::ports::{Clock, Reporter, RunStore as _};
 use eve_core::run::{Outcome, Record, Run, RunOptions, StopMode};
 use eve_core::secret::PinnedSecrets;
+use eve_k8s::KubeExecutor;
 use eve_store::{RunFile, StopRequest};
 use tokio::sync::mpsc;
 use tokio::task::JoinError;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
+use super::forget::{Forgetter, Purpose};
 use crate::cli::{ApplyOutput, Cluster};
 use crate::duration;
 use crate::exit::Exit;
@@ -71,7 +73,7 @@ impl Deadline {
 
 /// Does the work in a runtime of its own.
 pub(super) fn block_on<T>(work: impl Future<Output = Result<T, Halt>>) -> Result<T, Halt> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Halt::error(Exit::Internal, format!("cannot start: {error}")))?;
     let result = runtime.block_on(work);
     // An abort does not wait for what is under way.
@@ -99,19 +101,30 @@ pub(super) async fn unless_stopped<T>(
 #[derive(Debug)]
 pub(super) struct Work {
     pub(super) graph: Arc<Graph>,
-    pub(super) executors: Executors,
+    pub(super) objects: KubeExecutor,
     pub(super) journal: RunFile,
     /// The secrets that it needs.
     pub(super) secrets: PinnedSecrets,
-    /// What is undone, where that is what the run is for.
-    pub(super) undoes: Option<Undoes>,
+    pub(super) task: Task,
 }
 
-/// A run that is undone by another.
+/// What a run is for.
 #[derive(Debug)]
-pub(super) struct Undoes {
-    pub(super) run: RunId,
-    pub(super) records: Vec<Record>,
+pub(super) enum Task {
+    Apply,
+    Delete,
+    /// This run is undone, which has these records.
+    Undo(RunId, Vec<Record>),
+}
+
+impl Task {
+    fn purpose(&self) -> Purpose {
+        match self {
+            Self::Apply => Purpose::Apply,
+            Self::Delete => Purpose::Delete,
+            Self::Undo(run, _) => Purpose::Undo(run.clone()),
+        }
+    }
 }
 
 /// The journal of a run that begins, or of one that goes on: then it must be on the cluster that it was begun on.
@@ -156,9 +169,10 @@ pub(super) async fn run(
     let display = Display::new(limits.output, printer, &graph, &clock);
     display.recall(&records);
     let journal = Arc::new(work.journal);
+    let objects = Arc::new(work.objects);
     let PinnedSecrets { values: secrets, pins } = work.secrets;
     let ports = Ports {
-        executors: work.executors,
+        executors: wiring::executors(Arc::clone(&objects)),
         store: Arc::<RunFile>::clone(&journal),
         reporters: display.reporters(),
         clock: clock.clone(),
@@ -173,18 +187,19 @@ pub(super) async fn run(
         .with_pins(pins);
     let what = if records.is_empty() { "the run begins" } else { "the run goes on" };
     tracing::info!(run = %id, plan = graph.name(), namespace = graph.namespace(), "{what}");
-    let undoes = work.undoes.is_some();
-    let run = match work.undoes.filter(|_| records.is_empty()) {
-        None => {
-            Run::resume(graph, options, id.clone(), &records, clock.now()).map_err(|error| unreadable(&error))
-        }
-        Some(Undoes { run, records }) => {
-            let begun = Run::rollback(graph, options, id.clone(), (&run, &records), clock.now());
+    let purpose = work.task.purpose();
+    let (namespace, plan) = (graph.namespace().to_owned(), graph.name().to_owned());
+    let run = match work.task {
+        Task::Undo(run, undone) if records.is_empty() => {
+            let begun = Run::rollback(graph, options, id.clone(), (&run, &undone), clock.now());
             begun.map_err(|error| Halt::error(Exit::Refused, wiring::chain(&error)))
         }
+        Task::Apply | Task::Delete | Task::Undo(..) => {
+            Run::resume(graph, options, id.clone(), &records, clock.now()).map_err(|error| unreadable(&error))
+        }
     }?;
-    let exit_of = if undoes { Exit::of_undoing } else { Exit::from };
-    drive_run(run, &ports, Watched { display: &display, printer, journal, exit_of }, signals).await
+    let forgetter = Forgetter { objects, purpose, namespace, plan };
+    drive_run(run, &ports, Watched { display: &display, printer, journal, forgetter }, signals).await
 }
 
 /// Passes on what other processes ask of the run, until nobody wants to know. `look` gives what was asked after the request
@@ -309,7 +324,16 @@ struct Watched<'a> {
     display: &'a Display,
     printer: &'a Arc<Printer>,
     journal: Arc<RunFile>,
-    exit_of: fn(Outcome) -> Exit,
+    forgetter: Forgetter,
+}
+
+impl Watched<'_> {
+    fn exit_of(&self, outcome: Outcome) -> Exit {
+        match self.forgetter.purpose {
+            Purpose::Undo(_) => Exit::of_undoing(outcome),
+            Purpose::Apply | Purpose::Delete => Exit::from(outcome),
+        }
+    }
 }
 
 /// What the driver ended with. A panic of it is ours.
@@ -323,10 +347,11 @@ fn joined<T>(ended: Result<T, JoinError>) -> Result<T, Halt> {
 async fn drive_run(
     mut run: Run,
     ports: &Ports,
-    Watched { display, printer, journal, exit_of }: Watched<'_>,
+    watched: Watched<'_>,
     signals: &mut Signals,
 ) -> Result<Exit, Halt> {
-    let id = run.id().clone();
+    let Watched { display, printer, ref journal, .. } = watched;
+    let (id, journal) = (run.id().clone(), Arc::clone(journal));
     let (driver, control) = mpsc::channel(STOPS_MAX);
     let mut stops = Stops { driver, wanted: None };
     let (asked, mut requests) = mpsc::channel(STOPS_MAX);
@@ -361,9 +386,12 @@ async fn drive_run(
             _ = frames.tick() => display.tick(),
         }
     };
-    let exit = ended.as_ref().map_or(Exit::Internal, |outcome| exit_of(*outcome));
+    let exit = ended.as_ref().map_or(Exit::Internal, |outcome| watched.exit_of(*outcome));
     display.end(exit);
     let exit = written(printer, exit, signals).await;
+    if let Ok(outcome) = &ended {
+        watched.forgetter.forget(&id, *outcome, printer, signals).await;
+    }
     ended.map(|_| exit).map_err(|error| {
         Halt::error(Exit::Internal, wiring::chain(&error)).with_hint(journal::resume_hint(&id))
     })

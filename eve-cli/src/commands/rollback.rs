@@ -7,7 +7,7 @@ use eve_core::run::{Outcome, Record};
 use eve_core::secret::PinnedSecrets;
 use eve_store::{Listed, RunFile, RunFolder, RunHeader, RunState, RunSummary};
 
-use super::drive::{self, Deadline, Limits, Undoes, Work};
+use super::drive::{self, Deadline, Limits, Task, Work};
 use super::resume::is_later;
 use super::{ended, or_json};
 use crate::cli::{ApplyOutput, Rollback};
@@ -83,6 +83,11 @@ impl Undone {
                 return refused(format!("run {run} was interrupted and is not over"), hint);
             }
             RunState::Finished(_) => {}
+        }
+        if self.header.verb == "delete" && self.state == RunState::Finished(Outcome::Succeeded) {
+            let message =
+                format!("run {run} deleted the plan, and what was there before is not kept after that");
+            return refused(message, "apply the plan again".to_owned());
         }
         let board = self.board()?;
         if board.left_by().is_empty() {
@@ -167,10 +172,10 @@ async fn on_cluster(
     is_on(&undone.header, connected.server())?;
     let journal = drive::journal(origin, &cluster, connected.server(), &graph, &mut signals).await?;
     let limits = Limits { deadline, concurrency: args.concurrency, output: args.output };
-    let executors = wiring::executors(connected.executor(&[], &[]));
-    let undoes = Some(Undoes { run: undone.header.run, records: undone.records });
+    let task = Task::Undo(undone.header.run, undone.records);
+    let objects = connected.executor(&[], &[]);
     let secrets = PinnedSecrets::default();
-    drive::run(&limits, printer, Work { graph, executors, journal, secrets, undoes }, &mut signals).await
+    drive::run(&limits, printer, Work { graph, objects, journal, secrets, task }, &mut signals).await
 }
 
 /// Whether this is the cluster on which the run changed something.

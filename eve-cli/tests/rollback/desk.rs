@@ -162,6 +162,33 @@ impl<'a> Desk<'a> {
         self.control_plane.admin_client().await.request(request).await.ok()
     }
 
+    /// How many objects are kept so that runs can be undone.
+    pub(super) async fn snapshots(&self) -> usize {
+        let path =
+            format!("/api/v1/namespaces/{}/secrets?labelSelector=eve.dev/snapshot-of", self.namespace());
+        let request = http::Request::get(path).body(Vec::new()).unwrap();
+        let list: Value = self.control_plane.admin_client().await.request(request).await.unwrap();
+        list["items"].as_array().unwrap().len()
+    }
+
+    /// Lets somebody do this in the namespace.
+    pub(super) async fn grant(&self, user: &str, rules: Value) {
+        let group = "rbac.authorization.k8s.io";
+        let path = format!("/apis/{group}/v1/namespaces/{}", self.namespace());
+        let role = json!({ "metadata": { "name": user }, "rules": rules });
+        let binding = json!({
+            "metadata": { "name": user },
+            "roleRef": { "apiGroup": group, "kind": "Role", "name": user },
+            "subjects": [{ "apiGroup": group, "kind": "User", "name": user }],
+        });
+        for (resource, object) in [("roles", role), ("rolebindings", binding)] {
+            let request = http::Request::post(format!("{path}/{resource}"));
+            let request = request.header("content-type", "application/json");
+            let request = request.body(object.to_string().into_bytes()).unwrap();
+            self.control_plane.admin_client().await.request::<Value>(request).await.unwrap();
+        }
+    }
+
     /// Every object that the release touches or leaves alone, as far as it can be compared.
     pub(super) async fn state(&self) -> State {
         let mut state = State::new();

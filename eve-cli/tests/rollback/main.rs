@@ -14,6 +14,7 @@
 mod cancel;
 mod command;
 mod desk;
+mod forgotten;
 #[cfg(feature = "fail-points")]
 mod kills;
 mod outages;

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::intent::Intent;
 use super::prepare::{Mark, conflicts};
-use super::{KubeExecutor, Located, Missing, Target, conflict, failure, maker, promise, wait};
+use super::{KubeExecutor, Located, Missing, Target, failure, maker, promise, wait};
 use crate::client::{Effect, Ensured};
 
 /// How long a Job waits for the feed that will tell its end; without it a Job that removes itself may be missed.
@@ -31,8 +31,8 @@ impl KubeExecutor {
         };
         let mut before = Mark::read(prepared.token.as_deref());
         let intent = Intent::of(step, &target, before.as_ref());
-        if promise::is_to_be_kept(prepared) {
-            self.keep(step, &target.place, Some(&intent.object), cx).await?;
+        if let Some(promised) = promise::to_be_kept(prepared) {
+            self.keep(step, (&target.place, &promised), Some(&intent.object), cx).await?;
         }
         if *target.place.resource.kind == *"Job" {
             // A Job may be gone before anybody reads it (`ttlSecondsAfterFinished: 0`): the feed must be there first.
@@ -62,7 +62,7 @@ impl KubeExecutor {
             (Ensured::Existed, None) => Change::Unknown,
         });
         if step.may_be_undone() {
-            after.claim = Some(conflict::claim(&written));
+            after = after.with_claim(&written);
         }
         applied.token = after.token();
         Ok(applied)

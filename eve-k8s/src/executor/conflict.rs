@@ -55,6 +55,24 @@ pub(super) fn unkept(place: &Location) -> Failure {
         .with_hint("apply the plan that was there before, or put it right by hand")
 }
 
+/// The run made it, and it would take with it what others have put into it.
+pub(super) fn occupied(place: &Location, mut strangers: Vec<String>) -> Failure {
+    strangers.sort();
+    let what = match strangers.len() {
+        1 => "an object".to_owned(),
+        count => format!("{count} objects"),
+    };
+    let first = strangers.first().map(String::as_str).unwrap_or_default();
+    let message = format!(
+        "{place} was made by the run and stays: it would take {what} of others with it, first {first}"
+    );
+    let failure = Failure::permanent("k8s.undo.conflict", message)
+        .with_hint("delete them by hand, or leave it as it is; `eve rollback` looks at it again");
+    let more = strangers.len().saturating_sub(FIELDS_MAX);
+    let failure = strangers.iter().take(FIELDS_MAX).cloned().fold(failure, Failure::with_note);
+    if more > 0 { failure.with_note(format!("and {more} more")) } else { failure }
+}
+
 /// It cannot come back as it was.
 pub(super) fn lost(place: &Location, why: &str) -> Failure {
     let message = format!("{place} was deleted and is not made again: {why}");

@@ -131,8 +131,8 @@ impl KubeExecutor {
         if uid.is_empty() {
             return Err(Failure::misuse("k8s.delete.unprepared", format!("{place}: it was not looked at")));
         }
-        if promise::is_to_be_kept(prepared) {
-            self.keep(step, &place, None, cx).await?;
+        if let Some(promised) = promise::to_be_kept(prepared) {
+            self.keep(step, (&place, &promised), None, cx).await?;
         }
         let mut applied = Applied::new(Change::Delete);
         applied.token = Some(Box::new(json!({ "uid": uid })));

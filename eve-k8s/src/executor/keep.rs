@@ -19,7 +19,7 @@ impl KubeExecutor {
     pub(super) async fn keep(
         &self,
         step: &Step,
-        place: &Location,
+        (place, promised): (&Location, &promise::Before),
         intent: Option<&Value>,
         cx: &Context,
     ) -> Result<(), Failure> {
@@ -33,14 +33,16 @@ impl KubeExecutor {
             }
             Err(error) => return Err(failure::of_read(place, error)),
         };
-        let home = promise::snapshot_place(step, &snapshot::name(step.run(), place))?;
+        let home = promise::snapshot_place(step, &promised.snapshot)?;
         let snapshot = Snapshot { before, intent: intent.cloned() };
         let secret = snapshot
-            .secret(&home, (step.plan(), step.run()), place, cx.now())
+            .secret((&home, &promised.key), (step.plan(), step.run()), place, cx.now())
             .map_err(|error| unfit(place, error))?;
         match self.client.create(&home, &secret).await {
             Ok(_) => {}
-            Err(error) if error.status().is_some_and(|status| status.reason == "AlreadyExists") => {}
+            Err(error) if error.status().is_some_and(|status| status.reason == "AlreadyExists") => {
+                self.kept(step, promised).await?;
+            }
             Err(error) => {
                 return Err(failure::of_write(&home, error).with_note(format!("to keep {place} as it is")));
             }
@@ -78,17 +80,22 @@ impl KubeExecutor {
         }
     }
 
-    /// What was kept under this name; `None` where nothing is.
-    pub(super) async fn kept(&self, step: &Step, name: &str) -> Result<Option<Snapshot>, Failure> {
-        let place = promise::snapshot_place(step, name)?;
+    /// What was kept of an object; `None` where nothing is.
+    pub(super) async fn kept(
+        &self,
+        step: &Step,
+        promised: &promise::Before,
+    ) -> Result<Option<Snapshot>, Failure> {
+        let place = promise::snapshot_place(step, &promised.snapshot)?;
         let secret = match self.client.get(&place).await {
             Ok(secret) => secret,
             Err(error) if error.is_code(404) => return Ok(None),
             Err(error) => return Err(promise::unread(&place, error)),
         };
-        Snapshot::read(&secret).map(Some).map_err(|error| {
-            let message = format!("{place}: what was kept to undo the run cannot be read: {error}");
+        Snapshot::read(&secret, &promised.snapshot, &promised.key).map(Some).map_err(|error| {
+            let message = format!("{place}: what was kept to undo the run is not used: {error}");
             Failure::permanent("k8s.undo.snapshot", message)
+                .with_hint("find out who writes Secrets there, and delete it")
         })
     }
 
@@ -108,11 +115,21 @@ impl KubeExecutor {
         self.remove_snapshots(namespace, (labels::SNAPSHOT_OF, plan)).await
     }
 
+    /// Looks first: where nothing was kept, nobody needs the right to remove it.
     async fn remove_snapshots(&self, namespace: &str, (key, of): (&str, &str)) -> Result<(), ApiError> {
         let namespace = Some(PathSegment::namespace(namespace)?);
         let resource = crate::discovery::Resource::secrets()?.into();
         let collection = crate::client::Collection { resource, namespace, label: None };
-        match self.client.delete_labelled(&collection, (key, &labels::value(of))).await {
+        let value = labels::value(of);
+        let label = Labelled::Value(key, &value);
+        let removed = async {
+            let page = self.client.list_labelled(&collection, label, Detail::Metadata, None).await?;
+            if page.get("items").and_then(Value::as_array).is_none_or(Vec::is_empty) {
+                return Ok(());
+            }
+            self.client.delete_labelled(&collection, (key, &value)).await
+        };
+        match removed.await {
             Err(error) if error.is_code(404) => Ok(()),
             ended => ended,
         }

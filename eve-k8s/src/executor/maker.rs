@@ -1,12 +1,95 @@
-//! Who made an object that was not there when it was looked for, and was there when it was written. Pure.
+//! Who made an object that was not there when it was looked for, and who has changed it since. Pure.
 
 use std::cmp::Ordering;
 
 use serde_json::Value;
 
 use super::prepare::Mark;
+use crate::labels::{self, PlanName};
 use crate::owned;
 use crate::survey::Making;
+
+/// Who made an object that was not there before the run, and whose it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Maker {
+    /// This run.
+    Run,
+    /// Somebody else, and the run took it over.
+    Another,
+    /// Somebody else, after what the run made was deleted; or a later run has changed it. What was done completes a sentence
+    /// that begins with the object.
+    Somebody(String),
+    /// Somebody else, and nothing of the run is in it.
+    Nobody,
+}
+
+impl Maker {
+    /// Of a live object; `desired` is the digest of what was promised, `applied` what was written, where that is known.
+    pub(super) fn of(
+        live: &Value,
+        plan: PlanName<'_>,
+        desired: Option<&str>,
+        applied: Option<&Mark>,
+    ) -> Self {
+        let is_known =
+            applied.is_some_and(|applied| Some(applied.uid.as_str()) == text(live, "/metadata/uid"));
+        match applied {
+            Some(_) if !is_known => {
+                return Self::Somebody("was deleted, and made anew by somebody else since".to_owned());
+            }
+            // What was added to somebody else's object is given up already.
+            Some(applied) if !owned::is_applied(live) && applied.adopted => return Self::Nobody,
+            // Somebody took every field of it.
+            Some(_) if !owned::is_applied(live) => return Self::Run,
+            None if !owned::is_applied(live) => return Self::Nobody,
+            Some(_) | None => {}
+        }
+        if let Some(what) = later(live, plan, desired, applied) {
+            return Self::Somebody(what);
+        }
+        let is_adopted = labels::annotation(live, labels::ADOPTED).is_some();
+        if is_adopted || (!is_known && is_of_another(live)) { Self::Another } else { Self::Run }
+    }
+}
+
+/// What a later run did with an object that this run may have written.
+fn later(live: &Value, plan: PlanName<'_>, promised: Option<&str>, applied: Option<&Mark>) -> Option<String> {
+    if let Some(other) = plan.other(live) {
+        return Some(format!("{other} now"));
+    }
+    // Of what is known to be the run's, who removed the label is found by the fields.
+    if applied.is_none() && plan.disowns(live).is_some() {
+        return Some("belongs to no plan any more".to_owned());
+    }
+    let now = labels::annotation(live, labels::DESIRED);
+    let is_later = match (applied, applied.and_then(|applied| applied.desired.as_deref()).or(promised)) {
+        (Some(_), Some(desired)) => now.is_some_and(|now| now != desired),
+        (None, Some(desired)) => now != Some(desired),
+        (Some(applied), None) => is_rewritten(live, applied),
+        (None, None) => false,
+    };
+    is_later.then(|| "was changed since by a later run of `eve`".to_owned())
+}
+
+/// Whether eve has written a Secret again, of which no digest tells: by the date of eve's entry, which a write renews that
+/// changes anything. Dates are in seconds: within one, a new version has to be somebody else's to be none of eve's.
+fn is_rewritten(live: &Value, applied: &Mark) -> bool {
+    if applied.changed_at.is_none()
+        || text(live, "/metadata/resourceVersion") == Some(&applied.resource_version)
+    {
+        return false;
+    }
+    let now = changed_at(live);
+    let entries = live.pointer("/metadata/managedFields").and_then(Value::as_array).into_iter().flatten();
+    let mut others = entries.filter(|entry| !owned::is_ours(entry));
+    now != applied.changed_at.as_deref() || !others.any(|entry| text(entry, "/time") >= now)
+}
+
+/// When eve last changed an object by an apply, by its managed fields.
+pub(super) fn changed_at(object: &Value) -> Option<&str> {
+    let entries = object.pointer("/metadata/managedFields").and_then(Value::as_array);
+    text(entries?.iter().find(|entry| owned::is_ours(entry))?, "/time")
+}
 
 /// Whether a write of eve, answered by an object that was there already, took over what somebody else made since it was
 /// looked for. `before` is what was found then, `known` what this process knows of making it.
@@ -94,6 +177,73 @@ mod tests {
             ("the server keeps no managed fields", vec![], false),
         ] {
             assert_eq!(is_of_another(&object(&entries)), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_a_later_run_of_eve_wrote_is_not_this_runs() {
+        let plan = PlanName { name: "shop", namespace: "blue" };
+        let live = |owner: &str, digest: &str, version: &str, entries: &[Value]| {
+            let mut live = object(entries);
+            let metadata = live["metadata"].as_object_mut().unwrap();
+            metadata.insert("namespace".to_owned(), "blue".into());
+            metadata.insert("resourceVersion".to_owned(), version.into());
+            metadata.insert("labels".to_owned(), json!({ (labels::PLAN): owner }));
+            if !digest.is_empty() {
+                metadata.insert("annotations".to_owned(), json!({ (labels::DESIRED): digest }));
+            }
+            live
+        };
+        let theirs = entry("kubectl", "Update", 9, &["metadata"]);
+        let other = entry("kubectl", "Update", 8, &["metadata"]);
+        let known =
+            Mark::of(&live("shop", "", "1", &[ours(9)])).with_claim(&live("shop", "1", "1", &[ours(9)]));
+        let mut secret = known.clone();
+        secret.desired = None;
+        let mut gone = known.clone();
+        gone.uid = "v".to_owned();
+        let mut adopted = known.clone();
+        adopted.adopted = true;
+        for (live, applied, expected) in [
+            (live("shop", "1", "1", &[ours(9)]), Some(&known), "the run"),
+            (live("shop", "2", "2", &[ours(9)]), Some(&known), "was changed since by a later run of `eve`"),
+            (
+                live("other", "2", "2", &[ours(9)]),
+                Some(&known),
+                "belongs to the plan `other` of namespace `blue` now",
+            ),
+            (
+                live("shop", "1", "1", &[ours(9)]),
+                Some(&gone),
+                "was deleted, and made anew by somebody else since",
+            ),
+            (live("shop", "1", "1", &[ours(9)]), None, "the run"),
+            (live("shop", "2", "1", &[ours(9)]), None, "was changed since by a later run of `eve`"),
+            (live("shop", "", "2", std::slice::from_ref(&theirs)), Some(&known), "the run"),
+            (live("shop", "", "2", std::slice::from_ref(&theirs)), Some(&adopted), "nobody"),
+            (live("shop", "", "2", std::slice::from_ref(&theirs)), None, "nobody"),
+            (live("shop", "", "1", &[ours(9)]), Some(&secret), "the run"),
+            (live("shop", "", "2", &[ours(9), theirs.clone()]), Some(&secret), "the run"),
+            (
+                live("shop", "", "2", &[ours(9), other]),
+                Some(&secret),
+                "was changed since by a later run of `eve`",
+            ),
+            (live("shop", "", "2", &[ours(9)]), Some(&secret), "was changed since by a later run of `eve`"),
+            (
+                live("shop", "", "2", &[ours(10), theirs]),
+                Some(&secret),
+                "was changed since by a later run of `eve`",
+            ),
+        ] {
+            let promised = applied.is_none().then_some("1");
+            let found = match Maker::of(&live, plan, promised, applied) {
+                Maker::Run => "the run".to_owned(),
+                Maker::Another => "another".to_owned(),
+                Maker::Nobody => "nobody".to_owned(),
+                Maker::Somebody(what) => what,
+            };
+            assert_eq!(found, expected, "{live} {applied:?}");
         }
     }
 

@@ -41,23 +41,40 @@ pub(crate) struct Mark {
     /// Which fields are eve's, where the run may be undone; see [`claim`](super::conflict::claim).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) claim: Option<String>,
+    /// The digest of what was applied, where the run may be undone; none for Secrets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) desired: Option<String>,
+    /// When eve last changed the object, by its managed fields, where the run may be undone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) changed_at: Option<String>,
 }
 
 impl Mark {
     /// Of an object as the API server answered it.
     pub(crate) fn of(object: &Value) -> Self {
-        let text =
-            |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let text = |pointer: &str| object::text(object, pointer).to_owned();
         Self {
             uid: text("/metadata/uid"),
             resource_version: text("/metadata/resourceVersion"),
-            generation: object.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or_default(),
+            generation: object::at(object, "/metadata/generation")
+                .and_then(Value::as_i64)
+                .unwrap_or_default(),
             content: content(object),
             adopted: intent::is_adopted(object),
             managed_by_other: labels::managed_by(object).is_some_and(|manager| manager != FIELD_MANAGER),
             leaves: !text("/metadata/deletionTimestamp").is_empty(),
             claim: None,
+            desired: None,
+            changed_at: None,
         }
+    }
+
+    /// The same with what tells, once the run is to be undone, whether anything has changed since.
+    pub(crate) fn with_claim(mut self, object: &Value) -> Self {
+        self.claim = Some(super::conflict::claim(object));
+        self.desired = labels::annotation(object, labels::DESIRED).map(str::to_owned);
+        self.changed_at = maker::changed_at(object).map(str::to_owned);
+        self
     }
 
     /// The mark in a token; `None` where there is none.

@@ -12,7 +12,7 @@ use crate::discovery::{Resource, Scope};
 use crate::object::Identity;
 use crate::path::PathSegment;
 use crate::readiness::text;
-use crate::snapshot;
+use crate::snapshot::{self, SealKey};
 
 /// What undo needs to know of an object; well under 1 KiB.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +42,9 @@ pub(super) struct Before {
     pub(super) resource_version: String,
     /// The Secret in the plan's namespace that keeps it; see [`snapshot`].
     pub(super) snapshot: String,
+    /// What tells that the run has written that Secret.
+    #[serde(default)]
+    pub(super) key: SealKey,
 }
 
 impl Promise {
@@ -53,7 +56,7 @@ impl Promise {
         })
     }
 
-    fn of(step: &Step, place: &Location, prepared: &Prepared) -> Self {
+    fn of(step: &Step, place: &Location, prepared: &Prepared, key: SealKey) -> Self {
         let uid = uid(prepared);
         let known =
             |pointer: &str| prepared.token.as_deref().map_or("", |token| text(token, pointer)).to_owned();
@@ -66,6 +69,7 @@ impl Promise {
                 uid: uid.to_owned(),
                 resource_version: known("/resourceVersion"),
                 snapshot: snapshot::name(step.run(), place),
+                key,
             }),
             desired: prepared.desired.as_deref().map(str::to_owned),
             deletes: step.action() == Action::Delete,
@@ -81,10 +85,9 @@ fn uid(prepared: &Prepared) -> &str {
     prepared.token.as_deref().map_or("", |token| text(token, "/uid"))
 }
 
-/// Whether the object that was found has to be kept before it is written.
-pub(super) fn is_to_be_kept(prepared: &Prepared) -> bool {
-    let promise = prepared.undo.as_ref().and_then(|token| Promise::read(token).ok());
-    promise.is_some_and(|promise| promise.before.is_some())
+/// How the object that was found has to be kept before it is written, if it has to.
+pub(super) fn to_be_kept(prepared: &Prepared) -> Option<Before> {
+    prepared.undo.as_ref().and_then(|token| Promise::read(token).ok())?.before
 }
 
 impl KubeExecutor {
@@ -96,10 +99,14 @@ impl KubeExecutor {
             return Ok(());
         }
         let Located::Known(target) = self.locate(step, Missing::Accept).await? else { return Ok(()) };
-        let promise = Promise::of(step, &target.place, prepared);
+        let keeping = self.surveys.keeping(step.graph());
+        let key = keeping.key.get_or_try_init(async || SealKey::random()).await.map_err(|error| {
+            let message = format!("{}: there is no random number for a seal: {error}", target.place);
+            Failure::permanent("k8s.undo.seal", message)
+        })?;
+        let promise = Promise::of(step, &target.place, prepared, key.clone());
         if promise.before.is_some() {
             self.has_home(step, &target.place).await?;
-            let keeping = self.surveys.keeping(step.graph());
             keeping.rights.get_or_init(|| self.may_keep(step)).await.clone()?;
         }
         prepared.undo = promise.token();
@@ -210,7 +217,12 @@ mod tests {
             kind: long(63),
             namespace: Some(long(63)),
             name: long(253),
-            before: Some(Before { uid: long(36), resource_version: long(20), snapshot: long(45) }),
+            before: Some(Before {
+                uid: long(36),
+                resource_version: long(20),
+                snapshot: long(45),
+                key: SealKey::random().unwrap(),
+            }),
             desired: Some(long(34)),
             deletes: true,
         };

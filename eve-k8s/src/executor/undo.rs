@@ -9,7 +9,7 @@ use eve_core::run::{Applied, Change, UndoReport, UndoToken};
 use serde_json::{Value, json};
 
 use super::conflict::{self, conflict};
-use super::maker;
+use super::maker::Maker;
 use super::prepare::Mark;
 use super::promise::Promise;
 use super::{KubeExecutor, failure};
@@ -87,7 +87,7 @@ impl KubeExecutor {
     /// What was there before the run.
     pub(super) async fn past(&self, step: &Step, promise: &Promise) -> Result<Past, Failure> {
         let Some(before) = &promise.before else { return Ok(Past::Absent) };
-        Ok(match self.kept(step, &before.snapshot).await? {
+        Ok(match self.kept(step, before).await? {
             None => Past::Unkept,
             Some(Snapshot { before: None, .. }) => Past::Absent,
             Some(Snapshot { before: Some(object), intent }) => Past::There(Box::new(object), intent),
@@ -137,7 +137,6 @@ impl Undoing<'_> {
     }
 
     async fn restore(mut self, before: &Value, intent: Option<&Value>) -> Result<UndoReport, Failure> {
-        let reborn = restore::comparable(before);
         let mut left = Vec::new();
         for _ in 0..ROUNDS_MAX {
             let Some(live) = self.look().await? else {
@@ -156,9 +155,15 @@ impl Undoing<'_> {
                 // The request never arrived.
                 return Ok(self.report);
             }
+            let reborn = restore::comparable(before, &live);
             let sides = Sides::new(before, &reborn, intent, &live);
             match Restoration::of(sides) {
-                Restoration::Settled => return Ok(self.report),
+                Restoration::Settled => {
+                    if !is_same {
+                        self.report.notes = restore::lacks(before, &live);
+                    }
+                    return Ok(self.report);
+                }
                 _ if !is_same && !self.is_remade(&live) => {
                     return Err(conflict(&self.place, "was made anew by somebody else since"));
                 }
@@ -203,11 +208,10 @@ impl Undoing<'_> {
         if restore::is_spent(before) {
             return Err(conflict::lost(place, "it had ended, and made again it would run again"));
         }
-        let (object, note) = restore::reborn(before);
+        let object = restore::reborn(&self.executor.reowned(self.step, place, before).await?);
         match self.executor.client.create(place, &object).await {
             Ok(_) => {
                 self.report.change = Change::Create;
-                self.report.notes.extend(note.map(str::to_owned));
                 Ok(())
             }
             Err(error) if error.status().is_some_and(|status| status.reason == "AlreadyExists") => Ok(()),
@@ -221,42 +225,45 @@ impl Undoing<'_> {
     }
 
     /// Deletes what the run made, or lets go of what it found there.
-    async fn unmake(mut self, applied: Option<Mark>) -> Result<UndoReport, Failure> {
+    async fn unmake(self, applied: Option<Mark>) -> Result<UndoReport, Failure> {
         let Some(live) = self.look().await? else { return Ok(self.report) };
-        let uid = text(&live, "/metadata/uid").to_owned();
         // It was there before the run, whatever was kept of it: it is never deleted.
-        if self.promise.before.as_ref().is_some_and(|before| before.uid == uid) {
+        if self.promise.before.as_ref().is_some_and(|before| before.uid == text(&live, "/metadata/uid")) {
             return Err(conflict::unkept(&self.place));
         }
-        match Maker::of(&live, self.step, self.promise, applied.as_ref()) {
+        let desired = self.promise.desired.as_deref();
+        match Maker::of(&live, PlanName::of(self.step), desired, applied.as_ref()) {
             Maker::Nobody => Ok(self.report),
-            Maker::Somebody => {
-                Err(conflict(&self.place, "was deleted, and made anew by somebody else since"))
-            }
+            Maker::Somebody(what) => Err(conflict(&self.place, &what)),
             Maker::Another => self.release().await,
-            Maker::Run => {
-                let foreign = conflict::since(&live, applied.as_ref());
-                if !foreign.is_empty() {
-                    return Err(conflict::of_fields(&self.place, &foreign));
-                }
-                if let Some(annotation) = labels::keep(&live) {
-                    return Err(conflict::held(&self.place, annotation));
-                }
-                if live.pointer("/metadata/deletionTimestamp").is_none() {
-                    match self.executor.client.delete(&self.place, &uid).await {
-                        Ok(()) => {}
-                        Err(error) if error.is_code(404) => {}
-                        Err(error) if error.is_code(409) => {
-                            self.executor.after_conflict(&self.place, &uid).await?;
-                        }
-                        Err(error) => return Err(failure::of_write(&self.place, error)),
-                    }
-                }
-                self.leave(&uid).await?;
-                self.report.change = Change::Delete;
-                Ok(self.report)
+            Maker::Run => self.delete(&live, applied.as_ref()).await,
+        }
+    }
+
+    async fn delete(mut self, live: &Value, applied: Option<&Mark>) -> Result<UndoReport, Failure> {
+        let (place, uid) = (&self.place, text(live, "/metadata/uid"));
+        let foreign = conflict::since(live, applied);
+        if !foreign.is_empty() {
+            return Err(conflict::of_fields(place, &foreign));
+        }
+        if let Some(annotation) = labels::keep(live) {
+            return Err(conflict::held(place, annotation));
+        }
+        if live.pointer("/metadata/deletionTimestamp").is_none() {
+            let strangers = self.executor.inside(self.step, place, live).await?;
+            if !strangers.is_empty() {
+                return Err(conflict::occupied(place, strangers));
+            }
+            match self.executor.client.delete(place, uid).await {
+                Ok(()) => {}
+                Err(error) if error.is_code(404) => {}
+                Err(error) if error.is_code(409) => self.executor.after_conflict(place, uid).await?,
+                Err(error) => return Err(failure::of_write(place, error)),
             }
         }
+        self.leave(uid).await?;
+        self.report.change = Change::Delete;
+        Ok(self.report)
     }
 
     /// Gives up every field of an object that somebody else made; what only eve had set goes.
@@ -278,44 +285,5 @@ impl Undoing<'_> {
             "somebody else had made it while the run went on: it stays, without what eve added".to_owned(),
         );
         Ok(self.report)
-    }
-}
-
-/// Who made an object that was not there before the run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Maker {
-    /// This run.
-    Run,
-    /// Somebody else, and the run took it over.
-    Another,
-    /// Somebody else, after what the run made was deleted.
-    Somebody,
-    /// Somebody else, and the run never wrote it.
-    Nobody,
-}
-
-impl Maker {
-    fn of(live: &Value, step: &Step, promise: &Promise, applied: Option<&Mark>) -> Self {
-        let is_known = applied.is_some_and(|applied| applied.uid == text(live, "/metadata/uid"));
-        if !owned::is_applied(live) {
-            return match applied {
-                // Somebody took every field of it.
-                Some(_) if is_known => Self::Run,
-                Some(_) => Self::Somebody,
-                None => Self::Nobody,
-            };
-        }
-        let same_input = match &promise.desired {
-            Some(desired) => labels::annotation(live, labels::DESIRED) == Some(desired),
-            None => true,
-        };
-        let same_plan = PlanName::of(step).disowns(live).is_none();
-        let is_ours = is_known || (same_plan && same_input);
-        let is_adopted = labels::annotation(live, labels::ADOPTED).is_some();
-        match (is_ours, is_adopted || (!is_known && maker::is_of_another(live))) {
-            (true, true) => Self::Another,
-            (true, false) => Self::Run,
-            (false, _) => Self::Somebody,
-        }
     }
 }

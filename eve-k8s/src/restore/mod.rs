@@ -15,7 +15,7 @@ mod merge;
 mod owners;
 mod rebirth;
 
-pub(crate) use rebirth::{Rebirth, comparable, is_spent, reborn};
+pub(crate) use rebirth::{Rebirth, comparable, is_spent, lacks, owners, reborn, reowned};
 
 /// A state of the object before, what was applied since, and the object now.
 #[derive(Clone, Copy)]

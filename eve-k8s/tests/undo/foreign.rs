@@ -104,6 +104,63 @@ async fn what_the_run_made_and_somebody_changed_or_made_anew_stays() {
 }
 
 #[tokio::test]
+async fn what_the_run_made_and_a_later_run_changed_stays() {
+    for (prefix, of) in [
+        ("later-made", (|value| config_map("x", json!({ "a": value }))) as fn(&str) -> Value),
+        ("later-secret", |value| secret("x", value)),
+    ] {
+        let place = Place::new(prefix).await;
+        let release = place.deploy("first", &[apply(of("1"))]).await;
+        // The same fields, other values: no manager but eve has anything to do with it.
+        place.deploy("second", &[apply(of("2"))]).await;
+        assert_conflict(&place, &release, &["a later run", "`eve`"]).await;
+        // Nor is it this run's if it has the values again that this run gave it.
+        place.deploy("third", &[apply(of("1"))]).await;
+        if prefix == "later-secret" {
+            assert_conflict(&place, &release, &["a later run", "`eve`"]).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_secret_that_the_run_made_goes_with_what_others_added() {
+    let place = Place::new("added-secret").await;
+    let path = place.path("api/v1", "secrets", "x");
+    let release = place.deploy("first", &[apply(secret("x", "1"))]).await;
+    place.merge(&path, json!({ "metadata": { "annotations": { "theirs": "1" } } })).await;
+    assert_eq!(release.undo_all().await, [Change::Delete]);
+}
+
+#[tokio::test]
+async fn what_the_run_made_and_another_plan_has_taken_over_stays() {
+    for object in [config_map("x", json!({ "a": "1" })), secret("x", "1")] {
+        let place = Place::new("another-plan").await;
+        let release = place.deploy("first", &[apply(object.clone())]).await;
+        let mut other = place.release("second", &[apply(object)]).await;
+        let spec = json!({ "object": other.graph.node(ComponentId::new(0)).spec()["object"] });
+        let plan = PlanBuilder::new("other", place.namespace.name())
+            .component(ComponentBuilder::new("x", OBJECT_KIND).spec(spec));
+        other.graph = Arc::new(Graph::from_plan(&plan).unwrap());
+        let options = KubeConfigOptions::default().with_kubeconfig(place.control_plane.kubeconfig_path());
+        other.executor = KubeExecutor::builder(connect(&options).await.unwrap())
+            .with_take_over(vec!["*".parse().unwrap()])
+            .build();
+        assert_eq!(other.apply_all().await, [Change::Update]);
+        assert_conflict(&place, &release, &["belongs to the plan `other`"]).await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_later_run_made_anew_stays() {
+    let place = Place::new("later-anew").await;
+    let parts = [apply(config_map("x", json!({ "a": "1" })))];
+    let release = place.deploy("first", &parts).await;
+    place.other("DELETE", &place.config_map("x"), "application/json", &json!({})).await.unwrap();
+    place.deploy("second", &parts).await;
+    assert_conflict(&place, &release, &["made anew"]).await;
+}
+
+#[tokio::test]
 async fn an_adopted_object_is_its_owners_again() {
     let place = Place::new("adopt").await;
     let path = place.config_map("x");
@@ -135,6 +192,7 @@ async fn what_somebody_made_while_the_run_went_on_loses_only_what_eve_added() {
     release.done.get_mut(&0).unwrap().1 = Some(applied);
     assert_eq!(release.undo_all().await, [Change::Update]);
     assert_eq!(place.state(&[path]).await, was);
+    assert_eq!(release.undo_all().await, [Change::None], "it may be said once more");
 }
 
 #[tokio::test]

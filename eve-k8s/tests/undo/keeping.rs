@@ -71,6 +71,56 @@ async fn without_its_snapshot_a_change_that_is_on_record_is_never_said_to_be_und
     }
 }
 
+/// Somebody puts this in the place of a snapshot.
+async fn forge(place: &Place, name: &str, data: &Value) {
+    let path = place.path("api/v1", "secrets", name);
+    let _ = place.other("DELETE", &path, "application/json", &json!({})).await;
+    let forged =
+        object("v1", "Secret", name, json!({ "type": "eve.dev/snapshot", "immutable": true, "data": data }));
+    let secrets = path.trim_end_matches(name).trim_end_matches('/');
+    place.other("POST", secrets, "application/json", &forged).await.unwrap();
+}
+
+fn snapshot_name(release: &Release, index: u32) -> String {
+    let token = release.done[&index].0.as_ref().unwrap().value();
+    token["before"]["snapshot"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_snapshot_that_the_run_has_not_written_is_not_believed() {
+    let place = Place::new("forged").await;
+    let of = |value: &str| {
+        [apply(config_map("x", json!({ "a": value }))), apply(config_map("y", json!({ "b": value })))]
+    };
+    place.deploy("first", &of("1")).await;
+    let release = place.deploy("second", &of("2")).await;
+    // A snapshot of the same run, but of another object.
+    let (own, other) = (snapshot_name(&release, 0), snapshot_name(&release, 1));
+    let other = place.get(&place.path("api/v1", "secrets", &other)).await.unwrap();
+    forge(&place, &own, &other["data"]).await;
+    let mark = place.control_plane.audit().mark().await;
+    let failure = release.undo(0).await.unwrap_err();
+    assert_eq!(failure.code, "k8s.undo.snapshot", "{failure:?}");
+    assert!(failure.message.contains(&own), "{failure:?}");
+    assert!(release.verify_undone(0).await.is_err());
+    assert!(place.since(mark).await.writes().is_empty());
+    assert_eq!(release.undo(1).await.unwrap().change, Change::Update);
+}
+
+#[tokio::test]
+async fn what_stands_where_a_snapshot_is_to_be_kept_is_found_before_the_first_write() {
+    let place = Place::new("taken").await;
+    place.deploy("first", &settings("1")[..1]).await;
+    let mut release = place.release("second", &settings("2")[..1]).await;
+    release.prepare(0).await.unwrap();
+    forge(&place, &snapshot_name(&release, 0), &json!({ "snapshot": "e30=" })).await;
+    let mark = place.control_plane.audit().mark().await;
+    let failure = release.apply(0).await.unwrap_err();
+    assert_eq!(failure.code, "k8s.undo.snapshot", "{failure:?}");
+    let writes = place.since(mark).await.writes();
+    assert!(writes.iter().all(|entry| entry.code == Some(409)), "{writes:?}");
+}
+
 #[tokio::test]
 async fn snapshots_of_older_runs_are_removed_when_a_new_one_is_kept() {
     let place = Place::new("older").await;

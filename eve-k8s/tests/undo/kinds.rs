@@ -110,7 +110,7 @@ async fn a_claim_comes_back_without_its_volume_and_says_so() {
     let release = place.deploy("second", &[delete(claim.clone())]).await;
     let report = release.undo(0).await.unwrap();
     assert_eq!(report.change, Change::Create);
-    assert!(report.notes[0].contains("its volume"), "{report:?}");
+    assert!(report.notes[0].contains("its data is not back"), "{report:?}");
     release.verify_undone(0).await.unwrap();
     place.assert_unchanged(&[apply(claim)]).await;
 }
@@ -153,6 +153,75 @@ async fn a_namespace_that_the_run_made_goes_and_one_that_it_deleted_is_lost() {
     let release = place.deploy("third", &[delete(namespace)]).await;
     let failure = release.undo(0).await.unwrap_err();
     assert_eq!(failure.code, "k8s.undo.lost", "{failure:?}");
+}
+
+/// Deployments make replica sets and pods, a `StatefulSet` claims, a Service endpoints.
+fn inhabitants(namespace: &str) -> Vec<Part> {
+    let claims = json!([{ "metadata": { "name": "data" }, "spec": {
+        "accessModes": ["ReadWriteOnce"], "storageClassName": "standard", "resources": { "requests": { "storage": "1Gi" } },
+    } }]);
+    let template = json!({ "metadata": { "labels": { "app": "db" } }, "spec": { "containers": [container("db", "db:1")] } });
+    let db = json!({ "spec": { "serviceName": "web", "selector": { "matchLabels": { "app": "db" } }, "template": template,
+                               "volumeClaimTemplates": claims } });
+    let objects = [
+        config_map("x", json!({ "a": "1" })),
+        service(json!({})),
+        deployment("web", 1, json!([container("web", "web:1")])),
+        object("apps/v1", "StatefulSet", "db", db),
+    ];
+    let inside = |mut object: Value| {
+        object["metadata"]["namespace"] = namespace.into();
+        apply(object)
+    };
+    objects.into_iter().map(inside).collect()
+}
+
+#[tokio::test]
+async fn a_namespace_of_the_run_stays_with_what_others_have_put_into_it() {
+    let place = Place::new("occupied").await;
+    let name = format!("{}-own", place.namespace.name());
+    let mut parts = vec![apply(object("v1", "Namespace", &name, json!({})))];
+    parts.extend(inhabitants(&name));
+    let mut release = place.release("first", &parts).await;
+    let options = KubeConfigOptions::default().with_kubeconfig(place.control_plane.kubeconfig_path());
+    let policy =
+        ScopePolicy::default().with_cluster_scoped("*".parse().unwrap()).with_namespace(name.as_str());
+    release.executor = KubeExecutor::builder(connect(&options).await.unwrap()).with_policy(policy).build();
+    release.apply_all().await;
+    for index in [3, 4] {
+        let (step, applied) = (release.step(index), release.done[&index].1.clone().unwrap());
+        release.executor.wait(&step, &applied, Until::Ready, &Told::context().0).await.unwrap();
+    }
+    let maps = format!("/api/v1/namespaces/{name}/configmaps");
+    place.other("POST", &maps, "application/json", &config_map("theirs", json!({}))).await.unwrap();
+    let failure = release.undo(0).await.unwrap_err();
+    assert_eq!(failure.code, "k8s.undo.conflict", "{failure:?}");
+    assert_eq!(failure.notes, [format!("ConfigMap {name}/theirs")], "{failure:?}");
+    let path = format!("/api/v1/namespaces/{name}");
+    assert!(place.get(&path).await.unwrap()["metadata"].get("deletionTimestamp").is_none());
+    place.other("DELETE", &format!("{maps}/theirs"), "application/json", &json!({})).await.unwrap();
+    assert_eq!(release.undo(0).await.unwrap().change, Change::Delete);
+}
+
+#[tokio::test]
+async fn a_definition_of_the_run_stays_with_the_objects_that_others_made() {
+    let place = Place::new("instances").await;
+    let group = format!("{}.dev", place.namespace.name());
+    let thing =
+        |name: &str| object(&format!("{group}/v1"), "Thing", name, json!({ "spec": { "field0": "1" } }));
+    let parts = [apply(definition(&group, 1, "one")), apply(thing("own"))];
+    let mut release = place.release("first", &parts).await;
+    release.apply(0).await.unwrap();
+    let (step, applied) = (release.step(0), release.done[&0].1.clone().unwrap());
+    release.executor.wait(&step, &applied, Until::Ready, &Told::context().0).await.unwrap();
+    release.apply(1).await.unwrap();
+    let things = format!("/apis/{group}/v1/namespaces/{}/things", place.namespace.name());
+    place.other("POST", &things, "application/json", &thing("theirs")).await.unwrap();
+    let failure = release.undo(0).await.unwrap_err();
+    assert_eq!(failure.code, "k8s.undo.conflict", "{failure:?}");
+    assert_eq!(failure.notes, [format!("Thing {}/theirs", place.namespace.name())], "{failure:?}");
+    place.other("DELETE", &format!("{things}/theirs"), "application/json", &json!({})).await.unwrap();
+    assert_eq!(release.undo(0).await.unwrap().change, Change::Delete);
 }
 
 /// A definition with so many fields.

@@ -15,6 +15,7 @@ mod foreign;
 mod interrupted;
 mod keeping;
 mod kinds;
+mod reborn;
 mod table;
 mod verify;
 mod whole;

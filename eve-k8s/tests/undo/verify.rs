@@ -55,7 +55,16 @@ async fn what_was_ready_and_is_not_any_more_is_named_with_the_reason() {
     let stage =
         json!({ "spec": { "template": { "metadata": { "annotations": { STAGE: "never-ready" } } } } });
     place.merge(&path, stage).await;
-    let is_down = async { while place.get(&path).await.unwrap()["status"]["unavailableReplicas"] != 1 {} };
+    // The controller counts a pod that it wants as unavailable before it is there to be counted as updated.
+    let is_down = async {
+        loop {
+            let status = &place.get(&path).await.unwrap()["status"];
+            if status["unavailableReplicas"] == 1 && status["updatedReplicas"] == 1 && status["replicas"] == 2
+            {
+                break;
+            }
+        }
+    };
     tokio::time::timeout(std::time::Duration::from_mins(1), is_down).await.unwrap();
     let ends = verify(&release).await;
     assert!(ends[0].is_ok(), "{ends:?}");

@@ -25,7 +25,7 @@ use crate::failure::Failure;
 use crate::ids::RunId;
 use crate::plan::graph::Graph;
 use crate::ports::{Clock, Ledger, Notifier, PlanSource, Reporter, StoreError};
-use crate::run::{ResumeError, RunOptions, RunStart, StopMode};
+use crate::run::{RunOptions, RunStart, StopMode};
 use crate::scheduler::SchedulerView;
 use crate::secret::Secrets;
 
@@ -114,9 +114,9 @@ pub enum Order {
         /// The request.
         request: Arc<str>,
     },
-    /// Receive and open nothing any more; return when the runs that are under way have ended.
+    /// Receive and open nothing any more; return when the runs that are under way have ended. Other orders may follow.
     Drain,
-    /// Return at once. What is under way is for the next process, as after a crash.
+    /// Return at once, also from a drain. What is under way is for the next process, as after a crash.
     HandBack,
 }
 
@@ -127,13 +127,4 @@ pub enum ServeError {
     /// The store failed; nothing was started, told or acknowledged since.
     #[error("failed to store what was decided")]
     Store(#[from] StoreError),
-    /// The stored records of a run do not fit its plan, which was delivered with the same digest.
-    #[error("failed to take up run {run}")]
-    Resume {
-        /// The run.
-        run: RunId,
-        /// What does not fit.
-        #[source]
-        source: ResumeError,
-    },
 }

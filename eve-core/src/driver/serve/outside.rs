@@ -18,6 +18,8 @@ use crate::scheduler::{Answer, Arrival, Asks, Command, Input, Outgoing, Reason, 
 
 /// How long a source may take for anything but receiving.
 const SOURCE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long sources may take to hear that something may be handed out again.
+const HAND_BACK_LIMIT: Duration = Duration::from_secs(3);
 /// The pause after a source had nothing: it has waited for as long as it found sensible.
 const IDLE: Duration = Duration::from_millis(100);
 /// The pause after a source failed first; it doubles.
@@ -218,6 +220,18 @@ impl Outside {
             })
         });
     }
+}
+
+/// Lets sources hand out at once what is not answered: it is for the next process. Where that cannot be said in time, it comes
+/// again by itself.
+pub(super) async fn hand_out_again(scheduler: &Scheduler, ports: &ServePorts) {
+    let mut calls = JoinSet::new();
+    for (source, handle) in scheduler.open_deliveries() {
+        let index = usize::try_from(source).unwrap_or(usize::MAX);
+        let Some(source) = ports.sources.get(index).cloned() else { continue };
+        calls.spawn(async move { source.extend(&handle, Duration::ZERO).await });
+    }
+    let _ = timeout(HAND_BACK_LIMIT, async { while calls.join_next().await.is_some() {} }).await;
 }
 
 enum Asked {

@@ -8,6 +8,7 @@ use super::diagnostic::Diagnostics;
 use super::limits::Limits;
 use crate::kind::Kinds;
 
+mod document;
 mod expressions;
 mod files;
 mod index;
@@ -30,6 +31,7 @@ mod texts;
 mod words;
 mod written;
 
+pub use document::{Document, DocumentOptions, document};
 pub use loaded::{Loaded, LoadedEdge};
 pub use schema::plan_schema;
 

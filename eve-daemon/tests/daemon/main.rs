@@ -1,0 +1,14 @@
+//! The real `eve-daemon` on real servers: what goes in, what comes out, and what becomes of it when it is killed.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by a panic, and so do the functions that only tests call"
+)]
+
+mod cloud;
+mod desk;
+mod directory;
+mod main_job;
+mod refused;
+mod undelivered;
