@@ -12,3 +12,4 @@ mod desk;
 mod directory;
 mod main_job;
 mod refused;
+mod restart;
