@@ -136,11 +136,10 @@ fn rename_owners(entry: &mut Value, uids: &[(&str, Option<String>)], is_owned: b
             Some((_, Some(new))) => {
                 named.insert(format!("k:{}", serde_json::json!({ "uid": new })), inner);
             }
-            Some((_, None)) => {}
             None if is_owned => {
                 named.insert(key, inner);
             }
-            None => {}
+            Some((_, None)) | None => {}
         }
     }
     if !named.is_empty() {
