@@ -14,6 +14,8 @@ use crate::exit;
 
 /// The heading of flags that say which cluster.
 const CLUSTER: &str = "Cluster";
+/// The heading of flags that say which Vault.
+const VAULT: &str = "Vault, for plans with secrets";
 /// The heading of flags that every command has.
 const GLOBAL: &str = "Global options";
 
@@ -104,6 +106,9 @@ pub struct Apply {
     /// Where to deploy it.
     #[command(flatten)]
     pub cluster: Cluster,
+    /// Where the values of its secrets are.
+    #[command(flatten)]
+    pub vault: Vault,
     /// Create the namespace first if it does not exist
     #[arg(long)]
     pub create_namespace: bool,
@@ -150,6 +155,9 @@ pub struct Diff {
     /// With what to compare it.
     #[command(flatten)]
     pub cluster: Cluster,
+    /// Where the values of its secrets are.
+    #[command(flatten)]
+    pub vault: Vault,
     /// Let objects of the input live in this namespace too (repeatable)
     #[arg(long = "allow-namespace", value_name = "NAMESPACE")]
     pub allow_namespaces: Vec<String>,
@@ -549,6 +557,33 @@ pub struct Cluster {
     /// How long one request may take, for example 10s
     #[arg(help_heading = CLUSTER, long, value_name = "DURATION", value_parser = parse_timeout, default_value = "30s")]
     pub request_timeout: Duration,
+}
+
+/// Which Vault, and how to log in there.
+#[derive(Clone, Debug, Args)]
+pub struct Vault {
+    /// The address of Vault, for example `https://vault.example.com:8200`; otherwise `VAULT_ADDR`
+    #[arg(help_heading = VAULT, long, value_name = "URL")]
+    pub vault_addr: Option<String>,
+    /// The namespace in Vault; otherwise `VAULT_NAMESPACE`
+    #[arg(help_heading = VAULT, long, value_name = "NAMESPACE")]
+    pub vault_namespace: Option<String>,
+    /// Trust the certificates in this PEM file, and no others; otherwise `VAULT_CACERT`
+    #[arg(help_heading = VAULT, long, value_name = "FILE")]
+    pub vault_ca_file: Option<PathBuf>,
+    /// The file with the token; otherwise `VAULT_TOKEN`, else the file that `VAULT_TOKEN_FILE` names, else
+    /// ~/.vault-token
+    #[arg(help_heading = VAULT, long, value_name = "FILE", conflicts_with = "vault_role")]
+    pub vault_token_file: Option<PathBuf>,
+    /// Log in as this role of the Kubernetes auth method, with the token of the pod's service account
+    #[arg(help_heading = VAULT, long, value_name = "ROLE")]
+    pub vault_role: Option<String>,
+    /// Where the Kubernetes auth method is mounted
+    #[arg(help_heading = VAULT, long, value_name = "PATH", default_value = "kubernetes", requires = "vault_role")]
+    pub vault_mount: String,
+    /// Let the token and the secrets go over plain HTTP to another machine
+    #[arg(help_heading = VAULT, long)]
+    pub vault_plain_http: bool,
 }
 
 /// What a failed component does to the run.

@@ -21,7 +21,7 @@ pub enum Exit {
     Cancelled,
     /// The input was refused.
     Refused,
-    /// The cluster cannot be used.
+    /// The cluster, or Vault, cannot be used.
     Cluster,
     /// eve itself failed.
     Internal,
@@ -61,7 +61,7 @@ pub const TABLE: &[(u8, Option<Exit>, &str, &str)] = &[
         6,
         Some(Exit::Cluster),
         "cluster",
-        "the cluster cannot be used: configuration, connection, credentials; nothing was written",
+        "the cluster or Vault cannot be used: configuration, connection, credentials; nothing was written",
     ),
     (7, Some(Exit::Internal), "internal", "eve itself failed, or could not write its results; run it again"),
     (

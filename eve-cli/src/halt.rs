@@ -14,6 +14,8 @@ use crate::output::{clean, style};
 pub(crate) enum Halt {
     /// The input is wrong; all problems, with their places.
     Problems(Box<Diagnostics>),
+    /// What the input names cannot be asked for; where it names it.
+    Unreachable(Box<Diagnostics>),
     /// Anything else.
     Error {
         /// How the program exits.
@@ -30,6 +32,10 @@ pub(crate) enum Halt {
 impl Halt {
     pub(crate) fn problems(diagnostics: Diagnostics) -> Self {
         Self::Problems(Box::new(diagnostics))
+    }
+
+    pub(crate) fn unreachable(diagnostics: Diagnostics) -> Self {
+        Self::Unreachable(Box::new(diagnostics))
     }
 
     pub(crate) fn error(exit: Exit, message: impl Into<String>) -> Self {
@@ -53,6 +59,7 @@ impl Halt {
     pub(crate) const fn exit(&self) -> Exit {
         match self {
             Self::Problems(_) => Exit::Refused,
+            Self::Unreachable(_) => Exit::Cluster,
             Self::Error { exit, .. } => *exit,
         }
     }
@@ -60,7 +67,9 @@ impl Halt {
     /// All that is said about it, without a line break at its end.
     pub(crate) fn render(&self, colour: diagnose::Colour) -> String {
         match self {
-            Self::Problems(diagnostics) => diagnose::render(diagnostics, colour).trim_end().to_owned(),
+            Self::Problems(diagnostics) | Self::Unreachable(diagnostics) => {
+                diagnose::render(diagnostics, colour).trim_end().to_owned()
+            }
             Self::Error { message, notes, hint, .. } => {
                 let mut lines = vec![format!("{}: {}", style::error("error"), clean(message))];
                 lines.extend(notes.iter().map(|note| format!("       {}", clean(note))));
@@ -77,7 +86,11 @@ impl Halt {
             Self::Error { message, notes, hint, .. } => {
                 json!({"type": "error", "exitCode": code, "message": message, "notes": notes, "hint": hint})
             }
-            Self::Problems(diagnostics) => {
+            Self::Problems(diagnostics) | Self::Unreachable(diagnostics) => {
+                let message = match self {
+                    Self::Unreachable(_) => "the secrets of the input cannot be asked for",
+                    Self::Problems(_) | Self::Error { .. } => "the input was refused",
+                };
                 let problems = diagnostics.list.iter().map(|problem| {
                     let place = problem.place.as_ref().map(|place| {
                         let file = diagnostics.sources.get(place.source).map(|source| source.name().to_owned());
@@ -93,7 +106,7 @@ impl Halt {
                     })
                 });
                 json!({
-                    "type": "error", "exitCode": code, "message": "the input was refused",
+                    "type": "error", "exitCode": code, "message": message,
                     "problems": problems.collect::<Vec<_>>(), "hidden": diagnostics.hidden,
                 })
             }

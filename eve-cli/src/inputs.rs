@@ -5,12 +5,11 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use eve_core::plan::diagnostic::{Diagnostic, Diagnostics, Source};
+use eve_core::plan::diagnostic::{Diagnostics, Source};
 use eve_core::plan::graph::{Graph, closest};
 use eve_core::plan::limits::Limits;
 use eve_core::plan::load::{FileReader, LoadOptions, Loaded, load};
 use eve_core::plan::{Component, Dependency, FailurePolicy, Plan, Settings, Until};
-use eve_core::secret::SecretRef;
 use eve_k8s::{OBJECT_KIND, ObjectPattern, TakeOver};
 use serde_json::Value;
 
@@ -67,19 +66,6 @@ pub(crate) fn check(
     let graph = graph(&plan, overrides, &limits).map_err(Halt::problems)?;
     each_is_used(&graph, overrides)?;
     Ok(Checked { plan, graph })
-}
-
-/// Whether the plan can do without the values of secrets: nobody is there yet to ask for them.
-pub(crate) fn names_no_secret(plan: &Loaded) -> Result<(), Halt> {
-    if plan.secrets().is_empty() {
-        return Ok(());
-    }
-    let problem = |(name, reference): (&String, &SecretRef)| {
-        let message = format!("the secret `{name}` cannot be asked for by this command yet");
-        let hint = format!("`{}` is known to schedulers that have access to it", reference.backend);
-        Diagnostic::error("plan.secret-unavailable", message).at(plan.secret_place(name)).with_hint(hint)
-    };
-    Err(Halt::problems(plan.diagnostics(plan.secrets().iter().map(problem).collect())))
 }
 
 /// The files with inputs, in order. All that cannot be read are named at once.

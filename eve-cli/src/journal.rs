@@ -8,7 +8,8 @@ use clap::Parser as _;
 use eve_core::driver::SystemClock;
 use eve_core::ids::RunId;
 use eve_core::plan::graph::Graph;
-use eve_core::ports::Clock as _;
+use eve_core::ports::{Clock as _, RunStore as _};
+use eve_core::run::Record;
 use eve_k8s::KindPattern;
 use eve_store::{
     FileError, KeyedHash, Listed, Retention, RunFile, RunFolder, RunHeader, RunSource, RunState, RunSummary,
@@ -117,23 +118,43 @@ pub(crate) fn begin(call: &Call, cluster: &Cluster, server: &str, graph: &Graph)
     Ok(file)
 }
 
-/// The arguments, with files of inputs named so that they are found from every folder.
+/// The arguments, with files that flags name named so that they are found from every folder.
 fn absolute_inputs(arguments: &[String]) -> Vec<String> {
-    const FLAG: &str = "--inputs";
+    const FLAGS: [&str; 3] = ["--inputs", "--vault-ca-file", "--vault-token-file"];
     let absolute = |file: &str| {
         let path = std::path::absolute(file).ok();
         path.and_then(|path| path.to_str().map(str::to_owned)).unwrap_or_else(|| file.to_owned())
     };
     let mut is_file = false;
     let one = |argument: &String| {
-        let was_flag = std::mem::replace(&mut is_file, argument == FLAG);
-        match argument.strip_prefix(FLAG).and_then(|rest| rest.strip_prefix('=')) {
+        let was_flag = std::mem::replace(&mut is_file, FLAGS.contains(&argument.as_str()));
+        match argument.split_once('=').filter(|(flag, _)| FLAGS.contains(flag)) {
             _ if was_flag => absolute(argument),
-            Some(file) => format!("{FLAG}={}", absolute(file)),
+            Some((flag, file)) => format!("{flag}={}", absolute(file)),
             None => argument.clone(),
         }
     };
     arguments.iter().map(one).collect()
+}
+
+/// The key of the hashes of a run: of one that begins, made if it is missing; of one that goes on, the one that it began
+/// with, as far as that is known.
+pub(crate) fn key(origin: &Origin) -> Result<StoredKey, Halt> {
+    let folder = folder()?;
+    let key = match origin {
+        Origin::Call(_) => folder.key(),
+        Origin::Journal(_) => folder.key_of_old(),
+    };
+    key.map_err(|error| halt(&error))
+}
+
+/// All records of a run that goes on; none of one that begins.
+pub(crate) async fn records(origin: &Origin) -> Result<Vec<Record>, Halt> {
+    let Origin::Journal(file) = origin else { return Ok(Vec::new()) };
+    let run = &file.header().run;
+    file.load(run).await.map_err(|error| {
+        Halt::error(Exit::Internal, format!("run {run} cannot go on: {}", wiring::chain(&error)))
+    })
 }
 
 /// Forgets a run of which nothing was done. One that has records stays, and can be resumed.
@@ -402,13 +423,16 @@ mod tests {
 
     #[test]
     fn files_of_inputs_are_recorded_so_that_they_are_found_from_every_folder() {
-        let arguments = ["apply", "-f", "x", "--inputs", "a.yaml", "--inputs=/b.yaml", "--set", "inputs=a"];
         let here = std::env::current_dir().unwrap();
-        let recorded = absolute_inputs(&arguments.map(str::to_owned));
         let wanted = here.join("a.yaml").to_str().unwrap().to_owned();
-        assert_eq!(
-            recorded,
-            ["apply", "-f", "x", "--inputs", &wanted, "--inputs=/b.yaml", "--set", "inputs=a"]
-        );
+        for flag in ["--inputs", "--vault-ca-file", "--vault-token-file"] {
+            let joined = [format!("{flag}=/b.yaml"), format!("{flag}=a.yaml"), format!("{flag}={wanted}")];
+            let arguments = ["apply", "-f", "x", flag, "a.yaml", &joined[0], &joined[1], "--set", "inputs=a"];
+            let recorded = absolute_inputs(&arguments.map(str::to_owned));
+            assert_eq!(
+                recorded,
+                ["apply", "-f", "x", flag, &wanted, &joined[0], &joined[2], "--set", "inputs=a"]
+            );
+        }
     }
 }

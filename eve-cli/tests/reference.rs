@@ -54,7 +54,14 @@ fn reference_of_expressions_is_up_to_date() {
 /// Every `"family.word"` in the sources that make diagnostics.
 fn codes_in_sources() -> BTreeSet<String> {
     let mut codes = BTreeSet::new();
-    let folders = ["eve-core/src/plan", "eve-core/src/expr", "eve-k8s/src/kinds", "eve-k8s/src/infer"];
+    let folders = [
+        "eve-core/src/plan",
+        "eve-core/src/expr",
+        "eve-core/src/secret",
+        "eve-k8s/src/kinds",
+        "eve-k8s/src/infer",
+        "eve-vault/src",
+    ];
     let mut folders: Vec<PathBuf> = folders.iter().map(|folder| workspace().join(folder)).collect();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
@@ -72,7 +79,7 @@ fn codes_in_sources() -> BTreeSet<String> {
 
 fn is_code(word: &str) -> bool {
     let Some((family, name)) = word.split_once('.') else { return false };
-    ["input", "yaml", "plan", "expr", "graph", "object", "manifests"].contains(&family)
+    ["input", "yaml", "plan", "expr", "graph", "object", "manifests", "secret", "vault"].contains(&family)
         && !name.is_empty()
         // A file of sources, not a code.
         && name != "rs"

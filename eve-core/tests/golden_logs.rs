@@ -1,6 +1,6 @@
 //! Logs as released versions wrote them: they load, they resume, and their form has not changed. Files of `logs/` are
 //! never rewritten. To add one, begin with an empty file; the test that fails prints what belongs into it. A file of `v1`
-//! has records of version 1 alone; one of `v2` begins with what is new in version 2, or has it further on.
+//! has records of version 1 alone; one of `v2` or `v3` begins with what is new in that version, or has it further on.
 #![cfg(feature = "test-util")]
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -17,6 +17,7 @@ use eve_core::run::{
     Applied, Change, Command, Event, Input, KeepReason, Outcome, Outputs, Phase, PhaseEnd, Prepared, Record,
     Run, RunOptions, RunStart, SkipReason, StopMode, StopReason, UndoReport, UndoToken,
 };
+use eve_core::secret::{HashKey, SecretPin, SecretPins, SecretRef, SecretValue};
 use eve_core::testing::{
     sample_events, sample_graph, sample_rollback, sample_rollback_graph, sample_undoing,
 };
@@ -40,7 +41,7 @@ struct Golden {
 }
 
 /// Logs of runs of `sample_graph`, and of version 2 also of `sample_rollback_graph`.
-const RUNS: [Golden; 8] = [
+const RUNS: [Golden; 9] = [
     Golden {
         run: "run-1",
         graph: sample_graph,
@@ -105,6 +106,14 @@ const RUNS: [Golden; 8] = [
         made: verify_failed,
         head: "760a10b9d1684698a3bff26d08c5b520",
     },
+    Golden {
+        run: "run-1",
+        graph: sample_graph,
+        name: "secrets",
+        text: include_str!("logs/v3/secrets.jsonl"),
+        made: with_secrets,
+        head: "662f6d0e3777d8e08914f5c0b6917058",
+    },
 ];
 
 /// No log of any run: every field and every word once.
@@ -125,6 +134,16 @@ const FIELDS_2: Golden = Golden {
     text: include_str!("logs/v2/every-field.jsonl"),
     made: every_field_of_version_2,
     head: "880d221be71d39735e288eb3c14570ef",
+};
+
+/// The same for what came with version 3.
+const FIELDS_3: Golden = Golden {
+    run: "run-1",
+    graph: sample_graph,
+    name: "every-field-3",
+    text: include_str!("logs/v3/every-field.jsonl"),
+    made: every_field_of_version_3,
+    head: "c426d0a630ea0f114be3e4d7986e6795",
 };
 
 fn lines(golden: &Golden) -> Vec<String> {
@@ -148,7 +167,7 @@ fn resumed(golden: &Golden, records: &[Record]) -> Run {
 
 #[test]
 fn the_form_of_old_logs_has_not_changed() {
-    for golden in RUNS.iter().chain([&FIELDS, &FIELDS_2]) {
+    for golden in RUNS.iter().chain([&FIELDS, &FIELDS_2, &FIELDS_3]) {
         let mut chain = Chain::new(&RunId::new(golden.run));
         for line in lines(golden) {
             let read = decode(line.as_bytes()).unwrap();
@@ -163,6 +182,16 @@ fn the_form_of_old_logs_has_not_changed() {
 fn old_logs_say_what_they_said_when_they_were_written() {
     assert_eq!(records(&FIELDS), every_field());
     assert_eq!(records(&FIELDS_2), every_field_of_version_2());
+    assert_eq!(records(&FIELDS_3), every_field_of_version_3());
+}
+
+#[test]
+fn a_resumed_run_has_the_versions_of_secrets_that_it_began_with() {
+    let golden = RUNS.iter().find(|golden| golden.name == "secrets").unwrap();
+    let records = records(golden);
+    assert_eq!(RunStart::of(&records).unwrap().options.pins(), &pins());
+    assert_eq!(resumed(golden, &records[..3]).options().pins(), &pins());
+    assert!(RunStart::of(&[]).is_none() && RunStart::of(&records[1..]).is_none());
 }
 
 #[test]
@@ -246,6 +275,38 @@ fn too_late() -> Vec<Record> {
             run.handle_timeout(BEGUN.plus(Duration::from_secs(8)));
         }
     })
+}
+
+fn pins() -> SecretPins {
+    let pin = |text: &str| {
+        let reference: SecretRef = text.parse().unwrap();
+        let hash =
+            HashKey::new(&[7; HashKey::BYTES]).hash_of_secret(&reference, &SecretValue::new("hunter2"));
+        SecretPin { reference, hash }
+    };
+    let pins =
+        [("dbPassword", "vault:kv/shop/db#password@3"), ("old \"\u{e4}\"", "vault:kv1/shop/api#pass word")];
+    pins.map(|(name, text)| (name.to_owned(), pin(text))).into_iter().collect()
+}
+
+fn with_secrets() -> Vec<Record> {
+    finish(&mut begun(RunOptions::default().with_pins(pins())), BEGUN, |_, _| {})
+}
+
+fn every_field_of_version_3() -> Vec<Record> {
+    let start = |undoes| RunStart {
+        id: run_id(),
+        plan: "plan".into(),
+        namespace: "ns".into(),
+        components: 8,
+        options: RunOptions::default().with_pins(pins()),
+        undoes,
+    };
+    let runs = [start(None), start(Some(RunId::new("run-0")))].map(Box::new);
+    let stamped = runs.map(|run| Event::RunStarted { run }).into_iter().zip(1..);
+    stamped
+        .map(|(event, seq)| Record { seq: Seq::new(seq), at: Timestamp::from_micros(seq), event })
+        .collect()
 }
 
 fn verify_failed() -> Vec<Record> {

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,19 +13,61 @@ use eve_core::failure::Failure;
 use eve_core::ids::RunId;
 use eve_core::plan::builder::{ComponentBuilder, PlanBuilder};
 use eve_core::plan::graph::Graph;
-use eve_core::ports::{Clock as _, Ending, Ledger as _, Notifier, PlanSource};
-use eve_core::run::{Event, Phase, RunOptions};
+use eve_core::ports::{Clock as _, Ending, Ledger as _, MockSecretResolver, Notifier, PlanSource, Resolved};
+use eve_core::run::{Event, Phase, RunOptions, RunStart};
 use eve_core::run_store::MemoryLedger;
 use eve_core::scheduler::{LedgerEvent, Scheduler, SchedulerOptions};
-use eve_core::secret::Secrets;
+use eve_core::secret::{
+    HashKey, PinnedSecrets, SecretPins, SecretRef, SecretRequest, SecretVersion, Secrets,
+};
+use eve_core::testing::canary::{Canary, CanaryScan};
 use eve_core::testing::{
     NoopExecutor, QueueSource, RecordingNotifier, ScriptStep, ScriptedExecutor, TokioClock,
 };
 use eve_core::time::Timestamp;
 use tokio::sync::mpsc;
 
-/// Plans are texts such as `NAMESPACE COUNT`: so many components, one after the other.
-struct Words;
+/// The value of the one secret in this version.
+fn value(version: SecretVersion) -> Canary {
+    Canary::new(version.get())
+}
+
+/// Plans are texts such as `NAMESPACE COUNT`: so many components, one after the other. Those of the namespace `sealed` need
+/// a secret, of which there is a newer version each time that it is asked for.
+#[derive(Default)]
+struct Words {
+    /// What each run was opened with.
+    pins: Mutex<Vec<SecretPins>>,
+    /// Whether it takes the newest versions, whatever was pinned.
+    forgets: bool,
+    /// How often a run that is taken up finds nobody who knows secrets.
+    away: AtomicU32,
+}
+
+impl Words {
+    async fn secrets(&self, begun: Option<&RunStart>) -> Result<PinnedSecrets, Failure> {
+        let away =
+            begun.is_some() && self.away.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok();
+        if away {
+            return Err(Failure::transient("test.away", "nobody is there"));
+        }
+        let newest = u64::try_from(self.pins.lock().unwrap().len()).unwrap() + 1;
+        let mut resolver = MockSecretResolver::new();
+        resolver.expect_resolve().returning(move |references| {
+            let version = |reference: &SecretRef| reference.version.or(SecretVersion::new(newest));
+            let value = |version: Option<SecretVersion>| value(version.unwrap()).secret();
+            let found = references.iter().map(version);
+            Ok(found.map(|version| Resolved { value: value(version), version }).collect())
+        });
+        let declared = BTreeMap::from([("key".to_owned(), "test:key".parse().unwrap())]);
+        let pinned = begun.filter(|_| !self.forgets).map(|begun| begun.options.pins());
+        let key = HashKey::new(&[7; HashKey::BYTES]);
+        let found = SecretRequest { declared: &declared, pinned, key: &key }.ask(&resolver).await;
+        let found = found.map_err(|bad| bad.into_iter().next().unwrap().failure)?;
+        self.pins.lock().unwrap().push(found.pins.clone());
+        Ok(found)
+    }
+}
 
 #[async_trait]
 impl Intake for Words {
@@ -35,7 +78,7 @@ impl Intake for Words {
         Ok(PlanName { namespace: namespace.into(), plan: "app".into() })
     }
 
-    async fn open(&self, _: &RunId, body: &[u8]) -> Result<Opened, Failure> {
+    async fn open(&self, _: &RunId, body: &[u8], begun: Option<&RunStart>) -> Result<Opened, Failure> {
         let (namespace, count) = std::str::from_utf8(body).unwrap().split_once(' ').unwrap();
         let count: usize = count.parse().map_err(|_| Failure::permanent("plan.count", "it has no count"))?;
         let mut plan = PlanBuilder::new("app", namespace);
@@ -46,7 +89,11 @@ impl Intake for Words {
                 plan.component(after.into_iter().fold(component, |component, name| component.after(&name)));
         }
         let graph = Arc::new(Graph::from_plan(&plan).unwrap());
-        Ok(Opened { graph, options: RunOptions::default(), secrets: Secrets::default() })
+        if namespace != "sealed" {
+            return Ok(Opened { graph, options: RunOptions::default(), secrets: Secrets::default() });
+        }
+        let PinnedSecrets { values, pins } = self.secrets(begun).await?;
+        Ok(Opened { graph, options: RunOptions::default().with_pins(pins), secrets: values })
     }
 }
 
@@ -64,7 +111,7 @@ fn world(executors: Executors) -> World {
     let clock = Arc::new(TokioClock::starting_at(Timestamp::from_micros(1_763_596_800_000_000)));
     let ports = ServePorts {
         sources: vec![Arc::clone(&source) as Arc<dyn PlanSource>],
-        intake: Arc::new(Words),
+        intake: Arc::new(Words::default()),
         executors,
         ledger: Arc::clone(&ledger) as _,
         notifiers: BTreeMap::from([("hook".into(), Arc::clone(&notifier) as Arc<dyn Notifier>)]),
@@ -178,7 +225,7 @@ async fn a_run_that_was_handed_back_is_taken_up_by_the_next_process() {
     orders.send(Order::HandBack).await.unwrap();
     served.await.unwrap();
     assert_eq!(world.endings().len(), 0);
-    world.source.expire();
+    // Its delivery is in the queue again: the next process need not wait until the time is over for which it was held.
     let (orders, served) = world.serve(options()).await;
     world.until_empty().await;
     orders.send(Order::Drain).await.unwrap();
@@ -188,6 +235,68 @@ async fn a_run_that_was_handed_back_is_taken_up_by_the_next_process() {
         executor.calls().iter().filter(|(of, _, phase)| of == name && *phase == Phase::Apply).count()
     };
     assert_eq!(["c0", "c1", "c2"].map(applied), [1, 1, 1], "{:?}", executor.calls());
+}
+
+/// A run with a secret is handed back and taken up; how it ended, and what it was opened with.
+async fn taken_up(words: Words) -> (World, Arc<Words>) {
+    let slow = vec![ScriptStep::Sleep(Duration::from_mins(1))];
+    let executor = ScriptedExecutor::new().with("c1", Phase::Wait, slow);
+    let mut world = world(Executors::new().with("noop", Arc::new(executor)));
+    let words = Arc::new(words);
+    world.ports.intake = Arc::clone(&words) as _;
+    world.source.send("r", "sealed 3");
+    let (orders, served) = world.serve(options()).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    orders.send(Order::HandBack).await.unwrap();
+    served.await.unwrap();
+    world.source.expire();
+    let (orders, served) = world.serve(options()).await;
+    world.until_empty().await;
+    orders.send(Order::Drain).await.unwrap();
+    served.await.unwrap();
+    let mut scan = CanaryScan::new((1..=3).map(|number| value(SecretVersion::new(number).unwrap())));
+    for record in world.ledger.records() {
+        scan.sink("the ledger", eve_core::journal::ledger::encode(&record));
+    }
+    for run in world.ledger.runs() {
+        let records = world.ledger.load_run(&run).await.unwrap();
+        for record in &records {
+            scan.sink("a journal", eve_core::journal::encode(record));
+        }
+    }
+    for notice in world.notifier.notices() {
+        scan.sink("a notice", serde_json::to_string(&notice).unwrap());
+        scan.sink("debug of a notice", format!("{notice:?}"));
+    }
+    scan.assert_clean();
+    (world, words)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_taken_up_uses_the_versions_of_secrets_that_it_began_with() {
+    let (world, words) = taken_up(Words::default()).await;
+    assert_eq!(world.endings()["r"], Ending::Succeeded);
+    let pins = words.pins.lock().unwrap();
+    assert_eq!((pins.len(), &pins[0]), (2, &pins[1]));
+    let reference = &pins[0].get("key").unwrap().reference;
+    assert_eq!(reference.version, SecretVersion::new(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_has_begun_waits_long_for_its_secrets() {
+    for (away, ending) in [(100, Ending::Succeeded), (200, Ending::Failed)] {
+        let (world, _) = taken_up(Words { away: away.into(), ..Words::default() }).await;
+        assert_eq!(world.endings()["r"], ending, "{away}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_never_goes_on_with_other_versions_of_secrets() {
+    let (world, words) = taken_up(Words { forgets: true, ..Words::default() }).await;
+    assert_eq!(words.pins.lock().unwrap().len(), 2);
+    let notices = world.notifier.notices();
+    assert_eq!(notices[0].ending, Ending::Failed);
+    assert_eq!(notices[0].failure.as_ref().unwrap().code, "serve.other-secrets");
 }
 
 #[tokio::test(start_paused = true)]
@@ -204,6 +313,61 @@ async fn a_stop_reaches_the_run_and_a_drain_waits_for_it() {
     served.await.unwrap();
     assert_eq!(world.endings()["r"], Ending::Cancelled);
     assert!(world.source.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_that_takes_too_long_is_ended_by_handing_back() {
+    let slow = vec![ScriptStep::Sleep(Duration::from_mins(5))];
+    let world =
+        world(Executors::new().with("noop", Arc::new(ScriptedExecutor::new().with("c0", Phase::Wait, slow))));
+    world.source.send("r", "n 2");
+    let (orders, served) = world.serve(options()).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    orders.send(Order::Drain).await.unwrap();
+    let begun = tokio::time::Instant::now();
+    tokio::time::sleep(Duration::from_secs(25)).await;
+    orders.send(Order::HandBack).await.unwrap();
+    served.await.unwrap();
+    assert!(begun.elapsed() < Duration::from_mins(1), "{:?}", begun.elapsed());
+    assert!(world.endings().is_empty() && !world.source.is_empty(), "it is for the next process");
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_that_do_not_fit_their_plan_fail_that_run_and_no_other() {
+    let slow = vec![ScriptStep::Sleep(Duration::from_mins(1))];
+    let mut world =
+        world(Executors::new().with("noop", Arc::new(ScriptedExecutor::new().with("c0", Phase::Wait, slow))));
+    world.source.send("r", "n 3");
+    let (orders, served) = world.serve(options()).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    orders.send(Order::HandBack).await.unwrap();
+    served.await.unwrap();
+    world.source.send("other", "m 1");
+    world.ports.intake = Arc::new(Shrunk);
+    let (orders, served) = world.serve(options()).await;
+    world.until_empty().await;
+    orders.send(Order::Drain).await.unwrap();
+    served.await.unwrap();
+    assert_eq!(world.endings()["r"], Ending::Failed);
+    assert_eq!(world.endings()["other"], Ending::Succeeded);
+    let notices = world.notifier.notices();
+    let failure = notices.iter().find_map(|notice| notice.failure.as_ref()).unwrap();
+    assert_eq!(failure.code, "serve.resume");
+}
+
+/// Reads every plan as one of a single component, as an intake does that was changed between two processes.
+struct Shrunk;
+
+#[async_trait]
+impl Intake for Shrunk {
+    fn read(&self, body: &[u8]) -> Result<PlanName, Failure> {
+        Words::default().read(body)
+    }
+
+    async fn open(&self, run: &RunId, body: &[u8], begun: Option<&RunStart>) -> Result<Opened, Failure> {
+        let name = self.read(body)?;
+        Words::default().open(run, format!("{} 1", name.namespace).as_bytes(), begun).await
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -26,6 +26,24 @@ pub(crate) struct Identity<'a> {
     pub(crate) namespace: Option<&'a str>,
 }
 
+/// The value at a JSON pointer. [`Value::pointer`] makes two strings of every step; names without `~` need none.
+pub(crate) fn at<'a>(value: &'a Value, pointer: &str) -> Option<&'a Value> {
+    if pointer.contains('~') {
+        return value.pointer(pointer);
+    }
+    let Some(steps) = pointer.strip_prefix('/') else { return pointer.is_empty().then_some(value) };
+    steps.split('/').try_fold(value, |value, step| match value {
+        Value::Object(fields) => fields.get(step),
+        Value::Array(_) => value.pointer(&format!("/{step}")),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
+    })
+}
+
+/// The text at a JSON pointer; empty where there is none.
+pub(crate) fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
+    at(value, pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
 /// The object of a spec and its identity.
 ///
 /// # Errors
@@ -35,8 +53,8 @@ pub(crate) fn identify(spec: &Value) -> Result<(&Value, Identity<'_>), Vec<SpecP
         return Err(vec![SpecProblem::new("object.missing", "", "the spec holds no object")]);
     };
     let mut problems = Vec::new();
-    let mut text = |pointer: &str, code: &'static str, what: &str| {
-        let found = object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let mut named = |pointer: &str, code: &'static str, what: &str| {
+        let found = text(object, pointer);
         if found.is_empty() {
             problems.push(SpecProblem::new(
                 code,
@@ -47,13 +65,10 @@ pub(crate) fn identify(spec: &Value) -> Result<(&Value, Identity<'_>), Vec<SpecP
         found
     };
     let identity = Identity {
-        api_version: text("/apiVersion", "object.no-api-version", "`apiVersion`"),
-        kind: text("/kind", "object.no-kind", "`kind`"),
-        name: text("/metadata/name", "object.no-name", "`metadata.name`"),
-        namespace: object
-            .pointer("/metadata/namespace")
-            .and_then(Value::as_str)
-            .filter(|namespace| !namespace.is_empty()),
+        api_version: named("/apiVersion", "object.no-api-version", "`apiVersion`"),
+        kind: named("/kind", "object.no-kind", "`kind`"),
+        name: named("/metadata/name", "object.no-name", "`metadata.name`"),
+        namespace: Some(text(object, "/metadata/namespace")).filter(|namespace| !namespace.is_empty()),
     };
     if !identity.name.is_empty()
         && let Err(error) = PathSegment::name(identity.name)
@@ -75,4 +90,40 @@ pub(crate) fn identify(spec: &Value) -> Result<(&Value, Identity<'_>), Vec<SpecP
         ));
     }
     if problems.is_empty() { Ok((object, identity)) } else { Err(problems) }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_value_is_where_json_pointers_say() {
+        let value = json!({ "a": { "b/c": [{ "d": 1 }, "two"], "": 3, "~": 4 }, "e": null });
+        let pointers = [
+            "",
+            "/",
+            "a",
+            "/a",
+            "/a/",
+            "/a/b/c",
+            "/a/b~1c",
+            "/a/b~1c/0/d",
+            "/a/~0",
+            "/e",
+            "/e/f",
+            "/g",
+            "/a/b~1c/1",
+            "/a/b~1c/01",
+            "/a/b~1c/-",
+        ];
+        for pointer in pointers {
+            assert_eq!(at(&value, pointer), value.pointer(pointer), "{pointer}");
+        }
+        let items = json!([[1, { "x": "y" }]]);
+        for pointer in ["/0", "/0/1", "/0/1/x", "/0/+1", "/0/00", "/0/2", "/0/x"] {
+            assert_eq!(at(&items, pointer), items.pointer(pointer), "{pointer}");
+        }
+    }
 }

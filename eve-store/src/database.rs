@@ -9,7 +9,7 @@
 //! ```
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -30,6 +30,10 @@ pub(crate) const SEQ_BITS: u32 = 40;
 
 /// How long a process waits for another one that writes: far longer than any transaction of eve takes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How much of a new write-ahead log is written with zeros. A sync that makes a file longer writes the file's size and where
+/// its blocks are as well, and takes twice as long; a hundred appends of one record fit into this.
+const LOG_BYTES: usize = 1024 * 1024;
 
 const SCHEMA: &str = "
 CREATE TABLE runs (
@@ -98,6 +102,24 @@ fn make(path: &Path, how: Making) -> Result<Connection, FileError> {
     }
     connection.execute_batch(&format!("BEGIN IMMEDIATE; {SCHEMA} COMMIT;")).map_err(failed)?;
     Ok(connection)
+}
+
+/// Gives the still empty write-ahead log of an open file its blocks. SQLite reads a log up to the first frame that does not
+/// fit the ones before, and zeros never do.
+pub(crate) fn lay_out_log(path: &Path) -> Result<(), FileError> {
+    let log = beside(path, "-wal");
+    let laid_out = OpenOptions::new().write(true).open(&log).and_then(|mut file| {
+        if file.metadata()?.len() > 0 {
+            return Ok(());
+        }
+        file.write_all(&vec![0; LOG_BYTES])
+    });
+    match laid_out {
+        // It is a matter of time only: where there is no room for it, there may still be enough for the records.
+        Err(error) if error.kind() == io::ErrorKind::StorageFull => Ok(()),
+        Err(error) => Err(FileError::io("lay out", &log, &error)),
+        Ok(()) => Ok(()),
+    }
 }
 
 /// Opens a file of runs to add to it.
@@ -262,6 +284,33 @@ mod tests {
             assert_eq!(pragma(connection, "fullfsync"), "1");
             assert_eq!(pragma(connection, "checkpoint_fullfsync"), "1");
         }
+    }
+
+    #[test]
+    fn a_log_of_zeros_is_an_empty_log_and_is_written_from_its_beginning() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("r.run");
+        draft(&path).unwrap().close().unwrap();
+        let log = beside(&path, "-wal");
+        let writer = open_to_write(&path).unwrap();
+        lay_out_log(&path).unwrap();
+        let length = || log.metadata().unwrap().len();
+        assert_eq!(length(), LOG_BYTES as u64);
+        let count = || {
+            let reader = open_to_read(&path).unwrap();
+            reader.query_row("SELECT count(*) FROM control", [], |row| row.get::<_, i64>(0)).unwrap()
+        };
+        assert_eq!(count(), 0);
+        for number in 1..=3 {
+            writer.execute("INSERT INTO control VALUES (?1, x'00', x'00')", [number]).unwrap();
+            assert_eq!(count(), number);
+        }
+        assert_eq!(length(), LOG_BYTES as u64);
+        lay_out_log(&path).unwrap();
+        assert_eq!(count(), 3, "a log that is in use is left alone");
+        writer.close().unwrap();
+        assert!(!log.exists());
+        assert_eq!(count(), 3);
     }
 
     #[test]

@@ -56,7 +56,9 @@ impl RunFile {
         database::sync_draft(&draft)?;
         std::fs::rename(&draft, path).map_err(|error| FileError::io("create", path, &error))?;
         path.parent().map_or(Ok(()), database::sync_folder)?;
-        Ok(Self { store: SqliteStore::open(path)?, header: header.clone(), locks })
+        let store = SqliteStore::open(path)?;
+        database::lay_out_log(path)?;
+        Ok(Self { store, header: header.clone(), locks })
     }
 
     /// Opens the file of a run to go on with it, once all of it is known to be as it was written.

@@ -38,7 +38,8 @@ impl Vault {
     /// A resolver for one run, which logs in with `login` when it first has to.
     ///
     /// # Errors
-    /// [`VaultConfigError::Path`] for a mount of the login that is no path.
+    /// [`VaultConfigError::Path`] for a mount of the login that is no path, [`VaultConfigError::Token`] for a token that is
+    /// none.
     pub fn resolver(&self, login: Login) -> Result<VaultResolver, VaultConfigError> {
         Ok(VaultResolver::new(Arc::clone(&self.0), login.checked()?))
     }

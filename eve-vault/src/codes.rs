@@ -13,7 +13,7 @@ pub const OUTSIDE_SCOPE: &str = "vault.outside-scope";
 pub const CREDENTIAL_FILE: &str = "vault.credential-file";
 /// Vault refuses the login.
 pub const LOGIN_REFUSED: &str = "vault.login-refused";
-/// The token of the token file is expired, revoked, or none of this Vault.
+/// The token that was given, or that of the token file, is expired, revoked, or none of this Vault.
 pub const TOKEN_INVALID: &str = "vault.token-invalid";
 /// The token may not read the path, or nothing is mounted there; Vault does not tell which.
 pub const DENIED: &str = "vault.denied";

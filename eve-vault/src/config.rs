@@ -43,6 +43,11 @@ pub enum VaultConfigError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The token is empty, or no header can carry it.
+    #[error(
+        "the token of Vault is none: it is empty, or has spaces, line breaks or other characters that no token has"
+    )]
+    Token,
     /// A timeout or the number of reads is zero.
     #[error("timeouts and the number of reads at once are more than zero")]
     Zero,

@@ -7,6 +7,7 @@ use eve_core::failure::{Failure, FailureClass};
 use eve_core::secret::{SecretRef, SecretVersion};
 
 use crate::codes;
+use crate::login::GivenToken;
 use crate::place::PlaceError;
 
 /// Why there is no value.
@@ -22,8 +23,8 @@ pub(crate) enum VaultError {
     CredentialFile { path: PathBuf, reason: String },
     #[error("Vault refuses the login at `{mount}` (status {status})")]
     LoginRefused { mount: String, status: u16 },
-    #[error("Vault does not know the token in {}: it is expired, revoked, or of another Vault", path.display())]
-    TokenInvalid { path: PathBuf },
+    #[error("Vault does not know {token}: it is expired, revoked, or of another Vault")]
+    TokenInvalid { token: GivenToken },
     #[error("Vault denies reading `{path}`, or nothing is mounted there")]
     Denied { path: String },
     #[error("`{mount}` in Vault is no engine for keys and values")]
@@ -162,7 +163,10 @@ impl VaultError {
             Self::LoginRefused { .. } => {
                 "check the role, what it is bound to, and where the method is mounted".to_owned()
             }
-            Self::TokenInvalid { .. } => "put a token that works into the file".to_owned(),
+            Self::TokenInvalid { token: GivenToken::File(_) } => {
+                "put a token that works into the file".to_owned()
+            }
+            Self::TokenInvalid { token: GivenToken::Value } => "give one that works".to_owned(),
             Self::Deleted { version, .. } => {
                 format!("undelete version {version}, or write the secret again")
             }

@@ -1,8 +1,10 @@
 //! How a run shows Vault who it is. Credentials are read from their file at each login, since others rotate them.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use eve_core::secret::SecretValue;
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -31,6 +33,7 @@ enum LoginMethod {
     Kubernetes { role: String, token_file: PathBuf },
     AppRole { role_id: String, secret_id_file: PathBuf },
     TokenFile(PathBuf),
+    Token(SecretValue),
 }
 
 impl Login {
@@ -61,6 +64,11 @@ impl Login {
         Self { method: LoginMethod::TokenFile(path.into()), mount: "token".to_owned() }
     }
 
+    /// With a token of Vault that somebody holds and keeps alive; never renewed or revoked here.
+    pub fn token(token: SecretValue) -> Self {
+        Self { method: LoginMethod::Token(token), mount: "token".to_owned() }
+    }
+
     /// The same with the method mounted elsewhere.
     #[must_use]
     pub fn mounted_at(mut self, mount: impl Into<String>) -> Self {
@@ -72,13 +80,20 @@ impl Login {
         let what = "the mount of the login";
         VaultPath::parse(&self.mount)
             .map_err(|error| VaultConfigError::Path { what, reason: error.to_string() })?;
-        Ok(self)
+        match &self.method {
+            LoginMethod::Token(token) if Token::new(token.expose()).is_none() => Err(VaultConfigError::Token),
+            LoginMethod::Token(_)
+            | LoginMethod::TokenFile(_)
+            | LoginMethod::Kubernetes { .. }
+            | LoginMethod::AppRole { .. } => Ok(self),
+        }
     }
 
-    /// The file of the token, if that is how it logs in.
-    pub(crate) fn given_token(&self) -> Option<&Path> {
+    /// Where the token comes from, if it is not from a login.
+    pub(crate) fn given_token(&self) -> Option<GivenToken> {
         match &self.method {
-            LoginMethod::TokenFile(path) => Some(path),
+            LoginMethod::TokenFile(path) => Some(GivenToken::File(path.clone())),
+            LoginMethod::Token(_) => Some(GivenToken::Value),
             LoginMethod::Kubernetes { .. } | LoginMethod::AppRole { .. } => None,
         }
     }
@@ -91,6 +106,11 @@ impl Login {
                 let reason = || "it holds no token".to_owned();
                 let token = Token::new(&text)
                     .ok_or_else(|| VaultError::CredentialFile { path: path.clone(), reason: reason() })?;
+                return Ok(Grant { token, life: None, renewable: false });
+            }
+            LoginMethod::Token(token) => {
+                let token = Token::new(token.expose());
+                let token = token.ok_or(VaultError::TokenInvalid { token: GivenToken::Value })?;
                 return Ok(Grant { token, life: None, renewable: false });
             }
             LoginMethod::Kubernetes { role, token_file } => {
@@ -112,6 +132,22 @@ impl Login {
                 Err(VaultError::LoginRefused { mount: format!("auth/{}", self.mount), status })
             }
             status => Err(client.explained(refusal(status)).await),
+        }
+    }
+}
+
+/// Where a token comes from that somebody else got.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum GivenToken {
+    File(PathBuf),
+    Value,
+}
+
+impl fmt::Display for GivenToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "the token in {}", path.display()),
+            Self::Value => f.write_str("the token that it was given"),
         }
     }
 }

@@ -84,9 +84,7 @@ impl Session {
         drop(held);
         let (new, _) = self.token().await?;
         match self.login.given_token() {
-            Some(path) if new.token.is(&refused.token) => {
-                Err(VaultError::TokenInvalid { path: path.to_owned() })
-            }
+            Some(token) if new.token.is(&refused.token) => Err(VaultError::TokenInvalid { token }),
             _ => Ok(Some(new)),
         }
     }

@@ -16,7 +16,7 @@ use eve_core::failure::Failure;
 use eve_core::ids::RunId;
 use eve_core::plan::graph::Graph;
 use eve_core::ports::{Clock as _, Ledger, Notifier, PlanSource};
-use eve_core::run::RunOptions;
+use eve_core::run::{RunOptions, RunStart};
 use eve_core::run_store::MemoryLedger;
 use eve_core::scheduler::{Scheduler, SchedulerOptions, SchedulerView};
 use eve_core::secret::Secrets;
@@ -54,7 +54,7 @@ impl Intake for Same {
         Ok(PlanName { namespace: String::from_utf8_lossy(body).into(), plan: "app".into() })
     }
 
-    async fn open(&self, _: &RunId, _: &[u8]) -> Result<Opened, Failure> {
+    async fn open(&self, _: &RunId, _: &[u8], _: Option<&RunStart>) -> Result<Opened, Failure> {
         let (graph, secrets) = (Arc::clone(&self.0), Secrets::default());
         Ok(Opened { graph, options: RunOptions::default(), secrets })
     }

@@ -1,7 +1,7 @@
 //! `eve apply`: everything that can refuse does so before the first write; then the run is driven and shown.
 //!
-//! Order: read and check the input, connect, ask what the cluster serves, check what may be touched, begin the journal,
-//! create the namespace if that is wanted, run. Each stage reports all of its problems.
+//! Order: read and check the input, connect, ask what the cluster serves, check what may be touched, ask for secrets, begin
+//! the journal, create the namespace if that is wanted, run. Each stage reports all of its problems.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -9,6 +9,8 @@ use std::sync::Arc;
 use eve_core::plan::FailurePolicy;
 use eve_core::plan::graph::Graph;
 use eve_core::plan::load::Loaded;
+use eve_core::run::{Event, RunStart};
+use eve_core::secret::PinnedSecrets;
 use eve_k8s::KubeExecutor;
 use eve_store::RunFile;
 
@@ -23,6 +25,7 @@ use crate::journal::{self, Call, Origin};
 use crate::output::Printer;
 use crate::signals::Signals;
 use crate::sketch::Specs;
+use crate::vault;
 use crate::wiring::{self, Connected, DEFAULT_NAMESPACE};
 
 pub(super) fn run(args: &Apply, arguments: Vec<String>, printer: &Arc<Printer>) -> Result<Exit, Halt> {
@@ -35,7 +38,6 @@ fn deploy(args: &Apply, arguments: Vec<String>, printer: &Arc<Printer>) -> Resul
     // The input is judged first, even where the kubeconfig is of no use: both can be mended at once.
     let default = namespace.as_ref().map_or_else(|_| DEFAULT_NAMESPACE.to_owned(), Clone::clone);
     let checked = inputs::check(&args.input, default, &overrides(args))?;
-    inputs::names_no_secret(&checked.plan)?;
     namespace?;
     warn(&checked.plan, printer);
     let sources = journal::sources(&args.input.filenames)?;
@@ -47,7 +49,6 @@ fn deploy(args: &Apply, arguments: Vec<String>, printer: &Arc<Printer>) -> Resul
 pub(super) fn resume(args: &Apply, file: Box<RunFile>, printer: &Arc<Printer>) -> Result<Exit, Halt> {
     let namespace = file.header().namespace.clone();
     let checked = inputs::check(&args.input, namespace, &overrides(args))?;
-    inputs::names_no_secret(&checked.plan)?;
     journal::is_of(&file, &checked.graph)?;
     drive::block_on(on_cluster(args, printer, checked, Origin::Journal(file)))
 }
@@ -86,6 +87,8 @@ async fn on_cluster(
         let asking = deadline.hold(of_no_other(&executor, &checked.plan, &graph));
         drive::unless_stopped(&mut signals, Box::pin(asking)).await?;
     }
+    let asking = deadline.hold(secrets(args, &checked.plan, &origin));
+    let secrets = drive::unless_stopped(&mut signals, Box::pin(asking)).await?;
     let journal = drive::journal(origin, &args.cluster, connected.server(), &graph, &mut signals).await?;
     if args.create_namespace {
         let creating = deadline.hold(connected.create_namespace(namespace));
@@ -95,8 +98,21 @@ async fn on_cluster(
         }
     }
     let limits = Limits { deadline, concurrency: args.concurrency, output: args.output };
-    let work = Work { graph: Arc::clone(&graph), objects: executor, journal, task: Task::Apply };
+    let work = Work { graph: Arc::clone(&graph), objects: executor, journal, secrets, task: Task::Apply };
     drive::run(&limits, printer, work, &mut signals).await
+}
+
+/// The secrets of the run. One that goes on has those that it began with; where it puts back what it changed, it needs none.
+async fn secrets(args: &Apply, plan: &Loaded, origin: &Origin) -> Result<PinnedSecrets, Halt> {
+    if plan.secrets().is_empty() {
+        return Ok(PinnedSecrets::default());
+    }
+    let records = journal::records(origin).await?;
+    if records.iter().any(|record| matches!(record.event, Event::RollingBack)) {
+        return Ok(PinnedSecrets::default());
+    }
+    let pinned = RunStart::of(&records).map(|begun| begun.options.pins());
+    vault::secrets(&args.vault, plan, pinned, &*journal::key(origin)?).await
 }
 
 /// Waits until the namespace is there. The first signal lets the call come to its end and starts nothing after it, the

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use eve_core::plan::graph::Graph;
 use eve_core::plan::{FailurePolicy, Plan, reversed};
+use eve_core::secret::PinnedSecrets;
 use eve_k8s::{Adopted, Installed, Inventory};
 use eve_store::{RunFile, RunSource};
 
@@ -47,7 +48,13 @@ pub(super) fn resume(args: &Delete, file: Box<RunFile>, printer: &Arc<Printer>) 
         let connected = drive::unless_stopped(&mut signals, reading).await?;
         let origin = Origin::Journal(file);
         let journal = drive::journal(origin, &args.cluster, connected.server(), &graph, &mut signals).await?;
-        let work = Work { graph, objects: connected.deleter(adopted(args)), journal, task: Task::Delete };
+        let work = Work {
+            graph,
+            objects: connected.deleter(adopted(args)),
+            journal,
+            secrets: none(),
+            task: Task::Delete,
+        };
         drive::run(&limits, printer, work, &mut signals).await
     })
 }
@@ -87,7 +94,13 @@ async fn on_cluster(
     let connected = drive::unless_stopped(&mut signals, reading).await?;
     let graph = Arc::new(graph);
     let journal = drive::journal(origin, &args.cluster, connected.server(), &graph, &mut signals).await?;
-    let work = Work { graph, objects: connected.deleter(adopted(args)), journal, task: Task::Delete };
+    let work = Work {
+        graph,
+        objects: connected.deleter(adopted(args)),
+        journal,
+        secrets: none(),
+        task: Task::Delete,
+    };
     drive::run(&limits, printer, work, &mut signals).await
 }
 
@@ -110,7 +123,13 @@ fn by_labels(
             Call { verb: "delete", arguments, sources: vec![RunSource::Installed], specs: Specs::Kept };
         let (graph, origin) = (Arc::new(graph), Origin::Call(call));
         let journal = drive::journal(origin, &args.cluster, connected.server(), &graph, &mut signals).await?;
-        let work = Work { graph, objects: connected.deleter(adopted(args)), journal, task: Task::Delete };
+        let work = Work {
+            graph,
+            objects: connected.deleter(adopted(args)),
+            journal,
+            secrets: none(),
+            task: Task::Delete,
+        };
         drive::run(&limits, printer, work, &mut signals).await
     })
 }
@@ -148,6 +167,11 @@ fn words(object: &Installed) -> String {
         Some(namespace) => format!("{} {namespace}/{}", object.kind, object.name),
         None => format!("{} {}", object.kind, object.name),
     }
+}
+
+/// What is removed needs no secrets, whatever they were when it was made.
+fn none() -> PinnedSecrets {
+    PinnedSecrets::default()
 }
 
 fn adopted(args: &Delete) -> Adopted {

@@ -7,11 +7,13 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use eve_core::driver::foresee;
 use eve_core::failure::{Failure, FailureClass};
 use eve_core::ids::{Attempt, ComponentId, RunId};
 use eve_core::plan::graph::Graph;
 use eve_core::plan::{Action, FailurePolicy, UndoRule};
 use eve_core::ports::Step;
+use eve_core::secret::{HashKey, PinnedSecrets, Secrets};
 use eve_k8s::diff::{FieldChange, Shown};
 use eve_k8s::{Difference, KubeExecutor};
 use serde_json::{Value, json};
@@ -26,6 +28,7 @@ use crate::exit::Exit;
 use crate::halt::Halt;
 use crate::inputs::{self, Checked};
 use crate::output::{Printer, clean, count, object, style};
+use crate::vault;
 use crate::wiring::{self, DEFAULT_NAMESPACE};
 
 /// The most characters of a value that are shown to people.
@@ -48,7 +51,6 @@ fn compare(args: &Diff, printer: &Printer) -> Result<Exit, Halt> {
         ..inputs::Overrides::default()
     };
     let checked = inputs::check(&args.input, default, &overrides)?;
-    inputs::names_no_secret(&checked.plan)?;
     namespace?;
     let warnings = checked.plan.warnings();
     if !warnings.is_empty() && !printer.is_quiet() {
@@ -72,26 +74,32 @@ async fn on_cluster(args: &Diff, checked: Checked) -> Result<(Arc<Graph>, Vec<Fi
     let connected =
         wiring::connect(&args.cluster, &args.allow_namespaces, &args.allow_cluster_scoped).await?;
     let connected = admit(connected, &checked, &checked.graph)?;
+    // Nothing is recorded here, so nobody sees a hash made with it.
+    let key = HashKey::new(&[0; HashKey::BYTES]);
+    let PinnedSecrets { values, .. } = vault::secrets(&args.vault, &checked.plan, None, &key).await?;
     let graph = Arc::new(checked.graph);
-    let findings =
-        findings(Arc::new(connected.executor(&[], &args.take_over)), &graph, args.concurrency).await?;
+    let executor = Arc::new(connected.executor(&[], &args.take_over));
+    let findings = findings(executor, (&graph, &values), args.concurrency).await?;
     Ok((graph, findings))
 }
 
 /// Compares all objects, in the order of the plan.
 async fn findings(
     executor: Arc<KubeExecutor>,
-    graph: &Arc<Graph>,
+    (graph, secrets): (&Arc<Graph>, &Secrets),
     concurrency: u32,
 ) -> Result<Vec<Finding>, Halt> {
     let slots = Arc::new(Semaphore::new(concurrency as usize));
     let mut tasks = JoinSet::new();
     for id in graph.ids().filter(|id| graph.node(*id).action() == Action::Apply) {
         let step = Step::new(RunId::new("diff"), Arc::clone(graph), id, Attempt::FIRST);
-        let (executor, slots) = (Arc::clone(&executor), Arc::clone(&slots));
+        let (executor, slots, secrets) = (Arc::clone(&executor), Arc::clone(&slots), secrets.clone());
         tasks.spawn(async move {
             let _slot = slots.acquire_owned().await;
-            (id, executor.difference(&step).await)
+            match foresee(step, &secrets) {
+                Ok(step) => (id, executor.difference(&step).await),
+                Err(failure) => (id, Err(failure)),
+            }
         });
     }
     let mut findings = Vec::new();

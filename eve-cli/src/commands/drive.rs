@@ -11,7 +11,7 @@ use eve_core::ids::RunId;
 use eve_core::plan::graph::Graph;
 use eve_core::ports::{Clock, Reporter, RunStore as _};
 use eve_core::run::{Outcome, Record, Run, RunOptions, StopMode};
-use eve_core::secret::Secrets;
+use eve_core::secret::PinnedSecrets;
 use eve_k8s::KubeExecutor;
 use eve_store::{RunFile, StopRequest};
 use tokio::sync::mpsc;
@@ -65,7 +65,7 @@ impl Deadline {
     pub(super) async fn hold<T>(&self, work: impl Future<Output = Result<T, Halt>>) -> Result<T, Halt> {
         timeout(self.left(), work).await.unwrap_or_else(|_| {
             let after = duration::show(self.timeout);
-            let message = format!("the cluster has not answered in time, the run's {after} are over");
+            let message = format!("no answer has come in time, the run's {after} are over");
             Err(Halt::error(Exit::Cluster, message).with_hint("give it more with `--timeout`".to_owned()))
         })
     }
@@ -73,7 +73,7 @@ impl Deadline {
 
 /// Does the work in a runtime of its own.
 pub(super) fn block_on<T>(work: impl Future<Output = Result<T, Halt>>) -> Result<T, Halt> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Halt::error(Exit::Internal, format!("cannot start: {error}")))?;
     let result = runtime.block_on(work);
     // An abort does not wait for what is under way.
@@ -103,6 +103,8 @@ pub(super) struct Work {
     pub(super) graph: Arc<Graph>,
     pub(super) objects: KubeExecutor,
     pub(super) journal: RunFile,
+    /// The secrets that it needs.
+    pub(super) secrets: PinnedSecrets,
     pub(super) task: Task,
 }
 
@@ -168,19 +170,21 @@ pub(super) async fn run(
     display.recall(&records);
     let journal = Arc::new(work.journal);
     let objects = Arc::new(work.objects);
+    let PinnedSecrets { values: secrets, pins } = work.secrets;
     let ports = Ports {
         executors: wiring::executors(Arc::clone(&objects)),
         store: Arc::<RunFile>::clone(&journal),
         reporters: display.reporters(),
         clock: clock.clone(),
-        secrets: Secrets::default(),
+        secrets,
     };
     #[cfg(feature = "fail-points")]
     let ports = crate::fail_points::armed(ports, &graph)?;
     let options = RunOptions::default()
         .with_run_timeout(limits.deadline.left())
         .with_api_limit(limits.concurrency)
-        .with_seed(wiring::random());
+        .with_seed(wiring::random())
+        .with_pins(pins);
     let what = if records.is_empty() { "the run begins" } else { "the run goes on" };
     tracing::info!(run = %id, plan = graph.name(), namespace = graph.namespace(), "{what}");
     let purpose = work.task.purpose();

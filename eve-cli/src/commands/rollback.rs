@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use eve_core::ids::RunId;
 use eve_core::run::{Outcome, Record};
+use eve_core::secret::PinnedSecrets;
 use eve_store::{Listed, RunFile, RunFolder, RunHeader, RunState, RunSummary};
 
 use super::drive::{self, Deadline, Limits, Task, Work};
@@ -173,7 +174,8 @@ async fn on_cluster(
     let limits = Limits { deadline, concurrency: args.concurrency, output: args.output };
     let task = Task::Undo(undone.header.run, undone.records);
     let objects = connected.executor(&[], &[]);
-    drive::run(&limits, printer, Work { graph, objects, journal, task }, &mut signals).await
+    let secrets = PinnedSecrets::default();
+    drive::run(&limits, printer, Work { graph, objects, journal, secrets, task }, &mut signals).await
 }
 
 /// Whether this is the cluster on which the run changed something.

@@ -6,8 +6,9 @@ use eve_core::failure::Failure;
 use eve_core::plan::graph::Graph;
 use eve_core::ports::Reporter;
 use eve_core::run::{Event, Record, RunView, SkipReason, StopReason};
+use eve_core::secret::SecretPins;
 use eve_core::time::Timestamp;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::board::Board;
 use super::summary::Summary;
@@ -72,6 +73,7 @@ fn event(board: &Board, event: &Event) -> Value {
         Event::RunStarted { run } => json!({
             "type": "runStarted", "plan": run.plan, "namespace": run.namespace, "components": board.total,
             "undoes": run.undoes.as_ref().map(eve_core::ids::RunId::as_str),
+            "secrets": secrets(run.options.pins()),
         }),
         Event::Resumed => json!({"type": "resumed"}),
         Event::Prepared { component, prepared } => json!({
@@ -104,6 +106,11 @@ fn event(board: &Board, event: &Event) -> Value {
         Event::Finished { outcome } => json!({"type": "finished", "outcome": outcome}),
         event => rollback_event(board, event),
     }
+}
+
+/// Where the secrets of a run are, and in which versions.
+fn secrets(pins: &SecretPins) -> Map<String, Value> {
+    pins.iter().map(|(name, pin)| (name.to_owned(), pin.reference.to_string().into())).collect()
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "what this version does not know it does not show")]

@@ -13,11 +13,14 @@ mod clock;
 mod drive;
 mod executors;
 mod render;
+mod secrets;
 mod serve;
 
 pub use clock::SystemClock;
 pub use drive::drive;
 pub use executors::Executors;
+pub use render::foresee;
+pub use secrets::resolve_secrets;
 pub use serve::{Intake, Opened, Order, PlanName, Reporters, ServeError, ServePorts, serve};
 
 /// What a run is joined to.

@@ -15,6 +15,7 @@ use crate::run::{
     Applied, Change, Event, KeepReason, Outcome, Outputs, Phase, Prepared, RunOptions, RunStart, SkipReason,
     StopMode, StopReason, UndoReport, UndoToken, VALUE_DEPTH_MAX,
 };
+use crate::secret::{HashKey, SecretPin, SecretPins, SecretRef, SecretVersion};
 use crate::testing::sample_events;
 use crate::time::Timestamp;
 
@@ -67,8 +68,10 @@ fn length() -> impl Strategy<Value = Duration> {
 
 fn options() -> impl Strategy<Value = RunOptions> {
     let lengths = prop::array::uniform6(length());
-    (any::<[u32; 3]>(), lengths, any::<u64>()).prop_map(|([api_limit, wait_limit, attempts], lengths, seed)| {
-        let [component_timeout, run_timeout, no_progress_timeout, waiting_interval, backoff, max_backoff] = lengths;
+    let parts = (any::<[u32; 3]>(), lengths, any::<u64>(), pins());
+    parts.prop_map(|([api_limit, wait_limit, attempts], lengths, seed, pins)| {
+        let [component_timeout, run_timeout, no_progress_timeout, waiting_interval, backoff, max_backoff] =
+            lengths;
         RunOptions {
             api_limit,
             wait_limit,
@@ -78,8 +81,20 @@ fn options() -> impl Strategy<Value = RunOptions> {
             waiting_interval,
             retry: RetryPolicy { attempts, backoff, max_backoff },
             seed,
+            pins,
         }
     })
+}
+
+fn pins() -> impl Strategy<Value = SecretPins> {
+    let version = prop::option::of((1..=u64::MAX).prop_map(|number| SecretVersion::new(number).unwrap()));
+    let reference = (any::<bool>(), version).prop_map(|(newest, version)| {
+        let reference: SecretRef = "vault:kv/\u{e4}/db#pass word".parse().unwrap();
+        if newest { reference } else { SecretRef { version, ..reference } }
+    });
+    let hash = any::<[u8; 4]>().prop_map(|bytes| HashKey::new(&[7; HashKey::BYTES]).hash([bytes]));
+    let pin = (reference, hash).prop_map(|(reference, hash)| SecretPin { reference, hash });
+    prop::collection::btree_map(any::<String>(), pin, 0..3).prop_map(|pins| pins.into_iter().collect())
 }
 
 fn failure() -> impl Strategy<Value = Box<Failure>> {
@@ -309,15 +324,15 @@ fn a_record_under_the_place_of_another_is_damage() {
 #[test]
 fn a_newer_version_is_named_whatever_stands_in_it() {
     for text in [
-        r#"{"v":3,"n":1,"t":1,"e":"resume"}"#,
-        r#"{"v":3,"n":1,"t":1,"e":{"dance":{"c":0}}}"#,
-        r#"{"v":3,"wholly":"other"}"#,
+        r#"{"v":4,"n":1,"t":1,"e":"resume"}"#,
+        r#"{"v":4,"n":1,"t":1,"e":{"dance":{"c":0}}}"#,
+        r#"{"v":4,"wholly":"other"}"#,
     ] {
         let error = decode(text.as_bytes()).unwrap_err();
-        assert_eq!(error, JournalError::Newer { found: 3 }, "{text}");
+        assert_eq!(error, JournalError::Newer { found: 4 }, "{text}");
     }
-    let said = JournalError::Newer { found: 3 }.to_string();
-    assert_eq!(said, "written by a newer eve: format 3, this one reads up to 2");
+    let said = JournalError::Newer { found: 4 }.to_string();
+    assert_eq!(said, "written by a newer eve: format 4, this one reads up to 3");
 }
 
 #[test]
@@ -331,12 +346,33 @@ fn a_record_names_the_lowest_version_that_can_say_it() {
     ] {
         let error = decode(text.as_bytes()).unwrap_err();
         assert!(matches!(error, JournalError::Malformed { .. }), "{text}: {error}");
+        let beyond = text.replace(r#""v":1"#, r#""v":3"#).replace(r#""v":2"#, r#""v":3"#);
+        assert!(decode(beyond.as_bytes()).is_err(), "{beyond}");
         let other = if text.contains(r#""v":1"#) {
             text.replace(r#""v":1"#, r#""v":2"#)
         } else {
             text.replace(r#""v":2"#, r#""v":1"#)
         };
         assert_eq!(encode(&decode(other.as_bytes()).unwrap()), other.as_bytes());
+    }
+}
+
+#[test]
+fn only_a_run_with_secrets_needs_the_version_that_has_their_pins() {
+    let start = |pins: SecretPins| {
+        let Event::RunStarted { mut run } = sample_events()[0].event.clone() else { unreachable!() };
+        run.options = run.options.with_pins(pins);
+        String::from_utf8(encode(&record(Event::RunStarted { run }))).unwrap()
+    };
+    assert!(start(SecretPins::default()).starts_with(r#"{"v":1,"#));
+    let reference = "vault:kv/db#password@3".parse().unwrap();
+    let pin = SecretPin { reference, hash: HashKey::new(&[7; HashKey::BYTES]).hash(["x"]) };
+    let text = start([("key".to_owned(), pin)].into_iter().collect());
+    assert!(text.starts_with(r#"{"v":3,"#), "{text}");
+    assert!(text.contains(r#""pins":[{"n":"key","r":"vault:kv/db#password@3","h":""#), "{text}");
+    for older in [1, 2] {
+        let text = text.replacen(r#"{"v":3,"#, &format!(r#"{{"v":{older},"#), 1);
+        assert!(matches!(decode(text.as_bytes()), Err(JournalError::Malformed { .. })), "{text}");
     }
 }
 
@@ -385,7 +421,7 @@ fn the_deepest_value_that_is_allowed_can_be_read() {
 
 /// Where text of somebody else's making may stand in a record. Whoever adds a place answers for it that no secret can
 /// get there.
-const FREE_TEXT: [(&str, &str); 22] = [
+const FREE_TEXT: [(&str, &str); 23] = [
     ("/begin/run", "made by whoever starts the run"),
     ("/begin/plan", "a name of the plan's text"),
     ("/begin/ns", "a name of the plan's text"),
@@ -400,6 +436,10 @@ const FREE_TEXT: [(&str, &str); 22] = [
     ("/fail/notes", "`Failure`: without secrets"),
     ("/fail/hint", "`Failure`: without secrets"),
     ("/begin/of", "made by whoever starts the run"),
+    (
+        "/begin/pins",
+        "names of the plan's text, `SecretRef`s and `KeyedHash`es: places, numbers and hashes under a key",
+    ),
     ("/prep/u", "`UndoToken`: without secrets"),
     ("/inherit/u", "`UndoToken`: without secrets"),
     ("/inherit/done", "the executor's token; `Executor` promises that it holds no secret"),
@@ -442,7 +482,9 @@ fn mark(event: &mut Event, mark: &str) {
     let marked = || Some(Box::new(json!({ mark: mark })));
     match event {
         Event::RunStarted { run } => {
-            let RunStart { id, plan, namespace, components: _, options: _, undoes } = &mut **run;
+            let RunStart { id, plan, namespace, components: _, options, undoes } = &mut **run;
+            let marked = |(_, pin): (&str, &SecretPin)| (mark.to_owned(), pin.clone());
+            options.pins = options.pins.iter().map(marked).collect();
             (*id, *plan, *namespace) = (RunId::new(mark), mark.into(), mark.into());
             *undoes = Some(RunId::new(mark));
         }

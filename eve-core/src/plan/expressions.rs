@@ -160,6 +160,11 @@ impl Expressions {
         self.used(Root::Secrets)
     }
 
+    /// Whether the strings refer to the run itself.
+    pub fn use_run(&self) -> bool {
+        self.fields.iter().flat_map(|field| field.template.references()).any(|one| one.root == Root::Run)
+    }
+
     fn used(&self, root: Root) -> BTreeSet<&str> {
         let references = self.fields.iter().flat_map(|field| field.template.references());
         references
@@ -309,6 +314,7 @@ mod tests {
         assert_eq!(all.secrets(), BTreeSet::from(["key"]));
         assert_eq!(all.components(), BTreeSet::from(["db"]));
         assert_eq!(format!("{rendered:?}"), "Rendered(***)");
+        assert!(all.use_run() && !expressions(&[("/a", "${{ secrets.key }}")]).use_run());
     }
 
     #[test]

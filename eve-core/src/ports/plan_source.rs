@@ -33,7 +33,7 @@ pub trait PlanSource: Send + Sync {
     /// another delivery.
     async fn receive(&self) -> Result<Option<Delivery>, Failure>;
 
-    /// Keeps a delivery from being handed out again for this long from now.
+    /// Keeps a delivery from being handed out again for this long from now; zero lets it be handed out at once.
     ///
     /// # Errors
     /// A classified [`Failure`]; it may be delivered again. `Permanent` with the code [`STALE_HANDLE`] when it is no longer

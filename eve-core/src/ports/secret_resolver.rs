@@ -17,7 +17,7 @@ use crate::secret::{SecretRef, SecretValue, SecretVersion};
 /// - **Cancel safety**: the future may be dropped at any await.
 /// - **Secrets**: values stand in what is returned and nowhere else: not in failures, not in logs.
 ///
-/// No part of this version asks for secrets; plans that name some are refused.
+/// [`SecretRequest`](crate::secret::SecretRequest) asks it for the secrets of a run.
 #[cfg_attr(any(test, feature = "test-util"), mockall::automock)]
 #[async_trait]
 pub trait SecretResolver: Send + Sync {

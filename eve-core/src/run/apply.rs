@@ -205,10 +205,11 @@ fn apply_to_component(state: &mut State, graph: &Graph, event: &Event, at: Times
     let Some(id) = component_of(event) else { return };
     match event {
         Event::Prepared { prepared, .. } => {
+            let replaces = sabotaged!(state, OwnWriteAsToken) && prepared.undo.is_some();
             let cell = state.cell_mut(id);
             cell.foreseen = Some(prepared.change);
             cell.prepared = Some(Prepared { undo: None, ..prepared.clone() });
-            if !cell.is_begun() {
+            if !cell.is_begun() || replaces {
                 cell.undo.clone_from(&prepared.undo);
             }
             cell.retry_at = None;
@@ -422,7 +423,7 @@ fn stop(state: &mut State, graph: &Graph, reason: StopReason) {
             state.superseded |= mode == StopMode::Supersede;
             if mode == StopMode::Rollback {
                 state.ending.rolls_back = true;
-            } else if was_to_be_rolled_back {
+            } else if was_to_be_rolled_back && !sabotaged!(state, CancelInRollbackLost) {
                 state.curb.keeps_rest = true;
                 state.curb.skips_look |= mode != StopMode::Drain;
             }

@@ -34,7 +34,8 @@ impl Run {
                     prepared.change = Change::None;
                 }
                 let cell = self.state.cell(id);
-                if cell.is_begun() {
+                let replaces = sabotaged!(self.state, OwnWriteAsToken);
+                if cell.is_begun() && !replaces {
                     // What was before the run is known from before the first write.
                     prepared.undo = None;
                 }

@@ -50,6 +50,8 @@ pub use protocol::{
 };
 pub use resume::ResumeError;
 pub(crate) use retry::mixed;
+#[cfg(feature = "driver")]
+pub(crate) use retry::pause;
 pub use rollback::RollbackError;
 pub use state::{ComponentStatus, Counts};
 pub use undo::{UndoCounts, UndoStatus};

@@ -1,12 +1,14 @@
-//! Options of a run: limits, timeouts, retries. Every number has a unit, a default and a bound.
+//! Options of a run: limits, timeouts, retries, and which versions of secrets it uses. Every number has a unit, a default
+//! and a bound.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::plan::RetryPolicy;
+use crate::secret::SecretPins;
 
-/// Limits, timeouts and retries of a run; stored with it, so that a resumed run keeps them.
+/// Limits, timeouts and retries of a run, and the versions of its secrets; stored with it, so that a resumed run keeps them.
 ///
 /// ```
 /// use std::time::Duration;
@@ -26,11 +28,13 @@ pub struct RunOptions {
     pub(crate) waiting_interval: Duration,
     pub(crate) retry: RetryPolicy,
     pub(crate) seed: u64,
+    #[serde(default, skip_serializing_if = "SecretPins::is_empty")]
+    pub(crate) pins: SecretPins,
 }
 
 impl Default for RunOptions {
     /// 32 calls at once, waits without bound; a component 10 min, a run 1 h, no progress 5 min; 3 attempts, 1 s
-    /// doubling to 30 s; seed 0.
+    /// doubling to 30 s; seed 0; no secrets.
     fn default() -> Self {
         Self {
             api_limit: 32,
@@ -45,6 +49,7 @@ impl Default for RunOptions {
                 max_backoff: Duration::from_secs(30),
             },
             seed: 0,
+            pins: SecretPins::default(),
         }
     }
 }
@@ -68,6 +73,18 @@ impl RunOptions {
     /// How long a component may take from its start, unless it says otherwise.
     pub const fn component_timeout(&self) -> Duration {
         self.component_timeout
+    }
+
+    /// Which secrets the run uses, in which versions.
+    pub const fn pins(&self) -> &SecretPins {
+        &self.pins
+    }
+
+    /// Which secrets the run uses, in which versions: those whose values its driver has.
+    #[must_use]
+    pub fn with_pins(mut self, pins: SecretPins) -> Self {
+        self.pins = pins;
+        self
     }
 
     /// `Prepare` and `Apply` calls in flight together; at least 1, which 0 is taken as.

@@ -482,6 +482,14 @@ pub struct RunStart {
     pub undoes: Option<RunId>,
 }
 
+impl RunStart {
+    /// What is stored about a run, from all its records; `None` where it has none yet.
+    pub fn of(records: &[Record]) -> Option<&Self> {
+        let Event::RunStarted { run } = &records.first()?.event else { return None };
+        Some(run)
+    }
+}
+
 /// Why a component was not started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "type")]

@@ -38,7 +38,7 @@ mod hooks {
 
     use super::super::protocol::{PhaseEnd, Record};
     use super::super::state::{ComponentStatus, State};
-    use super::super::{ResumeError, Run, RunOptions, apply};
+    use super::super::{ResumeError, RollbackError, Run, RunOptions, apply};
     use crate::ids::{ComponentId, RunId};
     use crate::plan::Until;
     use crate::plan::graph::Graph;
@@ -95,6 +95,16 @@ mod hooks {
             run.state.sabotage = sabotage;
             run.go_on_from(records)?;
             Ok(run)
+        }
+
+        /// [`Run::rollback`] with a bug planted.
+        pub(crate) fn rehearse_rollback(
+            (graph, options, id): (Arc<Graph>, RunOptions, RunId),
+            undone: (&RunId, &[Record]),
+            now: Timestamp,
+            sabotage: Option<Sabotage>,
+        ) -> Result<Self, RollbackError> {
+            Self::undoing((graph, options, id), undone, now, |state| state.sabotage = sabotage)
         }
 
         /// The second copy of an end opens the edges once more.

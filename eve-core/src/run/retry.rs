@@ -26,7 +26,7 @@ pub(super) fn pause_of_undo(
 /// The pause before the next attempt, or `None` when this was the last.
 ///
 /// A written policy covers every class but `Misuse` and `Cancelled`; the run's own covers `Transient` only.
-pub(super) fn pause(
+pub(crate) fn pause(
     options: &RunOptions,
     written: Option<RetryPolicy>,
     (component, attempt): (ComponentId, Attempt),

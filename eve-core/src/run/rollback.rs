@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::protocol::{Event, KeepReason, Phase, Record, RunStart, UndoReport};
+use super::state::State;
 use super::undo::{Part, Rollback, UndoStatus};
 use super::{ResumeError, Run, RunOptions, retry};
 use crate::failure::Failure;
@@ -61,8 +62,17 @@ impl Run {
         graph: Arc<Graph>,
         options: RunOptions,
         id: RunId,
+        undone: (&RunId, &[Record]),
+        now: Timestamp,
+    ) -> Result<Self, RollbackError> {
+        Self::undoing((graph, options, id), undone, now, |_| ())
+    }
+
+    pub(super) fn undoing(
+        (graph, options, id): (Arc<Graph>, RunOptions, RunId),
         (undone, records): (&RunId, &[Record]),
         now: Timestamp,
+        prepare: impl FnOnce(&mut State),
     ) -> Result<Self, RollbackError> {
         let run = || undone.clone();
         let mut other = Self::idle(Arc::clone(&graph), options.clone(), run(), now);
@@ -79,6 +89,7 @@ impl Run {
             return Err(RollbackError::NothingKept { run: run() });
         }
         let mut new = Self::idle(graph, options, id, now);
+        prepare(&mut new.state);
         new.inherit(&other, &left);
         Ok(new)
     }
@@ -87,7 +98,8 @@ impl Run {
     fn has_left(&self, id: ComponentId) -> bool {
         match &self.state.rollback {
             Some(rollback) => !matches!(rollback.part(id).status, UndoStatus::Untouched | UndoStatus::Undone),
-            None => self.state.cell(id).is_touched(),
+            // Another run was to be undone, and nothing of it was: that one tells what it has left.
+            None => !self.state.undoes() && self.state.cell(id).is_touched(),
         }
     }
 
@@ -267,7 +279,7 @@ impl Run {
             if let Some(because) = self.keeps(id) {
                 self.emit(Event::Kept { component: id, because });
             }
-            if self.state.curb.skips_look {
+            if self.state.curb.skips_look || self.looks_in_vain(id) {
                 self.give_up_look(id);
             }
         }
@@ -294,6 +306,10 @@ impl Run {
             match part.status {
                 UndoStatus::Undoing => {
                     self.emit(Event::Interrupted { component: id, attempt });
+                    if sabotaged!(self.state, UndoTakenForDone) {
+                        self.undone(id, UndoReport::new(super::Change::Unknown));
+                        continue;
+                    }
                     let deadline = self.undo_deadline(id);
                     self.call(id, Phase::Undo, deadline);
                 }

@@ -24,7 +24,6 @@ impl Run {
                 }
             }
             self.serve_early();
-            self.settle();
         }
         if self.state.counts.unfinished() == 0 && self.state.outcome.is_none() {
             self.conclude();
@@ -37,6 +36,7 @@ impl Run {
     fn conclude(&mut self) {
         if self.state.rollback.is_none() {
             let looks = self.state.ending.verifying || self.state.is_all_ready();
+            let looks = looks && !sabotaged!(self.state, SucceededUnread);
             if looks && self.flight.has_work && !self.look_afresh() {
                 return;
             }
@@ -50,6 +50,7 @@ impl Run {
                 return;
             }
             let looks = self.state.rollback.as_ref().is_some_and(|rollback| rollback.is_to_be_looked_at());
+            let looks = looks && !sabotaged!(self.state, RolledBackUnread);
             if (is_verifying || (looks && self.state.may_look())) && !self.look_afresh() {
                 return;
             }

@@ -34,7 +34,9 @@ impl Run {
             match self.state.cell(id).status {
                 ComponentStatus::Blocked | ComponentStatus::Runnable => self.skip(id, SkipReason::Stopping),
                 ComponentStatus::Waiting if self.waits_in_vain(id) => self.give_up_wait(id),
-                ComponentStatus::Ready if self.state.gives_up_waits => self.give_up_look(id),
+                ComponentStatus::Ready if self.state.gives_up_waits || self.looks_in_vain(id) => {
+                    self.give_up_look(id);
+                }
                 ComponentStatus::Waiting
                 | ComponentStatus::Applying
                 | ComponentStatus::Ready

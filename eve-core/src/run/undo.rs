@@ -78,6 +78,9 @@ pub(super) struct Rollback {
     pub(super) counts: UndoCounts,
     /// Whether everything was undone and is looked at afresh.
     pub(super) verifying: bool,
+    /// The bug that is planted on purpose, if one is.
+    #[cfg(any(test, feature = "test-util"))]
+    sabotage: Option<crate::testing::sim::Sabotage>,
 }
 
 /// One component in the rollback.
@@ -185,8 +188,10 @@ impl Rollback {
     /// undone now.
     fn settle(&mut self, graph: &Graph, mut settled: Vec<ComponentId>) -> Vec<ComponentId> {
         let mut next = Vec::new();
+        let forward = sabotaged!(self, UndoInForwardOrder);
         while let Some(id) = settled.pop() {
-            for edge in graph.dependencies(id) {
+            let behind = if forward { graph.dependants(id) } else { graph.dependencies(id) };
+            for edge in behind {
                 let part = self.part_mut(edge.component);
                 part.pending -= 1;
                 if part.pending > 0 {
@@ -228,6 +233,7 @@ impl State {
     pub(super) fn rollback_verdict(&self, rollback: &Rollback) -> Outcome {
         let UndoCounts { undone, .. } = rollback.counts;
         let looked = rollback.verifying && !self.curb.skips_look && !self.curb.is_late;
+        let looked = looked || sabotaged!(self, RolledBackUnread);
         if rollback.counts.left() == 0 && (looked || undone == 0) {
             Outcome::RolledBack
         } else {
@@ -238,10 +244,12 @@ impl State {
 
 /// The rollback begins: everything that was changed waits for what depends on it.
 pub(super) fn begin(state: &mut State, graph: &Graph, at: Timestamp) {
+    let forward = sabotaged!(state, UndoInForwardOrder);
+    let ahead = |id| if forward { graph.dependencies(id) } else { graph.dependants(id) };
     let part = |id: ComponentId| Part {
         status: UndoStatus::Untouched,
         attempt: Attempt::FIRST,
-        pending: u32::try_from(graph.dependants(id).len()).unwrap_or(u32::MAX),
+        pending: u32::try_from(ahead(id).len()).unwrap_or(u32::MAX),
         blocked_by: None,
         turn_at: None,
         retry_at: None,
@@ -250,10 +258,20 @@ pub(super) fn begin(state: &mut State, graph: &Graph, at: Timestamp) {
         report: None,
     };
     let parts = graph.ids().map(part).collect();
-    let mut rollback = Rollback { began_at: at, parts, counts: UndoCounts::default(), verifying: false };
+    let mut rollback = Rollback {
+        began_at: at,
+        parts,
+        counts: UndoCounts::default(),
+        verifying: false,
+        #[cfg(any(test, feature = "test-util"))]
+        sabotage: state.sabotage,
+    };
     let mut settled = Vec::new();
     for id in graph.ids() {
-        let touched = state.cell(id).is_touched();
+        let cell = state.cell(id);
+        let skipped = sabotaged!(state, ComponentNotUndone) && id.index() % 2 == 1;
+        let prepared = sabotaged!(state, UntouchedUndone) && cell.undo.is_some();
+        let touched = (cell.is_touched() && !skipped) || prepared;
         if touched {
             rollback.set_status(id, UndoStatus::Pending);
         }
@@ -314,6 +332,10 @@ fn take(
             state.moved.push(id);
             if retry_at.is_none() {
                 rollback.set_status(id, UndoStatus::Failed);
+                if sabotaged!(state, FailedUndoPassedOver) && *phase == Phase::Undo {
+                    state.moved.extend(rollback.settle(graph, vec![id]));
+                    return;
+                }
                 state.moved.extend(rollback.block(graph, id));
                 return;
             }

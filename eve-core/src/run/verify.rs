@@ -113,6 +113,12 @@ impl Run {
         }
     }
 
+    /// Whether a look was wished for in the very turn that ended the looking: nobody was asked to make it yet.
+    pub(super) fn looks_in_vain(&self, id: ComponentId) -> bool {
+        let call = self.flight.call(id).filter(|call| call.phase == Phase::Verify);
+        !self.state.may_look() && call.is_some_and(|call| !call.given_out)
+    }
+
     /// Nobody wants to know any more.
     pub(super) fn give_up_look(&mut self, id: ComponentId) {
         if self.flight.call(id).is_some_and(|call| call.phase == Phase::Verify) {

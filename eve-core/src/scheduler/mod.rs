@@ -26,6 +26,7 @@
 //! `apply` (what an event changes).
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use crate::ids::{RunId, Seq};
 use crate::time::Timestamp;
@@ -128,6 +129,12 @@ impl Scheduler {
     #[must_use = "a scheduler that misses its deadlines loses deliveries"]
     pub fn poll_deadline(&self) -> Option<Timestamp> {
         self.flight.timers.first().map(|(at, _)| *at)
+    }
+
+    /// The deliveries of requests that are not answered: the index of the source of each, and its handle.
+    pub fn open_deliveries(&self) -> impl Iterator<Item = (u32, Arc<str>)> {
+        let open = self.flight.holds.values().filter(|hold| hold.extend_at.is_some());
+        open.map(|hold| (hold.source, Arc::clone(&hold.handle)))
     }
 
     /// Whether more plans may be received. What was received is taken in also where not.

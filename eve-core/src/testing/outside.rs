@@ -162,9 +162,15 @@ impl PlanSource for QueueSource {
         Ok(Some(Delivery { handle, request, digest, group, receive_count, content }))
     }
 
-    async fn extend(&self, handle: &str, _: Duration) -> Result<(), Failure> {
-        let held = lock(&self.state).taken.contains_key(handle);
-        held.then_some(()).ok_or_else(|| Failure::permanent(STALE_HANDLE, "the delivery is no longer held"))
+    async fn extend(&self, handle: &str, visibility_timeout: Duration) -> Result<(), Failure> {
+        let mut queue = lock(&self.state);
+        let stale = || Failure::permanent(STALE_HANDLE, "the delivery is no longer held");
+        if !visibility_timeout.is_zero() {
+            return queue.taken.contains_key(handle).then_some(()).ok_or_else(stale);
+        }
+        let sent = queue.taken.remove(handle).ok_or_else(stale)?;
+        queue.waiting.push_front(sent);
+        Ok(())
     }
 
     async fn acknowledge(&self, handle: &str) -> Result<(), Failure> {

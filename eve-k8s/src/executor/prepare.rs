@@ -75,12 +75,13 @@ impl Claim {
 impl Mark {
     /// Of an object as the API server answered it.
     pub(crate) fn of(object: &Value) -> Self {
-        let text =
-            |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let text = |pointer: &str| object::text(object, pointer).to_owned();
         Self {
             uid: text("/metadata/uid"),
             resource_version: text("/metadata/resourceVersion"),
-            generation: object.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or_default(),
+            generation: object::at(object, "/metadata/generation")
+                .and_then(Value::as_i64)
+                .unwrap_or_default(),
             content: content(object),
             adopted: intent::is_adopted(object),
             managed_by_other: labels::managed_by(object).is_some_and(|manager| manager != FIELD_MANAGER),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use eve_core::failure::Failure;
 use eve_core::plan::{Action, Until};
 use eve_core::ports::{Step, Verify};
-use eve_core::run::{Change, UndoToken};
+use eve_core::run::{Applied, Change, UndoToken};
 use serde_json::Value;
 
 use super::delete::Fate;
@@ -32,8 +32,8 @@ impl KubeExecutor {
         match (of, step.action()) {
             (Verify::Undone(token), _) => self.look_at_undone(step, token).await,
             (Verify::Applied(_, until), Action::Delete) => self.verify_gone(step, until).await,
-            (Verify::Applied(_, until), Action::Apply | Action::Read | Action::None) => {
-                self.verify_there(step, until).await
+            (Verify::Applied(applied, until), Action::Apply | Action::Read | Action::None) => {
+                self.verify_there(step, applied, until).await
             }
         }
     }
@@ -44,7 +44,12 @@ impl KubeExecutor {
         self.whole.forget(step.graph());
     }
 
-    async fn verify_there(&self, step: &Step, until: Until) -> Result<(), Failure> {
+    async fn verify_there(
+        &self,
+        step: &Step,
+        applied: Option<&Applied>,
+        until: Until,
+    ) -> Result<(), Failure> {
         let target = match self.locate(step, Missing::Ask).await? {
             Located::Known(target) => target,
             Located::Unknown(unknown) => return Err(Failure::permanent("k8s.kind.unknown", unknown.message)),
@@ -58,17 +63,18 @@ impl KubeExecutor {
                 return Err(Failure::permanent("k8s.object.gone", message));
             }
         };
-        if step.action() == Action::Apply {
+        let is_as_written = is_as_written(applied, &live);
+        if step.action() == Action::Apply && !is_as_written {
             self.verify_unchanged(step, &target, &live, detail).await?;
         }
         if until == Until::Applied {
             return Ok(());
         }
         let (group, kind) = (place.resource.group(), &*place.resource.kind);
-        let object = if readiness::is_ready_at_once(group, kind, target.object) {
-            live
-        } else {
-            self.with_status(place, live, detail).await?
+        let object = match readiness::is_ready_at_once(group, kind, target.object) {
+            true if is_as_written => return Ok(()),
+            true => live,
+            false => self.with_status(place, live, detail).await?,
         };
         // It was ready in this run: what its controller said of its own deadline before, it has not taken back.
         let object = Bygone::default().judged(&Arc::new(object));
@@ -155,6 +161,15 @@ impl KubeExecutor {
             (Past::There(before, intent), Some(live)) => as_before(&place, &before, intent.as_ref(), &live),
         }
     }
+}
+
+/// Whether nobody has written the object since the run did, a controller that reports its state included.
+fn is_as_written(applied: Option<&Applied>, live: &Value) -> bool {
+    let mark = applied.and_then(|applied| Mark::read(applied.token.as_deref()));
+    mark.is_some_and(|mark| {
+        mark.uid == readiness::text(live, "/metadata/uid")
+            && mark.resource_version == readiness::text(live, "/metadata/resourceVersion")
+    })
 }
 
 /// Whether a Job removes itself once it is through.

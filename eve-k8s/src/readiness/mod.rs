@@ -24,6 +24,9 @@ mod table;
 pub(crate) use bygone::Bygone;
 pub use table::markdown;
 
+pub(crate) use crate::object::text;
+
+use crate::object::at;
 use table::Rule;
 
 /// The code of a state that the controller of the object has not looked at.
@@ -162,12 +165,8 @@ fn is_true(object: &Value, kind: &str) -> bool {
     condition(object, kind).is_some_and(|condition| condition.is_true())
 }
 
-pub(crate) fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
-    object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
-}
-
 pub(crate) fn integer(object: &Value, pointer: &str) -> Option<i64> {
-    object.pointer(pointer).and_then(Value::as_i64)
+    at(object, pointer).and_then(Value::as_i64)
 }
 
 /// A counter of the status; absent is zero.

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use eve_core::ports::SecretResolver as _;
+use eve_core::secret::SecretValue;
 use eve_core::testing::canary::Canary;
 use eve_testbed::{ControlPlane, KvVersion, Options, Vault as Server};
-use eve_vault::{Login, codes};
+use eve_vault::{Login, VaultConfigError, codes};
 use serde_json::{Value, json};
 
 use crate::support::{Watch, client, codes, count, put, reference, references, role, until, values};
@@ -116,6 +117,22 @@ async fn a_token_file_is_read_for_each_resolution_and_an_ended_token_is_told() {
     assert_eq!(values(&run, &[text]).await, [("2".to_owned(), Some(1))]);
     run.close().await;
     server.write("auth/token/lookup", &json!({ "token": second })).await.expect("it was not revoked");
+
+    let text = format!("vault:{mount}/b#k");
+    let given = |token: &str| client(server).resolver(Login::token(SecretValue::new(token)));
+    let run = given(&second).unwrap();
+    watch.debug(&run);
+    assert_eq!(values(&run, std::slice::from_ref(&text)).await, [("2".to_owned(), Some(1))]);
+    run.close().await;
+    server.write("auth/token/lookup", &json!({ "token": second })).await.expect("it was not revoked");
+    let end = given(&first).unwrap().resolve(&[reference(&text)]).await;
+    watch.resolved(&end);
+    let failure = &end.unwrap_err()[0].failure;
+    assert_eq!(failure.code, codes::TOKEN_INVALID);
+    assert!(failure.message.contains("the token that it was given: it is expired"), "{failure}");
+    for none in ["", "two words", "line\nbreak"] {
+        assert!(matches!(given(none), Err(VaultConfigError::Token)), "{none:?}");
+    }
     watch.assert_clean();
 }
 

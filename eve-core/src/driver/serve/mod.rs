@@ -25,7 +25,7 @@ use crate::failure::Failure;
 use crate::ids::RunId;
 use crate::plan::graph::Graph;
 use crate::ports::{Clock, Ledger, Notifier, PlanSource, Reporter, StoreError};
-use crate::run::{ResumeError, RunOptions, StopMode};
+use crate::run::{RunOptions, RunStart, StopMode};
 use crate::scheduler::SchedulerView;
 use crate::secret::Secrets;
 
@@ -45,11 +45,12 @@ pub trait Intake: Send + Sync {
     /// Why it can never be run here: it is no plan, or it is meant for somebody else. Then the request is refused.
     fn read(&self, body: &[u8]) -> Result<PlanName, Failure>;
 
-    /// The graph and the options of the run of a plan.
+    /// The graph, the options and the secrets of the run of a plan. `begun` is what was recorded of a run that is taken up:
+    /// its secrets are those that were pinned then ([`SecretRequest::pinned`](crate::secret::SecretRequest)).
     ///
     /// # Errors
-    /// A classified [`Failure`]; then the run has failed before its first write.
-    async fn open(&self, run: &RunId, body: &[u8]) -> Result<Opened, Failure>;
+    /// A classified [`Failure`]; then the run has failed, before its first write if it had not begun.
+    async fn open(&self, run: &RunId, body: &[u8], begun: Option<&RunStart>) -> Result<Opened, Failure>;
 }
 
 /// Whose plan it is.
@@ -66,9 +67,10 @@ pub struct PlanName {
 pub struct Opened {
     /// What is run.
     pub graph: Arc<Graph>,
-    /// With which options; those that were stored hold for a run that is taken up.
+    /// With which options; those that were stored hold for a run that is taken up. Their [pins](RunOptions::pins) are those
+    /// of `secrets`, and for a run that is taken up those that were recorded.
     pub options: RunOptions,
-    /// The values of the secrets that its plan names, all versions fixed. Empty for plans without secrets.
+    /// The values of the secrets that its plan names. Empty for plans without secrets.
     pub secrets: Secrets,
 }
 
@@ -112,9 +114,9 @@ pub enum Order {
         /// The request.
         request: Arc<str>,
     },
-    /// Receive and open nothing any more; return when the runs that are under way have ended.
+    /// Receive and open nothing any more; return when the runs that are under way have ended. Other orders may follow.
     Drain,
-    /// Return at once. What is under way is for the next process, as after a crash.
+    /// Return at once, also from a drain. What is under way is for the next process, as after a crash.
     HandBack,
 }
 
@@ -125,13 +127,4 @@ pub enum ServeError {
     /// The store failed; nothing was started, told or acknowledged since.
     #[error("failed to store what was decided")]
     Store(#[from] StoreError),
-    /// The stored records of a run do not fit its plan, which was delivered with the same digest.
-    #[error("failed to take up run {run}")]
-    Resume {
-        /// The run.
-        run: RunId,
-        /// What does not fit.
-        #[source]
-        source: ResumeError,
-    },
 }

@@ -13,11 +13,13 @@ use super::{Opened, Order, PlanName, ServePorts};
 use crate::failure::{Failure, FailureClass};
 use crate::ids::RunId;
 use crate::ports::{ComponentEnd, ComponentNotice, Content, Delivery, Ending, Notice, Told};
-use crate::run::Record;
+use crate::run::{Record, RunStart};
 use crate::scheduler::{Answer, Arrival, Asks, Command, Input, Outgoing, Reason, Scheduler, Ticket};
 
 /// How long a source may take for anything but receiving.
 const SOURCE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long sources may take to hear that something may be handed out again.
+const HAND_BACK_LIMIT: Duration = Duration::from_secs(3);
 /// The pause after a source had nothing: it has waited for as long as it found sensible.
 const IDLE: Duration = Duration::from_millis(100);
 /// The pause after a source failed first; it doubles.
@@ -26,6 +28,10 @@ const SOURCE_PAUSE: Duration = Duration::from_secs(1);
 const SOURCE_PAUSE_MAX: Duration = Duration::from_mins(1);
 /// How often a run is tried to be opened, while that fails in passing.
 const OPEN_ATTEMPTS: u32 = 6;
+/// The same for a run that has begun: for an hour, since whatever it has done so far would be left as it is.
+const TAKE_UP_ATTEMPTS: u32 = 124;
+/// The longest pause before a run is tried to be opened again.
+const OPEN_PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// What came of a call.
 pub(super) enum Came {
@@ -145,20 +151,26 @@ impl Outside {
                 |error: crate::ports::StoreError| Failure::transient("store.load", error.to_string());
             let mut pause = Duration::from_secs(1);
             let mut attempt = 1;
+            let mut attempts = OPEN_ATTEMPTS;
             loop {
                 let opened = AssertUnwindSafe(async {
                     let records = ledger.load_run(&run).await.map_err(unread)?;
-                    intake.open(&run, &body).await.map(|opened| (opened, records))
+                    if !records.is_empty() {
+                        attempts = TAKE_UP_ATTEMPTS;
+                    }
+                    let opened = intake.open(&run, &body, RunStart::of(&records)).await?;
+                    uses_what_is_pinned(&opened, &records)?;
+                    Ok((opened, records))
                 });
                 let result =
                     opened.catch_unwind().await.unwrap_or_else(|_| Err(panicked("making a run of the plan")));
                 let again = |failure: &Failure| failure.class == FailureClass::Transient;
-                if attempt >= OPEN_ATTEMPTS || !result.as_ref().is_err_and(again) {
+                if attempt >= attempts || !result.as_ref().is_err_and(again) {
                     return Came::Opened { run, result };
                 }
                 attempt += 1;
                 sleep(pause).await;
-                pause *= 2;
+                pause = (pause * 2).min(OPEN_PAUSE_MAX);
             }
         });
     }
@@ -210,10 +222,33 @@ impl Outside {
     }
 }
 
+/// Lets sources hand out at once what is not answered: it is for the next process. Where that cannot be said in time, it comes
+/// again by itself.
+pub(super) async fn hand_out_again(scheduler: &Scheduler, ports: &ServePorts) {
+    let mut calls = JoinSet::new();
+    for (source, handle) in scheduler.open_deliveries() {
+        let index = usize::try_from(source).unwrap_or(usize::MAX);
+        let Some(source) = ports.sources.get(index).cloned() else { continue };
+        calls.spawn(async move { source.extend(&handle, Duration::ZERO).await });
+    }
+    let _ = timeout(HAND_BACK_LIMIT, async { while calls.join_next().await.is_some() {} }).await;
+}
+
 enum Asked {
     Extend(Duration),
     Acknowledge,
     Reject(String),
+}
+
+/// A run that was begun uses the versions of secrets that it began with.
+fn uses_what_is_pinned(opened: &Opened, records: &[Record]) -> Result<(), Failure> {
+    match RunStart::of(records) {
+        Some(begun) if begun.options.pins() != opened.options.pins() => {
+            let message = "the run is taken up with other versions of its secrets than it began with";
+            Err(Failure::misuse("serve.other-secrets", message))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn panicked(what: &str) -> Failure {

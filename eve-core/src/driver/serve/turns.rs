@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
 use super::live::{Ended, LiveRuns};
-use super::outside::{Came, Fact, Outside, arrival};
+use super::outside::{Came, Fact, Outside, arrival, hand_out_again};
 use super::{Opened, Order, ServeError, ServePorts};
 use crate::failure::Failure;
 use crate::ids::RunId;
@@ -17,7 +17,8 @@ use crate::run::{Outcome, Record, Run, StopMode};
 use crate::scheduler::{Command, Input, Reason, Scheduler};
 use crate::time::Timestamp;
 
-/// Serves until it is told to end by `orders`; a closed channel means [`Order::Drain`].
+/// Serves until it is told to end by `orders`; a closed channel means [`Order::Drain`]. What is not answered then may be handed
+/// out again by its source at once.
 ///
 /// # Errors
 /// [`ServeError`]; then nothing new was started, told or acknowledged, and reads in flight are dropped.
@@ -37,13 +38,17 @@ pub async fn serve(
         stops: BTreeMap::new(),
         opening: 0,
         ends: Ends::Not,
+        is_led: true,
     };
     let result = server.serve(orders).await;
     server.live.let_go();
+    if result.is_ok() {
+        hand_out_again(scheduler, ports).await;
+    }
     result
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Ends {
     Not,
     Draining,
@@ -59,6 +64,8 @@ struct Server<'a> {
     stops: BTreeMap<RunId, StopMode>,
     opening: usize,
     ends: Ends,
+    /// Whether orders may still come.
+    is_led: bool,
 }
 
 impl Server<'_> {
@@ -80,18 +87,21 @@ impl Server<'_> {
             let touched = live.is_touched();
             let came = tokio::select! {
                 biased;
-                order = orders.recv(), if self.ends != Ends::Draining => Fact::Order(order.unwrap_or(Order::Drain)),
+                order = orders.recv(), if self.is_led => {
+                    self.is_led = order.is_some();
+                    Fact::Order(order.unwrap_or(Order::Drain))
+                }
                 () = std::future::ready(()), if touched => Fact::Nothing,
                 () = live.next() => Fact::Nothing,
                 fact = outside.next() => fact,
                 () = &mut alarm => Fact::Nothing,
             };
-            self.take_in(came)?;
+            self.take_in(came);
             while let Some(came) = self.outside.more() {
-                self.take_in(Fact::Came(came))?;
+                self.take_in(Fact::Came(came));
             }
             while let Some((source, delivery)) = self.outside.more_deliveries() {
-                self.take_in(Fact::Delivered(source, delivery))?;
+                self.take_in(Fact::Delivered(source, delivery));
             }
             self.live.take_in(self.ports);
             self.scheduler.handle_timeout(self.ports.clock.now());
@@ -149,7 +159,7 @@ impl Server<'_> {
         }
     }
 
-    fn take_in(&mut self, fact: Fact) -> Result<(), ServeError> {
+    fn take_in(&mut self, fact: Fact) {
         let now = self.ports.clock.now();
         match fact {
             Fact::Nothing => {}
@@ -158,7 +168,7 @@ impl Server<'_> {
                 self.scheduler.handle(input, now);
             }
             Fact::Came(Came::Input(input)) => self.scheduler.handle(input, now),
-            Fact::Came(Came::Opened { run, result }) => self.opened(run, result)?,
+            Fact::Came(Came::Opened { run, result }) => self.opened(run, result),
             Fact::Order(Order::Stop { request, mode }) => {
                 self.scheduler.handle(Input::Stop { request, mode }, now);
             }
@@ -166,49 +176,47 @@ impl Server<'_> {
                 self.scheduler.handle(Input::SendAgain { request }, now);
             }
             Fact::Order(Order::Drain) => {
-                self.ends = Ends::Draining;
+                self.ends = self.ends.max(Ends::Draining);
                 self.outside.close();
                 self.scheduler.handle(Input::Halt, now);
             }
             Fact::Order(Order::HandBack) => self.ends = Ends::Now,
         }
-        Ok(())
     }
 
-    /// A run begins, or is taken up; or it cannot be made, and has failed before its first write.
-    fn opened(
-        &mut self,
-        run: RunId,
-        result: Result<(Opened, Vec<Record>), Failure>,
-    ) -> Result<(), ServeError> {
+    /// A run begins, or is taken up; or it cannot be made, and has failed.
+    fn opened(&mut self, run: RunId, result: Result<(Opened, Vec<Record>), Failure>) {
         self.opening -= 1;
-        let now = self.ports.clock.now();
         let stop = self.stops.remove(&run);
-        let opened = result.and_then(|(opened, records)| {
-            let executors = &self.ports.executors;
-            let missing: Vec<&str> =
-                opened.graph.kinds().filter(|kind| executors.get(kind).is_none()).collect();
-            if missing.is_empty() {
-                return Ok((opened, records));
-            }
-            let message = format!("nothing here carries out components of kind {}", missing.join(", "));
-            Err(Failure::permanent("serve.no-executor", message))
-        });
-        let (Opened { graph, options, secrets }, records) = match opened {
-            Ok(opened) => opened,
-            Err(failure) => {
+        let begun = result.and_then(|(opened, records)| self.begin(&run, opened, &records));
+        let now = self.ports.clock.now();
+        match (begun, stop) {
+            (Ok(()), Some(mode)) => self.live.stop(&run, mode, now),
+            (Ok(()), None) => {}
+            (Err(failure), _) => {
                 let reason = Some(Reason::of(&failure));
                 self.scheduler.handle(Input::RunEnded { run, outcome: Outcome::Failed, reason }, now);
-                return Ok(());
             }
-        };
-        let resumed = Run::resume(graph, options, run.clone(), &records, now);
-        let live = resumed.map_err(|source| ServeError::Resume { run: run.clone(), source })?;
-        let reporters = (self.ports.reporters)(&run, live.graph());
-        self.live.begin(live, reporters, secrets);
-        if let Some(mode) = stop {
-            self.live.stop(&run, mode, now);
         }
+    }
+
+    fn begin(&mut self, run: &RunId, opened: Opened, records: &[Record]) -> Result<(), Failure> {
+        let Opened { graph, options, secrets } = opened;
+        let executors = &self.ports.executors;
+        let missing: Vec<&str> = graph.kinds().filter(|kind| executors.get(kind).is_none()).collect();
+        if !missing.is_empty() {
+            let message = format!("nothing here carries out components of kind {}", missing.join(", "));
+            return Err(Failure::permanent("serve.no-executor", message));
+        }
+        let now = self.ports.clock.now();
+        let resumed = Run::resume(graph, options, run.clone(), records, now);
+        // One run that cannot go on is no reason for all others to stand still.
+        let live = resumed.map_err(|error| {
+            let message = format!("what was stored of run {run} does not fit its plan: {error}");
+            Failure::permanent("serve.resume", message)
+        })?;
+        let reporters = (self.ports.reporters)(run, live.graph());
+        self.live.begin(live, reporters, secrets);
         Ok(())
     }
 }

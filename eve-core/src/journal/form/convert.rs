@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     AppliedForm, CauseForm, DoneForm, EventForm, FailForm, FoundForm, InheritForm, KeepForm, KeepWord,
-    Length, OptionsForm, OutputsForm, ReportForm, SkipForm, SkipWord, StartForm, StopForm, TryForm,
+    Length, OptionsForm, OutputsForm, PinForm, ReportForm, SkipForm, SkipWord, StartForm, StopForm, TryForm,
 };
 use crate::failure::{Cause, Failure};
 use crate::ids::{Attempt, ComponentId, RunId};
@@ -15,6 +15,7 @@ use crate::run::{
     Applied, Event, KeepReason, Outputs, Phase, Prepared, RunOptions, RunStart, SkipReason, StopReason,
     UndoReport, UndoToken,
 };
+use crate::secret::{SecretPin, SecretPins};
 use crate::time::Timestamp;
 
 impl<'a> From<&'a Event> for EventForm<'a> {
@@ -244,19 +245,21 @@ impl<'a> From<&'a RunStart> for StartForm<'a> {
             components: *components,
             options: options.into(),
             undoes: undoes.as_ref().map(|run| run.as_str().into()),
+            pins: options.pins.iter().map(PinForm::from).collect(),
         }
     }
 }
 
 impl From<StartForm<'_>> for RunStart {
     fn from(form: StartForm<'_>) -> Self {
-        let StartForm { id, plan, namespace, components, options, undoes } = form;
+        let StartForm { id, plan, namespace, components, options, undoes, pins } = form;
+        let pins = pins.into_iter().map(PinForm::into_owned).collect();
         Self {
             id: RunId::new(&*id),
             plan: plan.into_owned(),
             namespace: namespace.into_owned(),
             components,
-            options: options.into(),
+            options: RunOptions::from(options).with_pins(pins),
             undoes: undoes.map(|run| RunId::new(&*run)),
         }
     }
@@ -273,6 +276,8 @@ impl From<&RunOptions> for OptionsForm {
             waiting_interval,
             retry: RetryPolicy { attempts, backoff, max_backoff },
             seed,
+            // They stand beside the options.
+            pins: _,
         } = options;
         Self {
             api_limit: *api_limit,
@@ -304,7 +309,21 @@ impl From<OptionsForm> for RunOptions {
                 max_backoff: form.max_backoff.0,
             },
             seed: form.seed,
+            pins: SecretPins::default(),
         }
+    }
+}
+
+impl<'a> From<(&'a str, &'a SecretPin)> for PinForm<'a> {
+    fn from((name, SecretPin { reference, hash }): (&'a str, &'a SecretPin)) -> Self {
+        Self { name: name.into(), reference: Cow::Borrowed(reference), hash: Cow::Borrowed(hash) }
+    }
+}
+
+impl PinForm<'_> {
+    fn into_owned(self) -> (String, SecretPin) {
+        let pin = SecretPin { reference: self.reference.into_owned(), hash: self.hash.into_owned() };
+        (self.name.into_owned(), pin)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Versions 1 and 2 of the stored form: every name on disk. `convert.rs` is the way from and to the types of the engine.
+//! Versions 1 to 3 of the stored form: every name on disk. `convert.rs` is the way from and to the types of the engine.
 //!
 //! Nothing here is ever changed, only added to under a new version: logs that were written must stay readable.
 
@@ -13,6 +13,7 @@ use super::words::{ChangeWord, ClassWord, OutcomeWord, PhaseWord, StopWord};
 use super::{JournalError, VERSION};
 use crate::ids::{Attempt, Seq};
 use crate::run::Record;
+use crate::secret::{KeyedHash, SecretRef};
 use crate::time::Timestamp;
 
 mod convert;
@@ -96,6 +97,23 @@ struct StartForm<'a> {
     /// Since version 2.
     #[serde(rename = "of", default, skip_serializing_if = "Option::is_none")]
     undoes: Option<Cow<'a, str>>,
+    /// Since version 3. In the order of their names.
+    #[serde(rename = "pins", default, skip_serializing_if = "Vec::is_empty")]
+    pins: Vec<PinForm<'a>>,
+}
+
+/// Which secret a run uses, in which version.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PinForm<'a> {
+    #[serde(rename = "n")]
+    name: Cow<'a, str>,
+    /// `BACKEND:PLACE` or `BACKEND:PLACE@VERSION`.
+    #[serde(rename = "r")]
+    reference: Cow<'a, SecretRef>,
+    /// Hexadecimal digits.
+    #[serde(rename = "h")]
+    hash: Cow<'a, KeyedHash>,
 }
 
 /// All of them are written: a default that changes must not change what an old run was told.
@@ -334,7 +352,15 @@ impl TryFrom<(u64, u32)> for Length {
 impl EventForm<'_> {
     /// The lowest version that can say this.
     fn version(&self) -> u32 {
-        let is_new = match self {
+        if matches!(self, Self::RunStarted(form) if !form.pins.is_empty()) {
+            return 3;
+        }
+        if self.is_of_undo() { 2 } else { 1 }
+    }
+
+    /// Whether it says something of undoing or of the fresh look, which came with version 2.
+    fn is_of_undo(&self) -> bool {
+        match self {
             Self::RunStarted(form) => form.undoes.is_some(),
             Self::Prepared(form) => form.undo.is_some(),
             Self::AttemptFailed(form) => form.phase >= PhaseWord::Verify,
@@ -355,8 +381,7 @@ impl EventForm<'_> {
             | Self::Interrupted(_)
             | Self::Skipped(_)
             | Self::Stopping(StopForm::Failure(_) | StopForm::Deadline) => false,
-        };
-        if is_new { VERSION } else { 1 }
+        }
     }
 }
 

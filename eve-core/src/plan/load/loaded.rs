@@ -80,6 +80,17 @@ impl Loaded {
         origin.diagnose(&self.inner.texts, problem)
     }
 
+    /// A problem that an executor has with a component, whose pointer leads into its spec, with its place in the text.
+    pub fn diagnose_executor(&self, problem: &PlanProblem) -> Diagnostic {
+        let Some(component) = &problem.component else { return self.diagnose_plan(problem) };
+        let spec = SpecProblem::new(problem.code.clone(), problem.pointer.clone(), problem.message.clone());
+        let spec = match &problem.hint {
+            Some(hint) => spec.with_hint(hint.clone()),
+            None => spec,
+        };
+        self.diagnose_spec(component, &spec)
+    }
+
     /// Where a component of the graph is written, by its name there.
     pub fn place(&self, component: &str) -> Option<Place> {
         self.component_place(component, "")

@@ -8,6 +8,7 @@ use super::diagnostic::Diagnostics;
 use super::limits::Limits;
 use crate::kind::Kinds;
 
+mod document;
 mod expressions;
 mod files;
 mod index;
@@ -23,12 +24,14 @@ mod redact;
 mod rendering;
 mod scalar;
 mod schema;
+mod secrets;
 mod skeleton;
 mod syntax;
 mod texts;
 mod words;
 mod written;
 
+pub use document::{Document, DocumentOptions, document};
 pub use loaded::{Loaded, LoadedEdge};
 pub use schema::plan_schema;
 

@@ -20,7 +20,9 @@ pub(super) fn redact(sources: &[Source], secrets: &[(usize, Range<usize>)], list
     for (source, span) in secrets {
         let text =
             sources.get(*source).and_then(|source| source.text().get(span.clone())).unwrap_or_default();
-        words.extend(text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()));
+        let written = literal(text);
+        let pieces = written.iter().flat_map(|piece| piece.split(|c: char| !c.is_alphanumeric()));
+        words.extend(pieces.filter(|word| !word.is_empty()));
     }
     if words.is_empty() {
         return;
@@ -41,6 +43,22 @@ pub(super) fn redact(sources: &[Source], secrets: &[(usize, Range<usize>)], list
         let places = diagnostic.place.iter_mut().chain(&mut diagnostic.related);
         places.for_each(|place| hide(&mut place.label));
     }
+}
+
+/// What of a hidden text is there to be hidden: of its expressions only the texts in them, since their names are the plan's.
+fn literal(text: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("${{") {
+        let Some((expression, left)) = after.split_once("}}").filter(|_| !before.ends_with('$')) else {
+            break;
+        };
+        found.push(before);
+        found.extend(expression.split(['\'', '"']).skip(1).step_by(2));
+        rest = left;
+    }
+    found.push(rest);
+    found
 }
 
 /// The text with its quotations of hidden words replaced, if it has any.
@@ -65,6 +83,20 @@ fn quotes(piece: &str, words: &BTreeSet<&str>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_in_expressions_are_not_hidden_and_texts_in_them_are() {
+        for (text, want) in [
+            ("hunter2", vec!["hunter2"]),
+            ("${{ secrets.db }}", vec!["", ""]),
+            ("a${{ secrets['db'] + \"hunter2\" }}b", vec!["a", "db", "hunter2", "b"]),
+            ("a${{ 'hunter2", vec!["a${{ 'hunter2"]),
+            ("a$${{ hunter2 }}", vec!["a$${{ hunter2 }}"]),
+            ("${{ x }}a$${{ hunter2 }}", vec!["", "a$${{ hunter2 }}"]),
+        ] {
+            assert_eq!(literal(text), want, "{text}");
+        }
+    }
 
     #[test]
     fn quotations_of_hidden_words_are_replaced() {

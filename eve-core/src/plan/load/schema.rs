@@ -50,6 +50,8 @@ pub fn plan_schema(kinds: &Kinds) -> Value {
 
 /// Checks a document against the schema of plans.
 pub(super) struct Validator<'a> {
+    /// What the document is, in words.
+    whole: &'a str,
     schema: &'a Value,
     kinds: &'a Kinds,
     document: &'a Value,
@@ -60,12 +62,12 @@ pub(super) struct Validator<'a> {
 impl<'a> Validator<'a> {
     /// Every problem of `document`, at most `problems_max`.
     pub(super) fn run(
-        schema: &'a Value,
+        (whole, schema): (&'a str, &'a Value),
         kinds: &'a Kinds,
         document: &'a Value,
         problems_max: usize,
     ) -> Vec<FieldProblem> {
-        let mut validator = Self { schema, kinds, document, problems: Vec::new(), problems_max };
+        let mut validator = Self { whole, schema, kinds, document, problems: Vec::new(), problems_max };
         validator.check(schema, document, "");
         validator.problems
     }
@@ -393,12 +395,12 @@ impl<'a> Validator<'a> {
 
     /// `retry.attempts` of component `web`
     fn field(&self, at: &str) -> String {
-        words::field(self.document, at)
+        words::field(self.whole, self.document, at)
     }
 
     /// What a field stands in.
     fn scene(&self, at: &str) -> String {
-        words::scene(self.document, at)
+        words::scene(self.whole, self.document, at)
     }
 }
 

@@ -45,11 +45,11 @@ pub(super) fn list(names: &[&str], last: &str) -> String {
     }
 }
 
-/// What the field at `at` stands in, for example component `web`.
-pub(super) fn scene(document: &Value, at: &str) -> String {
+/// What the field at `at` of `whole` (in words) stands in, for example component `web`.
+pub(super) fn scene(whole: &str, document: &Value, at: &str) -> String {
     let (path, component) = split(document, at);
     match (path.is_empty(), component) {
-        (true, None) => "the plan".into(),
+        (true, None) => whole.into(),
         (true, Some(component)) => component,
         (false, None) => format!("`{path}`"),
         (false, Some(component)) => format!("`{path}` of {component}"),
@@ -57,8 +57,8 @@ pub(super) fn scene(document: &Value, at: &str) -> String {
 }
 
 /// The field at `at` itself.
-pub(super) fn field(document: &Value, at: &str) -> String {
-    scene(document, at)
+pub(super) fn field(whole: &str, document: &Value, at: &str) -> String {
+    scene(whole, document, at)
 }
 
 /// The path within a component, and the component; or the path within the plan.

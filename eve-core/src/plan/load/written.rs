@@ -36,7 +36,8 @@ impl Loader<'_> {
         }
         let known = self.expressions(at, &mut document);
         let schema = plan_schema(self.options.kinds);
-        let problems = Validator::run(&schema, self.options.kinds, &document, self.limits().problems_max);
+        let problems =
+            Validator::run(("the plan", &schema), self.options.kinds, &document, self.limits().problems_max);
         for problem in problems {
             let spec = pointer::ancestor(&problem.pointer, 4);
             self.flawed.extend(spec.map(str::to_owned));

@@ -462,6 +462,22 @@ fn an_undo_that_was_under_way_is_called_again_by_the_next_process() {
 }
 
 #[test]
+fn what_was_interrupted_while_it_wrote_is_undone_though_the_next_write_found_nothing_to_change() {
+    let mut run = Undoing::new(chain(&["a", "b"]));
+    run.prepare(0, Change::Create);
+    run.die();
+    assert_eq!(run.0.called(Phase::Apply), [0]);
+    run.0.end(0, 1, PhaseEnd::Apply(Ok(Applied::new(Change::None))));
+    let _ = run.0.commands();
+    run.0.ready(0);
+    let _ = run.0.commands();
+    run.wait_fails(1);
+    assert_eq!(run.0.called(Phase::Undo), [1]);
+    run.undone(1);
+    assert_eq!(run.0.called(Phase::Undo), [0]);
+}
+
+#[test]
 fn what_does_not_stay_as_before_is_not_rolled_back() {
     let mut run = Undoing::new(chain(&["a"]));
     let _ = run.0.commands();
@@ -528,6 +544,26 @@ fn a_failed_look_is_a_failure_under_the_policy_of_its_component() {
     assert_eq!(run.outcome(), None, "a late look from before the rollback tells nothing of what is undone");
     run.looked_well();
     assert_eq!(run.outcome(), Some(Outcome::RolledBack));
+}
+
+#[test]
+fn a_look_that_was_wished_for_in_the_turn_that_ended_the_looking_is_not_made() {
+    let parts = ["a", "b", "c"].map(component);
+    let mut run = Undoing::with(parts.into(), RunOptions::default().with_api_limit(2));
+    let _ = run.0.commands();
+    (0..3).for_each(|component| run.ready(component, Change::Create));
+    assert_eq!(run.0.called(Phase::Verify), [0, 1]);
+    run.0.end(0, 1, PhaseEnd::Verify(Ok(())));
+    run.0.end(1, 1, PhaseEnd::Verify(Err(Failure::permanent("t", "it is gone"))));
+    let phases: Vec<Phase> = run.0.commands().iter().filter_map(phase_of).collect();
+    assert_eq!(phases, [Phase::Undo, Phase::Undo]);
+}
+
+fn phase_of(command: &Command) -> Option<Phase> {
+    match command {
+        Command::Call { phase, .. } => Some(*phase),
+        Command::Abort { .. } => None,
+    }
 }
 
 #[test]
@@ -667,6 +703,9 @@ fn a_run_whose_beginning_was_cut_undoes_nothing_and_says_so() {
     let mut run = Undoing(Bench { run: resumed, now: BEGINNING, log: cut.to_vec() });
     assert!(run.0.commands().is_empty());
     assert_eq!(run.outcome(), Some(Outcome::RollbackFailed));
+    let (graph, id, of) = (Arc::clone(run.0.run.graph()), RunId::new("once more"), RunId::new("back"));
+    let again = Run::rollback(graph, RunOptions::default(), id, (&of, &run.0.log), BEGINNING);
+    assert_eq!(again.err(), Some(RollbackError::NothingToUndo { run: of }));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::cluster::Fact;
+use super::cluster::{Fact, Landed, Reply, Write, token_says};
 use super::faults::Fault;
 use super::invariants::{Check, Invariant, Request, ensure};
 use super::process::Process;
@@ -10,8 +10,8 @@ use super::script::Misbehaviour;
 use super::world::{Sim, Together};
 use crate::failure::{Cause, Failure, FailureClass};
 use crate::ids::{Attempt, ComponentId};
-use crate::plan::Until;
-use crate::run::{Applied, Change, Input, Outputs, Phase, PhaseEnd, Prepared, UndoReport};
+use crate::plan::{UndoRule, Until};
+use crate::run::{Applied, Change, Input, Outputs, Phase, PhaseEnd, Prepared, UndoReport, UndoStatus};
 use crate::time::Timestamp;
 
 /// More news than this from one wait tells nothing new about the engine.
@@ -45,15 +45,17 @@ impl Sim<'_> {
             length *= 1 + u32::try_from(self.choices.below(1_000, "latency.slow")).unwrap_or(0);
         }
         let taken = Taken { epoch: process.epoch, request, ends_at: self.now.plus(length) };
-        let how = if phase == Phase::Verify { None } else { self.misbehaviour(request) };
+        let how = self.misbehaviour(request);
         match phase {
             Phase::Prepare => self.prepare(taken, how),
-            Phase::Apply => self.apply(taken, how),
-            Phase::Wait => self.wait(taken, how),
-            Phase::Verify => self.end(taken, taken.ends_at, PhaseEnd::Verify(Ok(()))),
-            Phase::Undo => {
-                self.end(taken, taken.ends_at, PhaseEnd::Undo(Ok(UndoReport::new(Change::None))));
+            Phase::Apply => {
+                let prepared = process.run.prepared(id).and_then(|prepared| prepared.undo);
+                let over = token_says(prepared.as_ref()).map(|(_, generation)| generation);
+                self.apply(taken, over, how);
             }
+            Phase::Wait => self.wait(taken, how),
+            Phase::Verify => self.verify(process, taken, how),
+            Phase::Undo => self.undo(process, taken, how)?,
         }
         Ok(())
     }
@@ -85,7 +87,7 @@ impl Sim<'_> {
             let class = self.one_of(&classes, "fault.class").unwrap_or(FailureClass::Transient);
             return Some(Misbehaviour::Fails(class));
         }
-        if request.phase == Phase::Apply && self.happens(Fault::LostReply) {
+        if request.phase.writes() && self.happens(Fault::LostReply) {
             return Some(Misbehaviour::Lies(FailureClass::Transient));
         }
         self.happens(Fault::Hang).then_some(Misbehaviour::Hangs)
@@ -94,13 +96,22 @@ impl Sim<'_> {
     /// The end of a call will be told, perhaps twice.
     fn end(&mut self, taken: Taken, at: Timestamp, end: PhaseEnd) {
         let Request { id: component, attempt, .. } = taken.request;
+        self.end_of((taken.epoch, component, attempt), at, end);
+    }
+
+    fn end_of(
+        &mut self,
+        (epoch, component, attempt): (u32, ComponentId, Attempt),
+        at: Timestamp,
+        end: PhaseEnd,
+    ) {
         let input = Input::Ended { component, attempt, end };
         if self.happens(Fault::Doubled) {
             let within = self.one_of(&[60, 3, 1], "latency.within").unwrap_or(60);
             let again = at.plus(self.millis(Duration::from_secs(within), "latency.again"));
-            self.push(again, Fact::Tell { epoch: taken.epoch, input: input.clone() });
+            self.push(again, Fact::Tell { epoch, input: input.clone() });
         }
-        self.push(at, Fact::Tell { epoch: taken.epoch, input });
+        self.push(at, Fact::Tell { epoch, input });
     }
 
     fn fail(&mut self, taken: Taken, at: Timestamp, how: Misbehaviour) {
@@ -121,36 +132,101 @@ impl Sim<'_> {
         }
         let id = taken.request.id;
         let tells = self.scenario.script(id).tells_change;
-        let change = if tells { self.change(id) } else { Change::Unknown };
-        self.end(taken, taken.ends_at, PhaseEnd::Prepare(Ok(Prepared::new(change))));
+        let object = &self.cluster.of(id).object;
+        let node = self.scenario.graph.node(id);
+        let change = if tells { object.change(node.action()) } else { Change::Unknown };
+        let may_be_undone = self.scenario.graph.may_be_rolled_back() && node.undo() == UndoRule::Allowed;
+        let undo = (may_be_undone && self.scenario.script(id).can_be_undone).then(|| object.token());
+        let found = Prepared { undo, ..Prepared::new(change) };
+        self.end(taken, taken.ends_at, PhaseEnd::Prepare(Ok(found)));
     }
 
-    fn change(&self, id: ComponentId) -> Change {
-        self.cluster.of(id).object.change(self.scenario.graph.node(id).action())
-    }
-
-    fn apply(&mut self, taken: Taken, how: Option<Misbehaviour>) {
+    /// How a call that writes ends, and whether its write arrives.
+    fn send(&mut self, taken: Taken, write: Write, how: Option<Misbehaviour>) {
         let Taken { epoch, request: Request { id, attempt, now, .. }, ends_at } = taken;
-        let asked = &mut self.cluster.of_mut(id).object.asked;
-        *asked = if asked.0 == attempt { (attempt, asked.1 + 1, asked.2) } else { (attempt, 1, 0) };
-        let lands = match how {
-            None | Some(Misbehaviour::Lies(_)) => true,
-            Some(Misbehaviour::Hangs) => self.choices.below(2, "schedule.hung-write") == 1,
-            Some(Misbehaviour::Fails(_) | Misbehaviour::Panics) => false,
+        let reply = |lie| Some(Reply { attempt, at: ends_at, lie });
+        let then = match how {
+            None => reply(None),
+            Some(Misbehaviour::Lies(class)) => reply(Some(class)),
+            Some(Misbehaviour::Hangs) if self.choices.below(2, "schedule.hung-write") == 1 => None,
+            Some(how) => return self.fail(taken, ends_at, how),
         };
-        let change = self.change(id);
-        let generation = self.cluster.of(id).object.generation;
-        let changes = !self.cluster.of(id).object.desired;
-        if lands {
-            let half = ends_at.since(now) / 2;
-            self.push(now.plus(half), Fact::Land { epoch, component: id });
-        }
+        let half = ends_at.since(now) / 2;
+        self.push(now.plus(half), Fact::Land { epoch, component: id, write, then });
+    }
+
+    fn apply(&mut self, taken: Taken, over: Option<u64>, how: Option<Misbehaviour>) {
+        let Request { id, attempt, .. } = taken.request;
+        let asked = &mut self.cluster.of_mut(id).object.asked;
+        *asked = once_more(*asked, attempt);
+        self.send(taken, Write::Apply { over }, how);
+    }
+
+    /// The executor puts back what its token says, and nothing that somebody else made.
+    fn undo(&mut self, process: &Process, taken: Taken, how: Option<Misbehaviour>) -> Check {
+        let Request { id, attempt, .. } = taken.request;
+        let given = process.run.undo_token(id);
+        let says = token_says(given);
+        let object = &mut self.cluster.of_mut(id).object;
+        object.asked_undo = once_more(object.asked_undo, attempt);
+        let fits = says.is_some_and(|(to, _)| object.before.is_none_or(|before| before == to));
+        ensure(fits, Invariant::UndoneToBefore, || {
+            format!("{:?} is asked for with {given:?}: {object:?}", taken.request)
+        })?;
+        // What was given up and has not arrived by now never does: its request was taken back.
+        self.facts.retain(|fact| !matches!(fact, Fact::Land { component, write: Write::Apply { .. }, .. } if *component == id));
+        let to = says.map_or(0, |(to, _)| to);
+        self.send(taken, Write::Undo { to }, how);
+        Ok(())
+    }
+
+    /// A write arrives.
+    pub(super) fn land(&mut self, (epoch, component): (u32, ComponentId), write: Write, then: Option<Reply>) {
+        let action = self.scenario.graph.node(component).action();
+        let after = self.scenario.script(component).ready_after;
+        let object = &mut self.cluster.of_mut(component).object;
+        let landed = object.land(write, (action, after), self.now);
+        let generation = object.generation;
+        self.trace.note(self.now, 60 + u64::from(component.get()), || {
+            format!("{component:?} {write:?}: {landed:?}")
+        });
+        let Some(Reply { attempt, at, lie }) = then else { return };
+        let failed = match (lie, landed) {
+            (Some(class), _) => Some(Failure::new(class, "sim.failed", "so it is written")),
+            (None, Landed::Conflict) => {
+                Some(Failure::permanent("sim.conflict", "somebody else has changed it"))
+            }
+            (None, Landed::Changed(_) | Landed::Nothing) => None,
+        };
+        let change = if let Landed::Changed(change) = landed { change } else { Change::None };
+        let end = match (write, failed) {
+            (Write::Apply { .. }, Some(failure)) => PhaseEnd::Apply(Err(failure)),
+            (Write::Undo { .. }, Some(failure)) => PhaseEnd::Undo(Err(failure)),
+            (Write::Apply { .. }, None) => {
+                let token = Some(Box::new(serde_json::Value::from(generation)));
+                PhaseEnd::Apply(Ok(Applied { token, ..Applied::new(change) }))
+            }
+            (Write::Undo { .. }, None) => PhaseEnd::Undo(Ok(UndoReport::new(change))),
+        };
+        self.end_of((epoch, component, attempt), at, end);
+    }
+
+    /// A fresh look tells the truth of the moment when it was asked for.
+    fn verify(&mut self, process: &Process, taken: Taken, how: Option<Misbehaviour>) {
         if let Some(how) = how {
-            return self.fail(taken, ends_at, how);
+            return self.fail(taken, taken.ends_at, how);
         }
-        let wrote = serde_json::Value::from(generation + u64::from(changes));
-        let applied = Applied { token: Some(Box::new(wrote)), ..Applied::new(change) };
-        self.end(taken, ends_at, PhaseEnd::Apply(Ok(applied)));
+        let Request { id, now, .. } = taken.request;
+        let object = &self.cluster.of(id).object;
+        let node = self.scenario.graph.node(id);
+        let is_so = if process.run.view().undo_status(id) == UndoStatus::Undone {
+            token_says(process.run.undo_token(id)).is_some_and(|(to, _)| to == object.content)
+        } else {
+            let waived = node.until() == Until::Applied;
+            (!node.action().writes() || object.is_wanted()) && (waived || object.is_ready(now))
+        };
+        let failure = || Failure::permanent("sim.changed", "it is not as it was");
+        self.end(taken, taken.ends_at, PhaseEnd::Verify(if is_so { Ok(()) } else { Err(failure()) }));
     }
 
     fn wait(&mut self, taken: Taken, how: Option<Misbehaviour>) {
@@ -165,18 +241,41 @@ impl Sim<'_> {
         if let Some(how) = how {
             return self.fail(taken, ends_at, how);
         }
-        let object = &self.cluster.of(component).object;
-        let writes = self.scenario.graph.node(component).action().writes();
-        let waived = self.scenario.graph.node(component).until() == Until::Applied;
-        let there = object.desired || !writes;
-        let ready_at = if waived { Some(ends_at) } else { object.ready_at.map(|at| at.max(ends_at)) };
-        match ready_at.filter(|_| there) {
-            Some(at) if !keeps || at <= deadline => self.end(taken, at, PhaseEnd::Wait(Ok(Outputs::NONE))),
-            _ if keeps => {
-                let failure = Failure::permanent("sim.deadline", "it is not ready in time");
-                self.end(taken, deadline.max(ends_at), PhaseEnd::Wait(Err(failure)));
+        if let Some(at) = self.over_at(component, ends_at).filter(|at| !keeps || *at <= deadline) {
+            if at <= self.now {
+                return self.end_of((epoch, component, attempt), at, PhaseEnd::Wait(Ok(Outputs::NONE)));
             }
-            _ => {}
+            self.push(at, Fact::Seen { epoch, component, attempt });
+        } else if keeps {
+            self.gives_up_itself((epoch, component, attempt), deadline.max(ends_at));
+        }
+    }
+
+    fn gives_up_itself(&mut self, call: (u32, ComponentId, Attempt), at: Timestamp) {
+        let failure = Failure::permanent("sim.deadline", "it is not ready in time");
+        self.end_of(call, at, PhaseEnd::Wait(Err(failure)));
+    }
+
+    /// When a wait for this component is over, as things stand; not before `earliest`.
+    fn over_at(&self, component: ComponentId, earliest: Timestamp) -> Option<Timestamp> {
+        let node = self.scenario.graph.node(component);
+        let object = &self.cluster.of(component).object;
+        let there = object.is_wanted() || !node.action().writes();
+        let ready_at = if node.until() == Until::Applied { Some(earliest) } else { object.ready_at() };
+        ready_at.filter(|_| there).map(|at| at.max(earliest))
+    }
+
+    /// A wait that was to be over by now looks whether it is.
+    pub(super) fn seen(&mut self, call: (u32, ComponentId, Attempt)) {
+        let (epoch, component, attempt) = call;
+        let deadline = self.cluster.of(component).call.map(|call| call.deadline);
+        match self.over_at(component, self.now) {
+            Some(at) if at <= self.now => self.end_of(call, at, PhaseEnd::Wait(Ok(Outputs::NONE))),
+            Some(at) => self.push(at, Fact::Seen { epoch, component, attempt }),
+            None if self.scenario.script(component).keeps_deadline => {
+                self.gives_up_itself(call, deadline.unwrap_or(self.now).max(self.now));
+            }
+            None => {}
         }
     }
 
@@ -206,4 +305,9 @@ impl Sim<'_> {
         let fits = call.is_none_or(|call| call.attempt == attempt);
         ensure(fits, Invariant::Limits, || format!("{id:?} is told to end what is not under way: {call:?}"))
     }
+}
+
+/// One more request of this attempt: how many there were, and how many processes died since the first.
+fn once_more((of, asked, deaths): (Attempt, u32, u32), attempt: Attempt) -> (Attempt, u32, u32) {
+    if of == attempt { (attempt, asked + 1, deaths) } else { (attempt, 1, 0) }
 }

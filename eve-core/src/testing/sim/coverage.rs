@@ -1,7 +1,8 @@
 //! Which inputs met which states: pairs of the two enums, those that cannot be with the reason.
 
 use super::cluster::Call;
-use crate::run::{ComponentStatus, Input, PhaseEnd, StopMode};
+use crate::ids::ComponentId;
+use crate::run::{ComponentStatus, Input, PhaseEnd, Run, StopMode, UndoStatus};
 
 /// What may meet a component, one for each way in which the engine tells inputs apart. A call is *awaited* when it is the
 /// one under way; its end is late when it is told again, or after it was given up.
@@ -44,15 +45,40 @@ pub enum Told {
     UndoFailed,
 }
 
-const STATES: [ComponentStatus; 8] = [
-    ComponentStatus::Blocked,
-    ComponentStatus::Runnable,
-    ComponentStatus::Applying,
-    ComponentStatus::Waiting,
-    ComponentStatus::Ready,
-    ComponentStatus::Failed,
-    ComponentStatus::Cancelled,
-    ComponentStatus::Skipped,
+/// Where a component stands: in the run, or in its rollback, once that has begun and concerns it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stand {
+    /// In the run.
+    Run(ComponentStatus),
+    /// In the rollback.
+    Rollback(UndoStatus),
+}
+
+impl Stand {
+    pub(super) fn of(run: &Run, component: ComponentId) -> Self {
+        let undo = run.view().undo_status(component);
+        if undo == UndoStatus::Untouched {
+            Self::Run(run.view().status(component))
+        } else {
+            Self::Rollback(undo)
+        }
+    }
+}
+
+const STATES: [Stand; 13] = [
+    Stand::Run(ComponentStatus::Blocked),
+    Stand::Run(ComponentStatus::Runnable),
+    Stand::Run(ComponentStatus::Applying),
+    Stand::Run(ComponentStatus::Waiting),
+    Stand::Run(ComponentStatus::Ready),
+    Stand::Run(ComponentStatus::Failed),
+    Stand::Run(ComponentStatus::Cancelled),
+    Stand::Run(ComponentStatus::Skipped),
+    Stand::Rollback(UndoStatus::Pending),
+    Stand::Rollback(UndoStatus::Undoing),
+    Stand::Rollback(UndoStatus::Undone),
+    Stand::Rollback(UndoStatus::Failed),
+    Stand::Rollback(UndoStatus::Kept),
 ];
 
 const TOLD: [Told; 11] = [
@@ -69,22 +95,27 @@ const TOLD: [Told; 11] = [
     Told::UndoFailed,
 ];
 
-const STOPS: [StopMode; 3] = [StopMode::Drain, StopMode::Now, StopMode::Supersede];
+const STOPS: [StopMode; 4] = [StopMode::Drain, StopMode::Now, StopMode::Supersede, StopMode::Rollback];
 
 /// Two for each of `TOLD`, one for each of `STOPS`, the deadline and the take-over.
 const INPUTS: usize = TOLD.len() * 2 + STOPS.len() + 2;
 
 /// A new status does not compile here until it has a place, and does not pass the tests until it is in the table.
-const fn state_index(status: ComponentStatus) -> usize {
-    match status {
-        ComponentStatus::Blocked => 0,
-        ComponentStatus::Runnable => 1,
-        ComponentStatus::Applying => 2,
-        ComponentStatus::Waiting => 3,
-        ComponentStatus::Ready => 4,
-        ComponentStatus::Failed => 5,
-        ComponentStatus::Cancelled => 6,
-        ComponentStatus::Skipped => 7,
+const fn state_index(stand: Stand) -> usize {
+    match stand {
+        Stand::Run(ComponentStatus::Blocked) => 0,
+        Stand::Run(ComponentStatus::Runnable) => 1,
+        Stand::Run(ComponentStatus::Applying) => 2,
+        Stand::Run(ComponentStatus::Waiting) => 3,
+        Stand::Run(ComponentStatus::Ready) => 4,
+        Stand::Run(ComponentStatus::Failed) => 5,
+        Stand::Run(ComponentStatus::Cancelled) => 6,
+        Stand::Run(ComponentStatus::Skipped) | Stand::Rollback(UndoStatus::Untouched) => 7,
+        Stand::Rollback(UndoStatus::Pending) => 8,
+        Stand::Rollback(UndoStatus::Undoing) => 9,
+        Stand::Rollback(UndoStatus::Undone) => 10,
+        Stand::Rollback(UndoStatus::Failed) => 11,
+        Stand::Rollback(UndoStatus::Kept) => 12,
     }
 }
 
@@ -140,15 +171,22 @@ impl Met {
 }
 
 /// Why this input cannot meet this state, if it cannot.
-pub fn impossible(status: ComponentStatus, met: Met) -> Option<&'static str> {
-    use ComponentStatus as S;
+pub fn impossible(stand: Stand, met: Met) -> Option<&'static str> {
     let Met::Told(told, awaited) = met else { return None };
+    match stand {
+        Stand::Run(status) => impossible_in_run(status, told, awaited),
+        Stand::Rollback(status) => impossible_in_rollback(status, told, awaited),
+    }
+}
+
+fn impossible_in_run(status: ComponentStatus, told: Told, awaited: bool) -> Option<&'static str> {
+    use ComponentStatus as S;
     let from = match told {
         Told::Prepared | Told::PrepareFailed => [S::Blocked, S::Runnable],
         Told::Applied | Told::ApplyFailed => [S::Applying, S::Applying],
         Told::Waited | Told::WaitFailed | Told::Progress => [S::Waiting, S::Waiting],
         Told::Looked | Told::LookFailed => [S::Ready, S::Ready],
-        Told::Undone | Told::UndoFailed => return Some("nothing is undone here"),
+        Told::Undone | Told::UndoFailed => return Some("it is not undone"),
     };
     if awaited {
         return (!from.contains(&status)).then_some("no such call is under way in this state");
@@ -158,6 +196,26 @@ pub fn impossible(status: ComponentStatus, met: Met) -> Option<&'static str> {
     }
     let never_started = status == S::Blocked && !from.contains(&S::Blocked);
     never_started.then_some("what is blocked was never started, and nobody can be late")
+}
+
+fn impossible_in_rollback(status: UndoStatus, told: Told, awaited: bool) -> Option<&'static str> {
+    use UndoStatus as S;
+    let fits = match told {
+        Told::Undone | Told::UndoFailed => status == S::Undoing,
+        Told::Looked | Told::LookFailed => status == S::Undone,
+        Told::Prepared
+        | Told::PrepareFailed
+        | Told::Applied
+        | Told::ApplyFailed
+        | Told::Waited
+        | Told::WaitFailed
+        | Told::Progress => false,
+    };
+    if awaited {
+        return (!fits).then_some("no such call is under way in this state");
+    }
+    let is_before = told == Told::Undone && matches!(status, S::Pending | S::Undoing | S::Kept);
+    is_before.then_some("what is undone is not undone again, nor what was given up when its time was over")
 }
 
 /// Which pairs were seen.
@@ -172,8 +230,8 @@ impl Default for Coverage {
 
 impl Coverage {
     /// This input met a component in this state.
-    pub(super) fn see(&mut self, status: ComponentStatus, met: Met) {
-        if let Some(row) = self.0.get_mut(state_index(status)) {
+    pub(super) fn see(&mut self, stand: Stand, met: Met) {
+        if let Some(row) = self.0.get_mut(state_index(stand)) {
             *row |= 1 << met.index();
         }
     }
@@ -184,12 +242,12 @@ impl Coverage {
     }
 
     /// Whether this pair was seen.
-    pub fn saw(&self, status: ComponentStatus, met: Met) -> bool {
-        self.0.get(state_index(status)).is_some_and(|row| row >> met.index() & 1 == 1)
+    pub fn saw(&self, stand: Stand, met: Met) -> bool {
+        self.0.get(state_index(stand)).is_some_and(|row| row >> met.index() & 1 == 1)
     }
 
     /// All pairs that can be, and those among them that were not seen.
-    pub fn missing(&self) -> (usize, Vec<(ComponentStatus, Met)>) {
+    pub fn missing(&self) -> (usize, Vec<(Stand, Met)>) {
         let pairs = STATES.into_iter().flat_map(|state| Met::all().map(move |met| (state, met)));
         let possible: Vec<_> = pairs.filter(|(state, met)| impossible(*state, *met).is_none()).collect();
         let total = possible.len();
@@ -197,7 +255,7 @@ impl Coverage {
     }
 
     /// Pairs that were seen and are listed as impossible: then the list is wrong, or the engine is.
-    pub fn unexpected(&self) -> Vec<(ComponentStatus, Met)> {
+    pub fn unexpected(&self) -> Vec<(Stand, Met)> {
         let pairs = STATES.into_iter().flat_map(|state| Met::all().map(move |met| (state, met)));
         pairs.filter(|(state, met)| impossible(*state, *met).is_some() && self.saw(*state, *met)).collect()
     }

@@ -69,6 +69,10 @@ faults! {
     Stop "stop",
     /// Another process tries to take the run over.
     Rival "rival",
+    /// Somebody else changes, removes or makes an object.
+    Meddle "meddle",
+    /// An object that was ready stops being so, for a while or for good.
+    Falter "falter",
 }
 
 /// How often each [`Fault`] happens, and how often at most.
@@ -153,7 +157,12 @@ impl Faults {
                 Fault::Rot => &[0, 0, 0, 0, 0, 0, 0, 100],
                 Fault::Stop => &[0, 0, 5, 20, 100],
                 Fault::Kill | Fault::PowerLoss => &[0, 0, 5, 50, 200],
-                Fault::AppendError | Fault::SyncError | Fault::Rival | Fault::Suspend => &[0, 0, 0, 5, 50],
+                Fault::AppendError
+                | Fault::SyncError
+                | Fault::Rival
+                | Fault::Suspend
+                | Fault::Meddle
+                | Fault::Falter => &[0, 0, 0, 5, 50],
                 Fault::Refused
                 | Fault::LostReply
                 | Fault::Hang
@@ -165,7 +174,13 @@ impl Faults {
             let rate = pick(choices, rates, "plan.rate").unwrap_or(0);
             let most = match fault {
                 Fault::Kill | Fault::PowerLoss => 4,
-                Fault::AppendError | Fault::SyncError | Fault::Suspend | Fault::Rival | Fault::Stop => 3,
+                Fault::AppendError
+                | Fault::SyncError
+                | Fault::Suspend
+                | Fault::Rival
+                | Fault::Stop
+                | Fault::Meddle
+                | Fault::Falter => 3,
                 Fault::TornBit
                 | Fault::Rot
                 | Fault::LostRequest

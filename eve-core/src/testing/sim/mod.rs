@@ -15,7 +15,8 @@
 //! schedule.
 //!
 //! What is real here: [`Run`](crate::run::Run), the graph, and the form of the records. The loop around the run is the
-//! simulator's own copy of the driver's. Not simulated: the clients, the store's file format, and more than one run.
+//! simulator's own copy of the driver's. Not simulated: the clients, the store's file format, and more than one run at a
+//! time; runs that undo others come one after the other.
 
 mod calls;
 mod choices;
@@ -24,6 +25,7 @@ mod coverage;
 mod disk;
 mod faults;
 mod invariants;
+mod lives;
 mod oracle;
 mod process;
 mod report;
@@ -37,7 +39,7 @@ mod world;
 
 pub(crate) use choices::pick;
 pub use choices::{Chance, Choices, Enumerated, Recorded, Recorder, Replay, Seeded, Stream};
-pub use coverage::{Coverage, Met, Told, impossible};
+pub use coverage::{Coverage, Met, Stand, Told, impossible};
 pub use faults::{Fault, Faults, Tally};
 pub use invariants::{Invariant, Violation};
 pub use report::{Kind, Report, check, check_twice, enumerate, simulate, traced};

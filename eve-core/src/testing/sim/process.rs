@@ -11,7 +11,7 @@ use super::invariants::{Check, Invariant, Violation, ensure};
 use super::invariants::{cancel_kept, deadline_kept, record_is_caused, retry_in_budget, work_conserving};
 use super::sabotage::Sabotage;
 use crate::ids::ComponentId;
-use crate::run::{Command, Input, Record, Replica, Run, StopMode};
+use crate::run::{Command, Event, Input, Record, Replica, Run, StopMode};
 use crate::time::Timestamp;
 use std::time::Duration;
 
@@ -122,6 +122,12 @@ impl Sim<'_> {
             self.stops_given.push(mode);
             self.stop(process, mode);
         }
+        if self.happens(Fault::Meddle) {
+            self.meddle();
+        }
+        if self.happens(Fault::Falter) {
+            self.falter();
+        }
         if self.happens(Fault::EarlyAlarm) {
             self.time_passes(process);
         }
@@ -170,6 +176,9 @@ impl Sim<'_> {
         self.model.fold(record)?;
         let taken = process.replica.take(record);
         ensure(taken.is_ok(), Invariant::ReplayedIsLive, || format!("{taken:?}: {record:?}"))?;
+        if let Event::Finished { outcome } = record.event {
+            super::oracle::judge_by_truth(&self.model, &self.cluster, outcome, self.now)?;
+        }
         self.records.push(record.clone());
         Ok(())
     }
@@ -274,7 +283,7 @@ impl Sim<'_> {
         ensure(before.is_none_or(|before| before == outcome), Invariant::OneOutcome, || {
             format!("{before:?} was told before, now {outcome:?}")
         })?;
-        super::oracle::judge(&self.model, &self.cluster, (outcome, self.now), &self.stops_given)?;
+        super::oracle::judge(&self.model, outcome, &self.stops_given)?;
         process.run.handle(Input::Stop { mode: StopMode::Now }, self.now);
         process.run.handle_timeout(Timestamp::MAX);
         let idle = process.run.poll_event().is_none() && process.run.poll_deadline().is_none();

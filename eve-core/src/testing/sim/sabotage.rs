@@ -60,7 +60,7 @@ bugs! {
     /// The lock of a run is given to whoever asks.
     TwoOwners "two-owners" 2_000 [OneOwner],
     /// Dependants that wait for *ready* are started when their dependency is applied.
-    ReleasedOnApplied "released-on-applied" 100 [Order],
+    ReleasedOnApplied "released-on-applied" 100 [Order, LegalTransitions],
     /// The deadlines of components, calls and pauses wake nobody.
     LostWakeUp "lost-wake-up" 1_000 [WorkConserving, DeadlineKept],
     /// The second copy of the end of a wait opens the edges to dependants again.
@@ -82,7 +82,7 @@ bugs! {
     /// News from a wait does not reset the time without progress.
     NoProgressNeverReset "no-progress-never-reset" 5_000 [FailureHasACause],
     /// A run whose components were skipped has succeeded.
-    SkippedAsSucceeded "skipped-as-succeeded" 1_000 [OutcomeOracle, TrueSuccess],
+    SkippedAsSucceeded "skipped-as-succeeded" 1_000 [OutcomeOracle, TrueSuccess, FreshLook],
     /// A call that failed does not give its slot back.
     SlotLeaked "slot-leaked" 1_000 [WorkConserving],
     /// What goes first among equals is decided by the order of a hash map.
@@ -91,6 +91,24 @@ bugs! {
     StaleAttemptTaken "stale-attempt-taken" 10_000 [FactsHaveASource, FailureHasACause],
     /// The time without a process counts against deadlines.
     GapCounts "gap-counts" 5_000 [DeadlineKept, FailureHasACause, RetryInBudget],
+    /// What others depend on is undone before them.
+    UndoInForwardOrder "undo-in-forward-order" 1_000 [UndoOrder, WorkConserving],
+    /// A component that the run changed is passed over by the rollback.
+    ComponentNotUndone "component-not-undone" 1_000 [OutcomeOracle, LegalTransitions, AsBefore, UndoOrder, WorkConserving],
+    /// The undo token of a later attempt is taken for that of the first: it tells of the run's own half-done write.
+    OwnWriteAsToken "own-write-as-token" 10_000 [UndoneToBefore],
+    /// What was only prepared is undone as well.
+    UntouchedUndone "untouched-undone" 1_000 [UndoOnlyOwn, LegalTransitions],
+    /// A run is rolled back as soon as everything is undone, without a fresh look.
+    RolledBackUnread "rolled-back-unread" 1_000 [OutcomeOracle, FreshLook],
+    /// A run has succeeded as soon as everything is ready, without a fresh look.
+    SucceededUnread "succeeded-unread" 100 [FreshLook],
+    /// A request to stop that comes while the run is rolled back stops nothing.
+    CancelInRollbackLost "cancel-in-rollback-lost" 10_000 [NothingNewAfterStop, CancelKept, LegalTransitions],
+    /// What depended on an undo that failed is undone all the same.
+    FailedUndoPassedOver "failed-undo-passed-over" 5_000 [UndoOrder],
+    /// After a crash, an undo that was under way is taken for done.
+    UndoTakenForDone "undo-taken-for-done" 5_000 [FactsHaveASource],
 }
 
 impl fmt::Display for Sabotage {

@@ -12,7 +12,7 @@ use crate::ids::ComponentId;
 use crate::plan::builder::{ComponentBuilder, PlanBuilder};
 use crate::plan::graph::Graph;
 use crate::plan::problem::PlanProblem;
-use crate::plan::{Action, Dependency, FailurePolicy, Plan, RetryPolicy, Until};
+use crate::plan::{Action, Dependency, FailurePolicy, Plan, RetryPolicy, UndoRule, Until};
 use crate::run::{Phase, RunOptions, StopMode};
 
 /// The most components of a drawn plan.
@@ -47,7 +47,10 @@ pub struct Scenario {
     pub(super) stops: &'static [StopMode],
 }
 
-const ALL_STOPS: &[StopMode] = &[StopMode::Drain, StopMode::Now, StopMode::Supersede];
+const ALL_STOPS: &[StopMode] = &[StopMode::Drain, StopMode::Now, StopMode::Supersede, StopMode::Rollback];
+
+const POLICIES: &[FailurePolicy] =
+    &[FailurePolicy::Drain, FailurePolicy::Continue, FailurePolicy::Rollback, FailurePolicy::Rollback];
 
 impl Scenario {
     /// This plan; every component is created at once, and nothing goes wrong.
@@ -112,9 +115,14 @@ impl Scenario {
     /// Never: these plans are good ones.
     pub fn small(choices: &mut dyn Choices) -> Self {
         let shape = choices.below(Self::SMALL_SHAPES, "plan.small-shape");
-        let mode = choices.below(3, "plan.small-stop");
+        let mode = choices.below(4, "plan.small-stop");
         let at_once = choices.below(2, "plan.small-reads") == 1;
+        // The last component is refused, and the plan says what follows.
+        let fails = choices.below(2, "plan.small-failure") == 1;
         let mut plan = PlanBuilder::new("p", "p");
+        if fails {
+            plan = plan.on_failure(FailurePolicy::Rollback);
+        }
         let mut bit = 0;
         for index in 0..4_u64 {
             let mut component = ComponentBuilder::new(format!("c{index}"), "test");
@@ -129,7 +137,8 @@ impl Scenario {
         let stops = match mode {
             0 => &[StopMode::Drain],
             1 => &[StopMode::Now],
-            _ => &[StopMode::Supersede],
+            2 => &[StopMode::Supersede],
+            _ => &[StopMode::Rollback],
         };
         #[expect(clippy::expect_used, reason = "these plans are good ones")]
         let scenario = Self::of(&plan, RunOptions::default().with_api_limit(2)).expect("a good plan");
@@ -138,7 +147,10 @@ impl Scenario {
             .with(Fault::Stop, Chance::EITHER, 1)
             .in_order();
         let script = if at_once { Script::new().reads_at_once() } else { Script::new() };
-        let scripts = vec![script; scenario.graph.len()];
+        let mut scripts = vec![script.clone(); scenario.graph.len()];
+        if let Some(last) = scripts.last_mut().filter(|_| fails) {
+            *last = script.misbehaves(Phase::Apply, 1, Misbehaviour::Fails(FailureClass::Permanent));
+        }
         Self { scripts, faults, remains: Remains::AllNoneOrHalf, stops, ..scenario }
     }
 
@@ -147,7 +159,7 @@ impl Scenario {
 }
 
 fn policy(choices: &mut dyn Choices) -> FailurePolicy {
-    pick(choices, &[FailurePolicy::Drain, FailurePolicy::Continue], "plan.policy").unwrap_or_default()
+    pick(choices, POLICIES, "plan.policy").unwrap_or_default()
 }
 
 fn drawn_options(choices: &mut dyn Choices) -> RunOptions {
@@ -222,6 +234,9 @@ fn drawn_component(
         let (backoff, max_backoff) = (Duration::from_secs(2), Duration::from_secs(5));
         component = component.retry(RetryPolicy { attempts, backoff, max_backoff });
     }
+    if odd.happens(choices, "plan.odd-undo") {
+        component = component.undo(UndoRule::Never);
+    }
     if !action.is_join() && odd.happens(choices, "plan.odd-class") {
         let class = choices.below(2, "plan.class");
         component = component.class(format!("k{class}"), 1 + u32::try_from(class).unwrap_or(0));
@@ -256,8 +271,12 @@ fn drawn_script(choices: &mut dyn Choices, odd: Chance) -> Script {
     if odd.happens(choices, "plan.odd-never") && choices.below(3, "plan.never") == 2 {
         script = script.never_ready();
     }
+    if odd.happens(choices, "plan.odd-token") && choices.below(3, "plan.token") == 2 {
+        script = script.cannot_be_undone();
+    }
     if odd.happens(choices, "plan.odd-end") {
-        let phase = pick(choices, &[Phase::Prepare, Phase::Apply, Phase::Wait], "plan.phase");
+        let phases = [Phase::Prepare, Phase::Apply, Phase::Wait, Phase::Undo, Phase::Verify];
+        let phase = pick(choices, &phases, "plan.phase");
         let attempts = 1 + u32::try_from(choices.below(4, "plan.bad-attempts")).unwrap_or(0);
         let class = pick(choices, CLASSES, "plan.failure-class").unwrap_or(FailureClass::Transient);
         let how = match choices.below(4, "plan.how") {

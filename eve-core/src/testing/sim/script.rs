@@ -44,6 +44,7 @@ pub enum Misbehaviour {
 /// # let _ = script;
 /// ```
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "traits, any of which it may have")]
 pub struct Script {
     pub(super) found: Found,
     pub(super) tells_change: bool,
@@ -53,6 +54,7 @@ pub struct Script {
     pub(super) news_every: Option<Duration>,
     pub(super) misbehaves: Option<(Phase, u32, Misbehaviour)>,
     pub(super) keeps_deadline: bool,
+    pub(super) can_be_undone: bool,
 }
 
 impl Default for Script {
@@ -73,6 +75,7 @@ impl Script {
             news_every: None,
             misbehaves: None,
             keeps_deadline: false,
+            can_be_undone: true,
         }
     }
 
@@ -136,6 +139,13 @@ impl Script {
     #[must_use]
     pub const fn keeps_deadline(mut self) -> Self {
         self.keeps_deadline = true;
+        self
+    }
+
+    /// `prepare` never says what would put it back.
+    #[must_use]
+    pub const fn cannot_be_undone(mut self) -> Self {
+        self.can_be_undone = false;
         self
     }
 

@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use super::choices::{Choices, pick};
 use super::cluster::{Call, Cluster, Fact, Facts, Told};
-use super::coverage::{Coverage, Met, impossible};
-use super::disk::{Disk, Reading};
+use super::coverage::{Coverage, Met, Stand, impossible};
+use super::disk::Disk;
 use super::faults::{Fault, Tally};
 use super::invariants::{Check, Invariant, Model, Violation, ensure, request_is_allowed};
-use super::process::{Death, Process};
+use super::process::Process;
 use super::report::Trace;
 use super::sabotage::Sabotage;
 use super::scenario::Scenario;
 use crate::ids::{ComponentId, RunId};
-use crate::run::{ComponentStatus, Input, Outcome, Record, Replica, Run, StopMode};
+use crate::run::{Input, Outcome, PhaseEnd, Record, Run, StopMode};
 use crate::time::Timestamp;
 
 /// When every schedule begins.
@@ -22,6 +22,9 @@ pub(super) const BEGINNING: Timestamp = Timestamp::from_micros(1_000_000_000_000
 
 /// More steps than any schedule needs: one that takes more goes round in circles.
 const STEPS_MAX: u64 = 100_000;
+
+/// How often what a run left is undone by another run.
+const UNDOING_RUNS_MAX: u32 = 3;
 
 /// Where a fact stands among those of one turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,8 +45,11 @@ pub(super) struct Sim<'a> {
     pub(super) model: Model,
     /// What was written, as far as it was not lost since.
     pub(super) records: Vec<Record>,
+    pub(super) run: RunId,
+    /// The run that this one undoes, with all its records.
+    pub(super) undoes: Option<(RunId, Vec<Record>)>,
     pub(super) processes: Vec<Process>,
-    epoch: u32,
+    pub(super) epoch: u32,
     /// How many processes are in the middle of a turn.
     pub(super) at_work: u32,
     /// The outcome that was told.
@@ -52,12 +58,12 @@ pub(super) struct Sim<'a> {
     /// Requests to stop that must be in force for ever.
     pub(super) stops_kept: Vec<StopMode>,
     /// Requests to stop that are to be given to the next process.
-    stops_waiting: Vec<StopMode>,
+    pub(super) stops_waiting: Vec<StopMode>,
     /// Whether the last process has told the outcome and ended.
     pub(super) over: bool,
     /// Whether damage was noticed: then nobody goes on.
     pub(super) damaged: bool,
-    calm_since: Option<Timestamp>,
+    pub(super) calm_since: Option<Timestamp>,
     pub(super) tally: Tally,
     pub(super) coverage: Coverage,
     pub(super) trace: Trace,
@@ -77,10 +83,12 @@ impl<'a> Sim<'a> {
             sabotage,
             now: BEGINNING,
             facts: Facts::default(),
-            disk: Disk::new(Self::id()),
+            disk: Disk::new(RunId::new("run")),
             cluster: Cluster::new(scenario, BEGINNING),
             model: Model::new(Arc::clone(&scenario.graph), scenario.options.clone()),
             records: Vec::new(),
+            run: RunId::new("run"),
+            undoes: None,
             processes: Vec::new(),
             epoch: 0,
             at_work: 0,
@@ -98,12 +106,19 @@ impl<'a> Sim<'a> {
         }
     }
 
-    fn id() -> RunId {
-        RunId::new("run")
-    }
-
     /// Everything, to the end.
     pub(super) fn live(&mut self) -> Check {
+        self.live_on()?;
+        for number in 0..UNDOING_RUNS_MAX {
+            if !self.wants_to_undo(number)? {
+                break;
+            }
+            self.live_on()?;
+        }
+        Ok(())
+    }
+
+    fn live_on(&mut self) -> Check {
         self.open()?;
         while !self.over && !self.damaged {
             self.steps += 1;
@@ -139,7 +154,8 @@ impl<'a> Sim<'a> {
         if self.calm_since.is_none() && self.now >= BEGINNING.plus(self.scenario.faults.calm_after) {
             self.calm_since = Some(self.now);
         }
-        let bound = self.model.options.run_timeout() + Duration::from_mins(1);
+        // A rollback has the time of a run anew.
+        let bound = self.model.options.run_timeout() * 2 + Duration::from_mins(1);
         let late = self.calm_since.is_some_and(|since| self.now > since.plus(bound));
         ensure(!late, Invariant::Liveness, || {
             format!("calm since {:?}, and not over at {}", self.calm_since, self.now)
@@ -173,8 +189,12 @@ impl<'a> Sim<'a> {
     pub(super) fn push(&mut self, at: Timestamp, fact: Fact) {
         let tie = match fact {
             Fact::Land { .. } => 0,
-            Fact::Tell { .. } | Fact::News { .. } | Fact::Restart if !self.scenario.faults.shuffled => 1,
-            Fact::Tell { .. } | Fact::News { .. } | Fact::Restart => {
+            Fact::Tell { .. } | Fact::Seen { .. } | Fact::News { .. } | Fact::Restart
+                if !self.scenario.faults.shuffled =>
+            {
+                1
+            }
+            Fact::Tell { .. } | Fact::Seen { .. } | Fact::News { .. } | Fact::Restart => {
                 1 + self.choices.below(3, "schedule.tie")
             }
         };
@@ -189,9 +209,15 @@ impl<'a> Sim<'a> {
     fn happen(&mut self, fact: Fact) -> Check {
         match fact {
             Fact::Restart => self.open(),
-            Fact::Land { component, .. } => {
-                let after = self.scenario.script(component).ready_after;
-                self.cluster.of_mut(component).object.land(after, self.now);
+            Fact::Land { epoch, component, write, then } => {
+                self.land((epoch, component), write, then);
+                Ok(())
+            }
+            Fact::Seen { epoch, component, attempt } => {
+                let is_alive = self.processes.iter().any(|process| process.epoch == epoch);
+                if is_alive {
+                    self.seen((epoch, component, attempt));
+                }
                 Ok(())
             }
             Fact::Tell { epoch, input } => {
@@ -258,14 +284,20 @@ impl<'a> Sim<'a> {
         };
         let call = self.cluster.of(component).call;
         let met = Met::of(&input, call);
-        let status = process.run.view().status(component);
+        let status = Stand::of(&process.run, component);
         // In one turn with what gave the call up, its end is late, and nobody was told of that yet.
         let met =
             if together == Together::After && impossible(status, met).is_some() { met.late() } else { met };
         self.coverage.see(status, met);
         if let (Met::Told(_, true), Input::Ended { attempt, end, .. }) = (met, &input) {
             let failed = end.failure().map(|failure| failure.class);
+            let is_rollback = process.run.view().rolling_back_since().is_some();
             let seen = self.cluster.of_mut(component);
+            if let (PhaseEnd::Verify(Ok(())), Some(looked)) =
+                (end, seen.looked_at.get_mut(usize::from(is_rollback)))
+            {
+                *looked = call.map(|call| call.since);
+            }
             (seen.call, seen.told) = (None, Some(Told { attempt: *attempt, phase: end.phase(), failed }));
         }
         self.trace.note(self.now, 40 + u64::from(component.get()), || format!("told: {input:?}"));
@@ -283,21 +315,39 @@ impl<'a> Sim<'a> {
 
     /// This input meets every component of the run.
     pub(super) fn covers_all(&mut self, run: &Run, met: Met) {
-        let counts = run.view().counts();
-        for (status, count) in [
-            (ComponentStatus::Blocked, counts.blocked),
-            (ComponentStatus::Runnable, counts.runnable),
-            (ComponentStatus::Applying, counts.applying),
-            (ComponentStatus::Waiting, counts.waiting),
-            (ComponentStatus::Ready, counts.ready),
-            (ComponentStatus::Failed, counts.failed),
-            (ComponentStatus::Cancelled, counts.cancelled),
-            (ComponentStatus::Skipped, counts.skipped),
-        ] {
-            if count > 0 {
-                self.coverage.see(status, met);
-            }
+        for id in run.graph().ids() {
+            self.coverage.see(Stand::of(run, id), met);
         }
+    }
+
+    /// Somebody else does something to an object of the plan.
+    pub(super) fn meddle(&mut self) {
+        let count = self.cluster.seen.len() as u64;
+        let index = self.choices.below(count, "fault.meddled");
+        // Removed, made as it is wanted, as it was, or like nothing before.
+        let content = match self.choices.below(6, "fault.content") {
+            like @ 0..3 => like,
+            _ => 10 + self.tally.of(Fault::Meddle),
+        };
+        let now = self.now;
+        let index = usize::try_from(index).unwrap_or_default();
+        if let Some(seen) = self.cluster.seen.get_mut(index) {
+            seen.object.meddle(content, now);
+        }
+        self.trace.note(now, 200 + index as u64, || format!("somebody makes {index} to {content}"));
+    }
+
+    /// Something that was ready is so no longer.
+    pub(super) fn falter(&mut self) {
+        let count = self.cluster.seen.len() as u64;
+        let index = usize::try_from(self.choices.below(count, "fault.faltered")).unwrap_or_default();
+        let lasts = self.choices.below(2, "fault.lasts") == 0;
+        let until = lasts.then(|| self.now.plus(self.millis(Duration::from_mins(1), "latency.falter")));
+        let now = self.now;
+        if let Some(seen) = self.cluster.seen.get_mut(index) {
+            seen.object.falter(until, now);
+        }
+        self.trace.note(now, 300 + index as u64, || format!("{index} is not ready until {until:?}"));
     }
 
     /// Another process tries while one lives: the lock refuses it.
@@ -305,110 +355,13 @@ impl<'a> Sim<'a> {
         if self.sabotage == Some(Sabotage::TwoOwners) { self.open() } else { Ok(()) }
     }
 
-    /// A process starts: reads what is there, makes sure that it stays, and takes the run over.
-    fn open(&mut self) -> Check {
-        let had = self.disk.head();
-        let unchecked = self.sabotage == Some(Sabotage::ChecksumUnchecked);
-        let reading = if unchecked { Reading::Unchecked } else { Reading::Checked };
-        let records = match self.disk.open(reading) {
-            Ok(records) => records,
-            Err(reason) => return self.notice_damage(&reason),
-        };
-        let same = self.records.get(..records.len()).is_some_and(|written| *written == *records);
-        ensure(same, Invariant::CorruptionIsLoud, || {
-            format!("read {records:#?}, and written was {:#?}", self.records)
-        })?;
-        ensure(records.len() as u64 >= had, Invariant::DurableIsKept, || {
-            format!("{had} records were durable, {} are there", records.len())
-        })?;
-        self.records.truncate(records.len());
-        if self.happens(Fault::SyncError) {
-            self.disk.fail_sync();
-            self.start_again();
-            return Ok(());
-        }
-        if self.sabotage != Some(Sabotage::OpenedWithoutSync) {
-            self.disk.sync();
-        }
-        self.take_over(&records)
-    }
-
-    fn notice_damage(&mut self, reason: &str) -> Check {
-        let damaged = self.tally.of(Fault::Rot) > 0;
-        ensure(damaged, Invariant::DurableIsKept, || format!("damage that nobody did: {reason}"))?;
-        self.trace.note(self.now, 5, || format!("damaged: {reason}"));
-        self.damaged = true;
-        Ok(())
-    }
-
-    fn take_over(&mut self, records: &[Record]) -> Check {
-        let graph = &self.scenario.graph;
-        self.model = Model::new(Arc::clone(graph), self.scenario.options.clone());
-        let mut replica = Replica::new(Arc::clone(graph), self.sabotage);
-        for record in records {
-            self.model.fold(record)?;
-            let taken = replica.take(record);
-            ensure(taken.is_ok(), Invariant::ReplayedIsLive, || format!("{taken:?}: {record:?}"))?;
-        }
-        let what = (Arc::clone(graph), self.scenario.options.clone(), Self::id());
-        let run = Run::rehearse(what, records, self.now, self.sabotage);
-        let run = run.map_err(|error| Violation {
-            invariant: Invariant::DurableIsKept,
-            what: format!("the log of a run is refused: {error}"),
-        })?;
-        self.epoch += 1;
-        self.trace.note(self.now, 6, || format!("process {} with {} records", self.epoch, records.len()));
-        let mut process = Process { epoch: self.epoch, run, replica, alarm: None, stops: Vec::new() };
-        if !records.is_empty() {
-            self.covers_all(&process.run, Met::Resume);
-        }
-        for mode in std::mem::take(&mut self.stops_waiting) {
-            self.stop(&mut process, mode);
-        }
-        self.turn(process)
-    }
-
-    fn start_again(&mut self) {
-        let at = self.now.plus(self.millis(Duration::from_secs(20), "latency.restart"));
-        self.push(at, Fact::Restart);
-    }
-
-    /// The process is no more; what it had sent may still arrive.
-    pub(super) fn bury(&mut self, process: Process, how: Death) {
-        self.trace.note(self.now, 7, || format!("process {} dies: {how:?}", process.epoch));
-        if how == Death::PowerLoss {
-            if self.happens(Fault::TornBit) {
-                self.disk.flip_volatile(self.choices);
-            }
-            self.disk.lose_power(self.choices, self.scenario.remains);
-        }
-        if self.happens(Fault::Rot) {
-            self.disk.rot(self.choices);
-        }
-        let mut lost = Vec::new();
-        self.facts.retain(|fact| match fact {
-            Fact::Land { epoch, component } if *epoch == process.epoch => {
-                lost.push(*component);
-                false
-            }
-            Fact::Tell { epoch, .. } | Fact::News { epoch, .. } => *epoch != process.epoch,
-            Fact::Land { .. } | Fact::Restart => true,
-        });
-        for component in lost {
-            if !self.happens(Fault::LostRequest) {
-                let at = self.now.plus(self.millis(Duration::from_secs(5), "latency.in-flight"));
-                self.push(at, Fact::Land { epoch: process.epoch, component });
-            }
-        }
-        self.cluster.asker_died();
-        self.stops_waiting.extend(process.stops);
-        self.start_again();
-    }
-
     /// What the world takes in as under way.
     pub(super) fn admit(&mut self, request: super::invariants::Request) -> Check {
         request_is_allowed(&self.model, &self.cluster, &self.disk, request)?;
         let seen = self.cluster.of_mut(request.id);
+        if request.phase.writes() {
+            seen.looked_at = [None; 2];
+        }
         let super::invariants::Request { attempt, phase, deadline, now: since, .. } = request;
         seen.call = Some(Call { attempt, phase, deadline, since });
         (seen.told, seen.news_at) = (None, None);

@@ -9,11 +9,13 @@ mod model;
 mod records;
 mod requests;
 mod turns;
+mod undo;
 
 pub(super) use model::{End, Model};
 pub(super) use records::{record_is_caused, retry_in_budget};
 pub(super) use requests::{Request, request_is_allowed};
 pub(super) use turns::{cancel_kept, deadline_kept, work_conserving};
+pub(super) use undo::UndoEnd;
 
 macro_rules! invariants {
     ($($(#[doc = $text:literal])+ $invariant:ident $name:literal $promise:literal,)+) => {
@@ -70,6 +72,20 @@ invariants! {
     ChangeOfTheRun "change-of-the-run" "P7",
     /// Nothing is started once a failure or a request to stop is recorded; given up waits are not begun.
     NothingNewAfterStop "nothing-new-after-stop" "P7",
+    /// Nothing is undone before everything that depends on it and was changed is undone.
+    UndoOrder "undo-order" "P7",
+    /// Nothing is undone that the run did not change.
+    UndoOnlyOwn "undo-only-own" "P7",
+    /// What puts something back is what was there before the first write of the run.
+    UndoneToBefore "undone-to-before" "P7",
+    /// When a run is told as rolled back, every object that it changed is as it was before, unless somebody else changed it
+    /// since it was looked at.
+    AsBefore "as-before" "P7",
+    /// When a rollback has failed, every object that is not as it was before is told as left, or as kept; and it can be
+    /// undone by another run as long as something is known that puts it back.
+    NothingForgotten "nothing-forgotten" "P7",
+    /// An outcome that says that all is well is told after a fresh look at everything by the process that tells it.
+    FreshLook "fresh-look" "P8",
     /// A request to stop that was taken in and made durable is in force for ever.
     CancelKept "cancel-kept" "P7",
     /// What is recorded as prepared, applied, ready or failed was told so, by a call of that attempt, and has landed.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::undo::{Rollback, Undo, UndoEnd};
 use super::{Check, Invariant, ensure};
 use crate::failure::FailureClass;
 use crate::ids::ComponentId;
@@ -22,7 +23,7 @@ pub(in super::super) enum End {
 
 /// What the records say of one component.
 #[derive(Clone, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "four facts, any of which may hold")]
+#[expect(clippy::struct_excessive_bools, reason = "facts, any of which may hold")]
 pub(in super::super) struct Part {
     pub(in super::super) attempt: u32,
     pub(in super::super) prepared: Option<Change>,
@@ -42,6 +43,15 @@ pub(in super::super) struct Part {
     pub(in super::super) not_before: Option<Timestamp>,
     pub(in super::super) changed: Option<Change>,
     pub(in super::super) end: Option<End>,
+    /// The look at it may not be made again before.
+    pub(in super::super) look_not_before: Option<Timestamp>,
+    /// Whether the run has written it, or may have.
+    pub(in super::super) touched: bool,
+    /// Whether a write was begun: from then on its undo token is fixed.
+    begun: bool,
+    /// Whether something is known that puts it back.
+    pub(in super::super) has_token: bool,
+    pub(in super::super) undo: Undo,
 }
 
 /// What the records say of a run.
@@ -60,6 +70,7 @@ pub(in super::super) struct Model {
     pub(in super::super) drains: bool,
     /// Whether everything is looked at afresh.
     pub(in super::super) looks: bool,
+    pub(in super::super) rollback: Rollback,
     pub(in super::super) outcome: Option<Outcome>,
 }
 
@@ -78,12 +89,30 @@ impl Model {
             not_before: None,
             changed: None,
             end: None,
+            look_not_before: None,
+            touched: false,
+            begun: false,
+            has_token: false,
+            undo: Undo::new(),
         };
         let parts = vec![part; graph.len()];
         let (last_at, started_at) = (Timestamp::EPOCH, Timestamp::EPOCH);
         let (gap, stops, drains, outcome) = (Duration::ZERO, Vec::new(), false, None);
-        let looks = false;
-        Self { graph, options, parts, next: 1, last_at, gap, started_at, stops, drains, looks, outcome }
+        let (looks, rollback) = (false, Rollback::default());
+        Self {
+            graph,
+            options,
+            parts,
+            next: 1,
+            last_at,
+            gap,
+            started_at,
+            stops,
+            drains,
+            looks,
+            rollback,
+            outcome,
+        }
     }
 
     #[expect(clippy::indexing_slicing, reason = "one for each component of the graph")]
@@ -92,7 +121,7 @@ impl Model {
     }
 
     #[expect(clippy::indexing_slicing, reason = "one for each component of the graph")]
-    fn part_mut(&mut self, id: ComponentId) -> &mut Part {
+    pub(super) fn part_mut(&mut self, id: ComponentId) -> &mut Part {
         &mut self.parts[id.index()]
     }
 
@@ -103,6 +132,11 @@ impl Model {
     /// A point of the clock as a point of the time with a process.
     pub(in super::super) fn active(&self, at: Timestamp) -> Timestamp {
         at.minus(self.gap)
+    }
+
+    /// A point of the time with a process as a point of the clock.
+    pub(super) fn on_the_clock(&self, active: Timestamp) -> Timestamp {
+        active.plus(self.gap)
     }
 
     pub(in super::super) fn run_deadline(&self) -> Timestamp {
@@ -124,14 +158,14 @@ impl Model {
     }
 
     pub(in super::super) fn gives_up_waits(&self) -> bool {
-        let fast = |reason: &StopReason| {
-            matches!(reason, StopReason::Asked { mode: StopMode::Now | StopMode::Supersede })
-        };
+        let fast =
+            |reason: &StopReason| matches!(reason, StopReason::Asked { mode } if *mode != StopMode::Drain);
         self.stops.iter().any(fast)
     }
 
     pub(in super::super) fn is_past_deadline(&self) -> bool {
-        self.stops.contains(&StopReason::Deadline)
+        // A run of which a rollback is late has been over for long.
+        self.stops.contains(&StopReason::Deadline) && !self.rollback.is_late
     }
 
     pub(in super::super) fn turn_has_come(&self, id: ComponentId) -> bool {
@@ -151,11 +185,15 @@ impl Model {
     /// How many components of its class are between start and end.
     pub(in super::super) fn class_use(&self, class: usize) -> usize {
         let of_class = |id: &ComponentId| self.graph.node(*id).class_index() == Some(class);
-        let holds = |id: &ComponentId| self.part(*id).started && self.part(*id).end.is_none();
+        let holds = |id: &ComponentId| {
+            let part = self.part(*id);
+            (part.started && part.end.is_none()) || part.undo.is_under_way()
+        };
         self.graph.ids().filter(of_class).filter(holds).count()
     }
 
     /// Takes over one record: [`Invariant::LegalTransitions`], and [`Invariant::Order`] as the records tell it.
+    #[expect(clippy::too_many_lines, reason = "one arm an event")]
     pub(in super::super) fn fold(&mut self, record: &Record) -> Check {
         let legal = |holds: bool, why: &str| {
             ensure(holds, Invariant::LegalTransitions, || format!("{why}: {record:?}"))
@@ -170,14 +208,22 @@ impl Model {
             Event::RunStarted { run } => {
                 self.options = run.options.clone();
                 self.started_at = record.at;
+                self.rollback.undoes = run.undoes.is_some();
+                if self.rollback.undoes {
+                    self.parts.iter_mut().for_each(|part| part.end = Some(End::Skipped));
+                }
             }
             Event::Resumed => {
                 self.gap += record.at.since(self.last_at);
                 self.forget_findings();
             }
-            Event::Stopping { reason } => self.stops.push(*reason),
+            Event::Stopping { reason } => {
+                self.stops.push(*reason);
+                self.fold_stop(*reason);
+            }
             Event::Finished { outcome } => {
                 legal(self.parts.iter().all(|part| part.end.is_some()), "leaves something unfinished")?;
+                legal(self.is_rolled_back_as_far_as_it_can(), "leaves something that is not undone")?;
                 self.outcome = Some(*outcome);
             }
             event @ (Event::Prepared { .. }
@@ -187,18 +233,39 @@ impl Model {
             | Event::Ready { .. }
             | Event::AttemptFailed { .. }
             | Event::Interrupted { .. }
-            | Event::Skipped { .. }
-            | Event::Inherited { .. }
+            | Event::Skipped { .. }) => {
+                legal(
+                    self.rollback.began_at.is_none() || matches!(event, Event::Interrupted { .. }),
+                    "comes in a rollback",
+                )?;
+                self.fold_component(event, record, &legal)?;
+            }
+            event @ (Event::Inherited { .. }
             | Event::UndoStarted { .. }
             | Event::Undone { .. }
             | Event::UndoFailed { .. }
-            | Event::Kept { .. }) => self.fold_component(event, record, &legal)?,
+            | Event::Kept { .. }) => self.fold_undo(event, record, &legal)?,
+            Event::Verifying if self.rollback.began_at.is_some() => {
+                let undone = self.parts.iter().filter(|part| part.touched);
+                let all = undone.clone().all(|part| part.undo.end == Some(UndoEnd::Undone));
+                legal(
+                    all && undone.count() > 0 && !self.rollback.looks,
+                    "comes before everything is undone",
+                )?;
+                self.rollback.looks = true;
+            }
             Event::Verifying => {
                 let all_ready = self.parts.iter().all(|part| part.end == Some(End::Ready));
                 legal(all_ready && !self.looks, "comes before everything is ready, or once more")?;
                 self.looks = true;
             }
-            Event::RollingBack => {}
+            Event::RollingBack => {
+                let ended = self.parts.iter().all(|part| part.end.is_some());
+                let wanted = self.rollback.wanted || self.rollback.undoes;
+                legal(ended && wanted && self.rollback.began_at.is_none(), "is not to be rolled back")?;
+                self.rollback.began_at = Some(self.active(record.at));
+                self.parts.iter_mut().for_each(|part| part.look_not_before = None);
+            }
         }
         self.last_at = record.at;
         self.begin_unchanged(self.active(record.at));
@@ -211,11 +278,16 @@ impl Model {
         for id in ids {
             let part = self.part(id);
             if part.end.is_none() && !part.started && !self.is_waiting(id) {
-                self.part_mut(id).prepared = None;
+                let part = self.part_mut(id);
+                part.prepared = None;
+                part.has_token &= part.begun;
             }
+            // What was looked at before is looked at again, by a process that knows of no pause.
+            self.part_mut(id).look_not_before = None;
         }
     }
 
+    #[expect(clippy::too_many_lines, reason = "one arm an event")]
     fn fold_component(
         &mut self,
         event: &Event,
@@ -227,7 +299,11 @@ impl Model {
             Event::Prepared { component: id, prepared } => {
                 let part = self.part(*id);
                 legal(part.end.is_none() && !part.started && !self.is_waiting(*id), "is late")?;
-                self.part_mut(*id).prepared = Some(prepared.change);
+                let part = self.part_mut(*id);
+                part.prepared = Some(prepared.change);
+                if !part.begun {
+                    part.has_token = prepared.undo.is_some();
+                }
             }
             Event::Started { component: id, attempt } => {
                 let (part, node) = (self.part(*id), self.graph.node(*id));
@@ -238,6 +314,7 @@ impl Model {
                 ensure(turn, Invariant::Order, || format!("before its dependencies: {record:?}"))?;
                 let part = self.part_mut(*id);
                 (part.started, part.interrupted, part.started_seq) = (true, false, record.seq.get());
+                part.begun = true;
                 part.turn_at.get_or_insert(at);
             }
             Event::Applied { component: id, attempt, applied } => {
@@ -245,6 +322,7 @@ impl Model {
                 let fits = part.started && !part.applied && part.end.is_none();
                 legal(fits && attempt.get() == part.attempt, "was not started")?;
                 (part.applied, part.counts_as_applied, part.news_at) = (true, true, at);
+                part.touched |= applied.change != Change::None;
                 if !matches!(applied.change, Change::None | Change::Unknown) {
                     part.changed.get_or_insert(applied.change);
                 }
@@ -260,11 +338,18 @@ impl Model {
                 (part.end, part.counts_as_applied) = (Some(End::Ready), true);
             }
             Event::AttemptFailed { .. } => self.fold_failure(event, legal)?,
+            Event::Interrupted { component: id, attempt } if self.rollback.began_at.is_some() => {
+                let undo = &mut self.part_mut(*id).undo;
+                legal(undo.is_under_way() && attempt.get() == undo.attempt, "is not under way")?;
+                undo.interrupted = true;
+            }
             Event::Interrupted { component: id, attempt } => {
                 let part = self.part(*id);
                 let fits = (part.started && part.end.is_none()) || self.is_waiting(*id);
                 legal(fits && attempt.get() == part.attempt, "is not under way")?;
-                self.part_mut(*id).interrupted = true;
+                let part = self.part_mut(*id);
+                part.interrupted = true;
+                part.touched |= part.started && !part.applied;
             }
             Event::Skipped { component: id, .. } => {
                 let part = self.part(*id);
@@ -303,17 +388,19 @@ impl Model {
         let asked = !self.stops.is_empty();
         let policy = self.graph.node(*id).on_failure().unwrap_or(self.graph.on_failure());
         let part = self.part_mut(*id);
+        part.touched |= *phase == Phase::Apply;
         if retry_at.is_some() && *phase == Phase::Verify {
             part.attempt += 1;
+            part.look_not_before = *retry_at;
         } else if retry_at.is_some() {
             part.attempt += 1;
             (part.started, part.applied, part.prepared) = (false, false, None);
             part.not_before = *retry_at;
-        } else if failure.class == FailureClass::Cancelled && asked {
+        } else if failure.class == FailureClass::Cancelled && asked && *phase != Phase::Verify {
             part.end = Some(End::Cancelled);
         } else {
             part.end = Some(End::Failed);
-            self.drains |= policy == FailurePolicy::Drain;
+            self.drains |= policy != FailurePolicy::Continue;
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use super::super::cluster::Cluster;
 use super::super::disk::Disk;
+use super::UndoEnd;
 use super::model::{End, Model};
 use super::{Check, Invariant, ensure};
 use crate::ids::{Attempt, ComponentId};
@@ -26,33 +27,40 @@ pub(in super::super) fn request_is_allowed(
     disk: &Disk,
     request: Request,
 ) -> Check {
-    if request.phase == Phase::Apply {
-        intent_before_effect(model, disk, request)?;
-        order(model, cluster, request)?;
-        ready_is_left_alone(model, request)?;
-        one_write_per_attempt(cluster, request)?;
+    match request.phase {
+        Phase::Apply => {
+            let part = model.part(request.id);
+            intent_before_effect(disk, request, (part.started, part.attempt, part.started_seq))?;
+            order(model, cluster, request)?;
+            ready_is_left_alone(model, request)?;
+            one_write_per_attempt(cluster.of(request.id).object.asked, request)?;
+        }
+        Phase::Undo => {
+            let undo = model.part(request.id).undo;
+            intent_before_effect(disk, request, (undo.is_under_way(), undo.attempt, undo.started_seq))?;
+            undo_order(model, request)?;
+            one_write_per_attempt(cluster.of(request.id).object.asked_undo, request)?;
+        }
+        Phase::Prepare | Phase::Wait | Phase::Verify => {}
     }
     limits(model, cluster, request)?;
-    if request.phase == Phase::Verify {
-        return looked_at_when_all_is_ready(model, request);
-    }
     nothing_new_after_stop(model, request)?;
     retry_in_budget(model, request)?;
     deadline_kept(model, request)
 }
 
-fn looked_at_when_all_is_ready(model: &Model, request: Request) -> Check {
-    let is_ready = model.looks && model.part(request.id).end == Some(End::Ready);
-    ensure(is_ready, Invariant::Order, || format!("{request:?} comes before everything is ready"))?;
-    ensure(!model.gives_up_waits(), Invariant::NothingNewAfterStop, || format!("{request:?} while stopping"))
+fn intent_before_effect(disk: &Disk, request: Request, (started, attempt, seq): (bool, u32, u64)) -> Check {
+    let recorded = started && attempt == request.attempt.get();
+    ensure(recorded && disk.is_durable(seq), Invariant::IntentBeforeEffect, || {
+        format!("{request:?} is asked for, and its record {seq} of attempt {attempt} is not durable")
+    })
 }
 
-fn intent_before_effect(model: &Model, disk: &Disk, request: Request) -> Check {
-    let part = model.part(request.id);
-    let recorded = part.started && part.attempt == request.attempt.get();
-    ensure(recorded && disk.is_durable(part.started_seq), Invariant::IntentBeforeEffect, || {
-        format!("{request:?} is asked for, and its record is not durable: {part:?}")
-    })
+fn undo_order(model: &Model, request: Request) -> Check {
+    let own = model.part(request.id).touched;
+    ensure(own, Invariant::UndoOnlyOwn, || format!("{request:?} undoes what the run did not change"))?;
+    let left = model.dependant_that_is_not_undone(request.id);
+    ensure(left.is_none(), Invariant::UndoOrder, || format!("{request:?} comes before {left:?}"))
 }
 
 fn order(model: &Model, cluster: &Cluster, request: Request) -> Check {
@@ -70,8 +78,7 @@ fn ready_is_left_alone(model: &Model, request: Request) -> Check {
     ensure(left_alone, Invariant::ReadyIsLeftAlone, || format!("{request:?} writes what is ready"))
 }
 
-fn one_write_per_attempt(cluster: &Cluster, request: Request) -> Check {
-    let (attempt, asked, deaths) = cluster.of(request.id).object.asked;
+fn one_write_per_attempt((attempt, asked, deaths): (Attempt, u32, u32), request: Request) -> Check {
     let again = attempt == request.attempt && asked > deaths;
     ensure(!again, Invariant::OneWritePerAttempt, || format!("{request:?}: {asked} before, {deaths} deaths"))
 }
@@ -96,27 +103,41 @@ fn limits(model: &Model, cluster: &Cluster, request: Request) -> Check {
 }
 
 fn nothing_new_after_stop(model: &Model, request: Request) -> Check {
-    let idle = model.part(request.id).end.is_none();
-    let late = match request.phase {
-        Phase::Prepare => model.is_stopping(),
-        Phase::Apply => false,
-        Phase::Wait => model.gives_up_waits(),
-        Phase::Verify | Phase::Undo => true,
+    let part = model.part(request.id);
+    let is_rollback = model.rollback.began_at.is_some();
+    let wanted = match request.phase {
+        Phase::Prepare => part.end.is_none() && !model.is_stopping(),
+        Phase::Apply => part.end.is_none() && !is_rollback,
+        Phase::Wait => part.end.is_none() && !model.gives_up_waits(),
+        Phase::Verify if is_rollback => part.undo.end == Some(UndoEnd::Undone) && model.is_looking(),
+        Phase::Verify => part.end == Some(End::Ready) && model.is_looking(),
+        Phase::Undo => is_rollback && part.undo.end.is_none(),
     };
-    ensure(idle && !late, Invariant::NothingNewAfterStop, || format!("{request:?} while stopping"))
+    ensure(wanted, Invariant::NothingNewAfterStop, || format!("{request:?} while stopping, or too late"))
 }
 
 fn retry_in_budget(model: &Model, request: Request) -> Check {
-    let not_before = model.part(request.id).not_before;
-    let early = not_before.is_some_and(|at| request.now < at && request.phase != Phase::Wait);
+    let part = model.part(request.id);
+    let not_before = match request.phase {
+        Phase::Prepare | Phase::Apply => part.not_before,
+        Phase::Wait => None,
+        Phase::Verify => part.look_not_before,
+        Phase::Undo => part.undo.not_before,
+    };
+    let early = not_before.is_some_and(|at| request.now < at);
     ensure(!early, Invariant::RetryInBudget, || format!("{request:?} begins before {not_before:?}"))
 }
 
 fn deadline_kept(model: &Model, request: Request) -> Check {
-    let expected = model.deadline(request.id, request.now);
+    let part = model.part(request.id);
+    let (expected, interrupted) = match request.phase {
+        Phase::Prepare | Phase::Wait => (model.deadline(request.id, request.now), false),
+        Phase::Apply => (model.deadline(request.id, request.now), part.interrupted),
+        Phase::Verify => (model.look_deadline(request.id, request.now), false),
+        Phase::Undo => (model.undo_deadline(request.id, request.now), part.undo.interrupted),
+    };
     // A write that was begun is begun again whatever the time: nobody knows whether it took effect.
-    let again = request.phase == Phase::Apply && model.part(request.id).interrupted;
-    let in_time = request.phase == Phase::Wait || again || request.now < expected;
+    let in_time = request.phase == Phase::Wait || interrupted || request.now < expected;
     ensure(request.deadline == expected && in_time, Invariant::DeadlineKept, || {
         format!("{request:?} has another deadline than {expected}, or one that is over")
     })

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::super::cluster::Cluster;
-use super::model::Model;
+use super::UndoEnd;
+use super::model::{End, Model};
 use super::records::GRACE;
 use super::{Check, Invariant, ensure};
 use crate::ids::ComponentId;
@@ -19,8 +20,7 @@ pub(in super::super) fn work_conserving(model: &Model, cluster: &Cluster, now: T
         return Ok(());
     }
     for id in model.graph.ids() {
-        let idle = model.part(id).end.is_none() && cluster.of(id).call.is_none();
-        let phase = if idle { next_call(model, id, now) } else { None };
+        let phase = if cluster.of(id).call.is_none() { next_call(model, cluster, id, now) } else { None };
         let may = match phase {
             None => false,
             Some(Phase::Wait) => free_wait,
@@ -34,9 +34,20 @@ pub(in super::super) fn work_conserving(model: &Model, cluster: &Cluster, now: T
 }
 
 /// The call that a component without one waits for.
-fn next_call(model: &Model, id: ComponentId, now: Timestamp) -> Option<Phase> {
+fn next_call(model: &Model, cluster: &Cluster, id: ComponentId, now: Timestamp) -> Option<Phase> {
     let (part, node) = (model.part(id), model.graph.node(id));
     if node.action().is_join() {
+        return None;
+    }
+    if model.rollback.began_at.is_some() {
+        return next_call_of_rollback(model, cluster, id, now);
+    }
+    if part.end == Some(End::Ready) {
+        let paused = part.look_not_before.is_some_and(|at| at > now);
+        let unseen = cluster.of(id).looked_at[0].is_none();
+        return (unseen && !paused && model.is_looking()).then_some(Phase::Verify);
+    }
+    if part.end.is_some() {
         return None;
     }
     if model.is_waiting(id) {
@@ -54,12 +65,31 @@ fn next_call(model: &Model, id: ComponentId, now: Timestamp) -> Option<Phase> {
         Some(_) if !model.turn_has_come(id) => None,
         // Whether it must be prepared once more is the engine's to know: it is called either way.
         Some(Change::Unknown) if node.class_index().is_some() => None,
-        Some(_) => {
-            let class = node.class_index();
-            let limit =
-                class.and_then(|class| model.graph.classes().get(class)).map(|class| class.limit as usize);
-            let full = class.zip(limit).is_some_and(|(class, limit)| model.class_use(class) >= limit);
-            (!full).then_some(Phase::Apply)
+        Some(_) => (!is_class_full(model, id)).then_some(Phase::Apply),
+    }
+}
+
+fn is_class_full(model: &Model, id: ComponentId) -> bool {
+    let class = model.graph.node(id).class_index();
+    let limit = class.and_then(|class| model.graph.classes().get(class)).map(|class| class.limit as usize);
+    class.zip(limit).is_some_and(|(class, limit)| model.class_use(class) >= limit)
+}
+
+fn next_call_of_rollback(model: &Model, cluster: &Cluster, id: ComponentId, now: Timestamp) -> Option<Phase> {
+    let part = model.part(id);
+    let paused = |at: Option<Timestamp>| at.is_some_and(|at| at > now);
+    match part.undo.end {
+        _ if !part.touched => None,
+        Some(UndoEnd::Undone) => {
+            let unseen = cluster.of(id).looked_at[1].is_none();
+            (unseen && !paused(part.look_not_before) && model.is_looking()).then_some(Phase::Verify)
+        }
+        Some(UndoEnd::Failed | UndoEnd::Kept) => None,
+        None if part.undo.started => Some(Phase::Undo),
+        None => {
+            let stopped = model.rollback.is_stopped || model.rollback.is_late;
+            let waits = paused(part.undo.not_before) || model.dependant_that_is_not_undone(id).is_some();
+            (!stopped && !waits && !is_class_full(model, id)).then_some(Phase::Undo)
         }
     }
 }
@@ -67,16 +97,19 @@ fn next_call(model: &Model, id: ComponentId, now: Timestamp) -> Option<Phase> {
 /// [`Invariant::DeadlineKept`]: nothing lasts longer than it may. Deadlines are noticed `late` at most.
 pub(in super::super) fn deadline_kept(model: &Model, now: Timestamp, late: Duration) -> Check {
     let allowed = GRACE.saturating_add(late);
-    let run_ends = model.run_deadline().plus(allowed);
+    let run_ends = model.end_of_run().plus(allowed);
     ensure(model.outcome.is_some() || now <= run_ends, Invariant::DeadlineKept, || {
         format!("the run goes on at {now}, and should have ended by {run_ends}")
     })?;
     for id in model.graph.ids() {
         let part = model.part(id);
-        if part.end.is_some() || part.turn_at.is_none() {
+        let forward = part.end.is_none() && part.turn_at.is_some();
+        let back = part.undo.end.is_none() && part.undo.turn_at.is_some();
+        if !forward && !back {
             continue;
         }
-        let ends = model.deadline(id, now).plus(allowed);
+        let deadline = if back { model.undo_deadline(id, now) } else { model.deadline(id, now) };
+        let ends = deadline.plus(allowed);
         ensure(now <= ends, Invariant::DeadlineKept, || {
             format!("{id:?} goes on at {now}, and should have ended by {ends}: {part:?}")
         })?;
@@ -84,18 +117,24 @@ pub(in super::super) fn deadline_kept(model: &Model, now: Timestamp, late: Durat
     Ok(())
 }
 
+/// Every request to stop.
+const ALL: &[StopMode] = &[StopMode::Drain, StopMode::Now, StopMode::Supersede, StopMode::Rollback];
+
 /// [`Invariant::CancelKept`]: requests to stop that were taken in are in the log, or the run had come to its end.
 pub(in super::super) fn cancel_kept(model: &Model, taken: &[StopMode]) -> Check {
     let asked = |modes: &[StopMode]| {
         model.stops.iter().any(|reason| matches!(reason, StopReason::Asked { mode } if modes.contains(mode)))
     };
+    let is_rollback = model.rollback.wanted || model.rollback.undoes;
     for mode in taken {
         let kept = model.outcome.is_some()
             || match mode {
+                StopMode::Drain | StopMode::Now if is_rollback => asked(ALL),
                 StopMode::Drain => !model.stops.is_empty(),
                 StopMode::Now => asked(&[StopMode::Now, StopMode::Supersede]),
-                StopMode::Supersede => asked(&[StopMode::Supersede]),
-                StopMode::Rollback => asked(&[StopMode::Now, StopMode::Supersede, StopMode::Rollback]),
+                StopMode::Supersede => asked(&[StopMode::Supersede]) || model.rollback.skips_look,
+                StopMode::Rollback if model.graph.may_be_rolled_back() => is_rollback,
+                StopMode::Rollback => asked(ALL),
             };
         ensure(kept, Invariant::CancelKept, || {
             format!("{mode:?} was asked for, the log has {:?}", model.stops)

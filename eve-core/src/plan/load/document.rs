@@ -1,0 +1,228 @@
+//! One YAML document of any type, checked as a plan is: against the schema of the type, every problem at once, each with
+//! its place. For what stands beside plans, such as the configuration of a process.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::loaded::finish;
+use super::origin;
+use super::pointer;
+use super::problems::FieldProblem;
+use super::read;
+use super::schema::Validator;
+use super::texts::{DocumentAt, Mark, Texts};
+use crate::kind::Kinds;
+use crate::plan::diagnostic::{Diagnostic, Diagnostics, Severity, Source};
+use crate::plan::limits::Limits;
+
+/// How a document is spoken of, and what is done with it before it is checked.
+pub struct DocumentOptions<'a> {
+    /// What it is, in words: `the configuration`.
+    pub whole: &'static str,
+    /// What the codes of its problems begin with: `config` for `config.unknown-field`.
+    pub codes: &'static str,
+    /// Changes fields before they are checked, for example to what the environment says; given the schema and the
+    /// document. What it returns is reported with the other problems.
+    pub overlay: &'a dyn Fn(&Value, &mut Value) -> Vec<Diagnostic>,
+    /// What the text may cost.
+    pub limits: Limits,
+}
+
+impl fmt::Debug for DocumentOptions<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DocumentOptions").field("whole", &self.whole).finish_non_exhaustive()
+    }
+}
+
+/// A document that has the form of its type, and that knows where everything in it was written.
+#[derive(Debug)]
+pub struct Document<T> {
+    /// What it says.
+    pub value: T,
+    place: Place,
+}
+
+#[derive(Debug)]
+struct Place {
+    texts: Texts,
+    at: DocumentAt,
+    problems_max: usize,
+}
+
+/// Reads the one document of a text; a text without one is an empty map.
+///
+/// # Errors
+/// Every problem of the text and of its fields.
+pub fn document<T: JsonSchema + DeserializeOwned>(
+    source: Source,
+    options: &DocumentOptions<'_>,
+) -> Result<Document<T>, Diagnostics> {
+    let problems_max = options.limits.problems_max;
+    let mut place = Place { texts: Texts::default(), at: DocumentAt { source: 0, number: 0 }, problems_max };
+    let (mut value, mut found) = place.read(source, options);
+    let schema = schemars::schema_for!(T).to_value();
+    if found.is_empty() {
+        found.extend((options.overlay)(&schema, &mut value));
+        let kinds = Kinds::new();
+        let problems = Validator::run((options.whole, &schema), &kinds, &value, problems_max);
+        found.extend(problems.into_iter().map(|problem| place.diagnose(options.codes, problem)));
+    }
+    if found.iter().any(|problem| problem.severity == Severity::Error) {
+        return Err(place.diagnostics(found));
+    }
+    match serde_json::from_value(value) {
+        Ok(value) => Ok(Document { value, place }),
+        Err(error) => {
+            let problem = FieldProblem::new("plan.invalid", "", error.to_string());
+            Err(place.diagnostics(vec![place.diagnose(options.codes, problem)]))
+        }
+    }
+}
+
+impl<T> Document<T> {
+    /// A problem of the field at this JSON Pointer, with its place.
+    pub fn problem(&self, code: &'static str, pointer: &str, message: impl Into<String>) -> Diagnostic {
+        origin::diagnose(&self.place.texts, self.place.at, FieldProblem::new(code, pointer, message))
+    }
+
+    /// These problems together with the text, in order, ready to be shown.
+    pub fn diagnostics(&self, list: Vec<Diagnostic>) -> Diagnostics {
+        self.place.diagnostics(list)
+    }
+}
+
+impl Place {
+    fn read(&mut self, source: Source, options: &DocumentOptions<'_>) -> (Value, Vec<Diagnostic>) {
+        let limits = &options.limits;
+        let (bytes, bad_byte) = (source.text().len() as u64, source.bad_byte());
+        let text = source.clone();
+        self.texts.add(source);
+        if bytes > limits.input_bytes_max {
+            let message =
+                format!("{} has {bytes} bytes; at most {} are read", options.whole, limits.input_bytes_max);
+            return (Value::Null, vec![Diagnostic::error("input.too-large", message)]);
+        }
+        if let Some(byte) = bad_byte {
+            let message = format!("byte {byte} of the input is no UTF-8");
+            let place = self.texts.place(0, byte..byte + 1, "");
+            let problem = Diagnostic::error("input.not-utf8", message).at(place);
+            return (Value::Null, vec![problem.with_hint("save the file as UTF-8".to_owned())]);
+        }
+        let read = read::read(text.text(), limits);
+        let mut found: Vec<Diagnostic> = Vec::new();
+        for problem in read.problems {
+            let related = problem.related.and_then(|(span, label)| self.texts.place(0, span, label));
+            let place = self.texts.place(0, problem.span, "");
+            let diagnostic = Diagnostic::error(problem.code, problem.message).at(place);
+            found.push(diagnostic.with_related(related).with_hint(problem.hint));
+        }
+        let mut documents = read.documents.into_iter();
+        let first = documents.next();
+        if let Some(second) = documents.next() {
+            let at = DocumentAt { source: 0, number: second.number };
+            let message = format!("{} is one document, and a second one begins here", options.whole);
+            let first_key = second.value.as_object().and_then(|fields| fields.keys().next());
+            let pointer = first_key.map_or_else(String::new, |key| pointer::child("", key));
+            let problem = FieldProblem::new("input.many-documents", pointer, message).marked(Mark::Key);
+            found.push(origin::diagnose(&self.texts, at, problem));
+        }
+        let Some(first) = first else { return (Value::Object(Map::new()), found) };
+        self.at.number = first.number;
+        let mut value = first.value;
+        // `yes` and `on` are texts in our own formats.
+        for (pointer, text) in first.old_booleans {
+            if let Some(value) = value.pointer_mut(&pointer) {
+                *value = Value::String(text);
+            }
+        }
+        (value, found)
+    }
+
+    fn diagnose(&self, codes: &str, problem: FieldProblem) -> Diagnostic {
+        let mut diagnostic = origin::diagnose(&self.texts, self.at, problem);
+        if let Some(rest) = diagnostic.code.strip_prefix("plan.") {
+            diagnostic.code = format!("{codes}.{rest}").into();
+        }
+        diagnostic
+    }
+
+    fn diagnostics(&self, list: Vec<Diagnostic>) -> Diagnostics {
+        finish(&self.texts, list, self.problems_max)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Deserialize, JsonSchema)]
+    #[serde(rename_all = "camelCase", deny_unknown_fields)]
+    struct Shop {
+        name: String,
+        #[serde(default)]
+        doors_open: Option<u32>,
+    }
+
+    fn read(text: &str) -> Result<Document<Shop>, Diagnostics> {
+        let options = DocumentOptions {
+            whole: "the shop",
+            codes: "shop",
+            overlay: &|_, _| Vec::new(),
+            limits: Limits::default(),
+        };
+        document(Source::new("shop.yaml", text), &options)
+    }
+
+    fn problems(text: &str) -> String {
+        read(text).map(|read| read.value).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn document_has_the_form_of_its_type() {
+        let shop = read("name: on\ndoorsOpen: 2\n").unwrap();
+        assert_eq!(shop.value, Shop { name: "on".into(), doors_open: Some(2) });
+        let problem = shop.problem("shop.crowded", "/doorsOpen", "two doors");
+        assert_eq!(problem.place.map(|place| (place.line, place.column)), Some((2, 12)));
+    }
+
+    #[test]
+    fn every_problem_is_told_at_once_with_its_place() {
+        for (text, want) in [
+            (
+                "nam: a\ndoorsOpen: two\n",
+                "shop.yaml:1:1: unknown field `nam` in the shop; shop.yaml:1:1: the shop has no `name`; \
+                 shop.yaml:2:12: `doorsOpen` must be a whole number, not the text `two`",
+            ),
+            ("", "the shop has no `name`"),
+            (
+                "name: a\n---\nname: b\n",
+                "shop.yaml:3:1: the shop is one document, and a second one begins here",
+            ),
+            ("name: [a\n", "shop.yaml:1:7: this `[` is never closed"),
+        ] {
+            assert_eq!(problems(text), want, "{text}");
+        }
+        assert_eq!(read("nam: a").unwrap_err().list[0].code, "shop.unknown-field");
+    }
+
+    #[test]
+    fn overlay_comes_before_the_check() {
+        let options = DocumentOptions {
+            whole: "the shop",
+            codes: "shop",
+            overlay: &|schema, value| {
+                assert!(schema.pointer("/properties/doorsOpen").is_some());
+                value["name"] = "b".into();
+                Vec::new()
+            },
+            limits: Limits::default(),
+        };
+        let read = document::<Shop>(Source::new("shop.yaml", "name: 3"), &options).unwrap();
+        assert_eq!(read.value.name, "b");
+    }
+}

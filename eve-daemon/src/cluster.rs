@@ -1,0 +1,148 @@
+//! The one cluster: what it serves, what of a plan it refuses before the first write, and who writes to it.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use eve_core::failure::Failure;
+use eve_core::plan::graph::Graph;
+use eve_core::plan::load::Loaded;
+use eve_core::plan::problem::PlanProblem;
+use eve_k8s::{KindPattern, Kinds, KubeClient, KubeConfigOptions, KubeExecutor, ScopePolicy};
+use serde_json::Value;
+
+use crate::config::KubernetesConfig;
+use crate::health::{Health, Part};
+use crate::problems;
+use crate::start_error::StartError;
+
+/// How often the API server is asked whether it is there.
+const PROBE_INTERVAL: Duration = Duration::from_secs(10);
+/// The code of objects whose kind nobody serves, as far as is known.
+const UNKNOWN_KIND: &str = "k8s.kind.unknown";
+
+/// A cluster that plans are deployed to.
+#[derive(Debug)]
+pub struct Cluster {
+    client: KubeClient,
+    policy: ScopePolicy,
+    executor: Arc<KubeExecutor>,
+    kinds: RwLock<Kinds>,
+}
+
+impl Cluster {
+    /// The cluster of a configuration. No request is made.
+    ///
+    /// # Errors
+    /// No client can be made, or a pattern cannot be read.
+    pub async fn connect(config: &KubernetesConfig) -> Result<Self, StartError> {
+        let options = KubeConfigOptions::default()
+            .with_kubeconfig(config.kubeconfig.clone())
+            .with_context(config.context.clone());
+        let client = eve_k8s::connect(&options).await?;
+        let mut policy = ScopePolicy::default();
+        for namespace in &config.allow_namespaces {
+            policy = policy.with_namespace(namespace);
+        }
+        for text in &config.allow_cluster_scoped {
+            let pattern: KindPattern = text.parse().map_err(|error| {
+                StartError::new(format!("`kubernetes.allowClusterScoped` has `{text}`: {error}"))
+            })?;
+            policy = policy.with_cluster_scoped(pattern);
+        }
+        let executor = KubeExecutor::builder(client.clone()).with_policy(policy.clone()).build();
+        Ok(Self { client, policy, executor: Arc::new(executor), kinds: RwLock::default() })
+    }
+
+    /// Who makes objects, for all runs.
+    pub fn executor(&self) -> Arc<KubeExecutor> {
+        Arc::clone(&self.executor)
+    }
+
+    /// The address of the API server.
+    pub fn server(&self) -> &str {
+        self.client.server()
+    }
+
+    /// The namespace of plain manifests that state none: that of the context, or of the pod.
+    pub fn default_namespace(&self) -> &str {
+        self.client.default_namespace()
+    }
+
+    /// Asks everything that can refuse a plan before its first write, all problems of a kind at once. Reads only.
+    ///
+    /// # Errors
+    /// What is refused, with its places in the plan, or why the cluster could not be asked.
+    pub async fn admit(&self, plan: &Loaded, graph: &Arc<Graph>) -> Result<(), Failure> {
+        refused(plan, &self.preflight(graph).await?)?;
+        let namespace = graph.namespace();
+        if !defines_namespace(graph, namespace) {
+            let found = self.executor.has_namespace(graph).await.map_err(Failure::from)?;
+            if found == Some(false) {
+                let message = format!("the namespace `{namespace}` does not exist; create it first");
+                return Err(Failure::permanent("k8s.namespace.missing", message));
+            }
+        }
+        refused(plan, &self.executor.of_other_plans(graph).await)
+    }
+
+    /// What of a graph is not served here or may not be touched. The API server is asked again for what it did not serve.
+    async fn preflight(&self, graph: &Graph) -> Result<Vec<PlanProblem>, Failure> {
+        let problems = eve_k8s::preflight(graph, &self.kinds(), &self.policy);
+        if !problems.iter().any(|problem| problem.code == UNKNOWN_KIND) {
+            return Ok(problems);
+        }
+        let fresh = self.client.discover().await.map_err(Failure::from)?;
+        let problems = eve_k8s::preflight(graph, &fresh, &self.policy);
+        *self.kinds.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        Ok(problems)
+    }
+
+    fn kinds(&self) -> Kinds {
+        self.kinds.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Reports again and again whether the API server answers. Never returns.
+    pub async fn watch_over(&self, health: &Health) {
+        loop {
+            match self.client.has_namespace("default").await {
+                Ok(_) => health.works(Part::Cluster),
+                Err(error) => health.fails(Part::Cluster, error.to_string()),
+            }
+            tokio::time::sleep(PROBE_INTERVAL).await;
+        }
+    }
+}
+
+/// All problems of a plan as one failure.
+pub(crate) fn refused(plan: &Loaded, found: &[PlanProblem]) -> Result<(), Failure> {
+    if found.is_empty() {
+        return Ok(());
+    }
+    let told = |problem: &PlanProblem| {
+        let hint = hint(&problem.code).map(str::to_owned).or_else(|| problem.hint.clone());
+        plan.diagnose_executor(&PlanProblem { hint, ..problem.clone() })
+    };
+    Err(problems::failure(&plan.diagnostics(found.iter().map(told).collect())))
+}
+
+/// What to do about problems for which a command line has flags and a daemon has none.
+fn hint(code: &str) -> Option<&'static str> {
+    match code {
+        "k8s.scope.cluster" => {
+            Some("whoever runs the daemon can allow it with `kubernetes.allowClusterScoped`")
+        }
+        "k8s.scope.namespace" => {
+            Some("whoever runs the daemon can allow it with `kubernetes.allowNamespaces`")
+        }
+        "k8s.object.other-plan" => Some("take it out of one of the two plans"),
+        _ => None,
+    }
+}
+
+/// Whether a plan makes the namespace that it is for.
+fn defines_namespace(graph: &Graph, namespace: &str) -> bool {
+    graph.ids().filter_map(|id| graph.node(id).spec().get("object")).any(|object| {
+        object.get("kind").and_then(Value::as_str) == Some("Namespace")
+            && object.pointer("/metadata/name").and_then(Value::as_str) == Some(namespace)
+    })
+}

@@ -1,0 +1,152 @@
+//! What a schema cannot say of a configuration: choices of exactly one, and texts of a form.
+
+use std::net::SocketAddr;
+
+use eve_core::plan::diagnostic::Diagnostic;
+use eve_core::plan::load::Document;
+
+use super::{Config, NotifyConfig};
+
+/// The value of `http.listen` that serves nothing.
+pub const OFF: &str = "off";
+
+/// Every problem of a configuration that has the form of one.
+pub(super) fn problems(document: &Document<Config>) -> Vec<Diagnostic> {
+    let mut problems = Vec::new();
+    let config = &document.value;
+    let source = &config.source;
+    let mut one_of = |pointer: &str, choices: &[(&str, bool)]| {
+        problems.extend(exactly_one(document, pointer, choices));
+    };
+    one_of("/source", &[("directory", source.directory.is_some()), ("sqs", source.sqs.is_some())]);
+    if let Some(credentials) = source.sqs.as_ref().and_then(|sqs| sqs.credentials.as_ref()) {
+        let choices = [
+            ("webIdentity", credentials.web_identity.is_some()),
+            ("keyFile", credentials.key_file.is_some()),
+        ];
+        one_of("/source/sqs/credentials", &choices);
+    }
+    if let Some(vault) = &config.vault {
+        let auth = &vault.auth;
+        let choices = [
+            ("kubernetes", auth.kubernetes.is_some()),
+            ("appRole", auth.app_role.is_some()),
+            ("tokenFile", auth.token_file.is_some()),
+        ];
+        one_of("/vault/auth", &choices);
+    }
+    for (index, notify) in config.notify.iter().enumerate() {
+        let choices = [("function", notify.function.is_some()), ("webhook", notify.webhook.is_some())];
+        one_of(&format!("/notify/{index}"), &choices);
+    }
+    problems.extend(unnamed_cluster(document));
+    problems.extend(doubled_names(document));
+    for (pointer, url) in urls(config) {
+        problems.extend(bad_url(url).map(|reason| {
+            document.problem("config.bad-url", &pointer, format!("this is no URL that can be used: {reason}"))
+        }));
+    }
+    if let Some(listen) = config.http.listen.as_deref().filter(|listen| *listen != OFF)
+        && listen.parse::<SocketAddr>().is_err()
+    {
+        let message = "an address to listen at is an IP address and a port";
+        let problem = document.problem("config.bad-address", "/http/listen", message);
+        problems.push(problem.with_hint("for example `0.0.0.0:8081`, or `off`".to_owned()));
+    }
+    problems
+}
+
+fn exactly_one(document: &Document<Config>, pointer: &str, choices: &[(&str, bool)]) -> Option<Diagnostic> {
+    let names: Vec<String> = choices.iter().map(|(name, _)| format!("`{name}`")).collect();
+    let is_position = |segment: &str| segment.bytes().all(|byte| byte.is_ascii_digit());
+    let shown =
+        |segment: &str| if is_position(segment) { format!("[{segment}]") } else { format!(".{segment}") };
+    let field: String = pointer.split('/').skip(1).map(shown).collect();
+    let field = field.trim_start_matches('.');
+    let given: Vec<&str> = choices.iter().filter(|(_, is_given)| *is_given).map(|(name, _)| *name).collect();
+    match given.as_slice() {
+        [] => {
+            let message = format!("`{field}` says nothing");
+            let problem = document.problem("config.no-choice", pointer, message);
+            Some(problem.with_hint(format!("give one of {}", names.join(", "))))
+        }
+        [_] => None,
+        [first, second, ..] => {
+            let message = format!("`{field}` has `{first}` and `{second}`; it takes one");
+            let problem = document.problem("config.many-choices", &format!("{pointer}/{second}"), message);
+            Some(problem.with_hint("remove all but one".to_owned()))
+        }
+    }
+}
+
+/// A queue may serve several clusters: who receives from it must know which one it is.
+fn unnamed_cluster(document: &Document<Config>) -> Option<Diagnostic> {
+    let config = &document.value;
+    (config.source.sqs.is_some() && config.cluster.is_none()).then(|| {
+        let message = "plans from a queue are for a cluster of a name, and `cluster` does not say it";
+        let problem = document.problem("config.no-cluster", "/source/sqs", message);
+        problem.with_hint("give the name that messages say, for example `cluster: prod-eu-1`".to_owned())
+    })
+}
+
+/// What the journal knows somebody by who is told.
+pub fn receiver_name(notify: &NotifyConfig) -> String {
+    let plain = |url: &str| url.split(['?', '#']).next().unwrap_or_default().to_owned();
+    let function = notify.function.as_ref().map(|function| plain(&function.url));
+    let url = function.or_else(|| notify.webhook.as_ref().map(|webhook| plain(&webhook.url)));
+    notify.name.clone().or(url).unwrap_or_default()
+}
+
+/// Two receivers of one name would be one.
+fn doubled_names(document: &Document<Config>) -> Vec<Diagnostic> {
+    let names: Vec<String> = document.value.notify.iter().map(receiver_name).collect();
+    let doubled = names.iter().enumerate().filter(|(index, name)| {
+        !name.is_empty() && names.iter().take(*index).any(|earlier| earlier == *name)
+    });
+    doubled
+        .map(|(index, name)| {
+            let message = format!("`{name}` is told already by an earlier entry");
+            let problem = document.problem("config.doubled-name", &format!("/notify/{index}"), message);
+            problem.with_hint("give it another `name`, or remove it".to_owned())
+        })
+        .collect()
+}
+
+/// Every URL of a configuration and where it stands.
+fn urls(config: &Config) -> Vec<(String, &str)> {
+    let mut urls: Vec<(String, &str)> = Vec::new();
+    if let Some(sqs) = &config.source.sqs {
+        let at = |field: &str| format!("/source/sqs/{field}");
+        urls.push((at("queueUrl"), &sqs.queue_url));
+        urls.push((at("deadLetterQueueUrl"), &sqs.dead_letter_queue_url));
+        urls.extend(sqs.outcome_queue_url.as_deref().map(|url| (at("outcomeQueueUrl"), url)));
+        urls.extend(sqs.endpoint.as_deref().map(|url| (at("endpoint"), url)));
+    }
+    urls.extend(config.vault.as_ref().map(|vault| ("/vault/address".to_owned(), vault.address.as_str())));
+    let functions = config.functions.iter().enumerate();
+    urls.extend(
+        functions.map(|(index, function)| (format!("/functions/{index}/url"), function.url.as_str())),
+    );
+    for (index, notify) in config.notify.iter().enumerate() {
+        let function = notify.function.as_ref().map(|function| function.url.as_str());
+        urls.extend(function.map(|url| (format!("/notify/{index}/function/url"), url)));
+        let webhook = notify.webhook.as_ref().map(|webhook| webhook.url.as_str());
+        urls.extend(webhook.map(|url| (format!("/notify/{index}/webhook/url"), url)));
+    }
+    urls
+}
+
+/// Why a text is no URL of a server, if it is none.
+fn bad_url(text: &str) -> Option<String> {
+    let url = match url::Url::parse(text) {
+        Ok(url) => url,
+        Err(error) => return Some(error.to_string()),
+    };
+    if !matches!(url.scheme(), "http" | "https") {
+        return Some("it begins with neither `https://` nor `http://`".into());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Some("it holds a user or a password, which a file of this kind must not".into());
+    }
+    url.host_str().is_none().then(|| "it names no host".into())
+}

@@ -1,0 +1,87 @@
+//! The environment lies over the file: `EVE_DAEMON__VAULT__ADDRESS` is `vault.address`.
+//!
+//! Two underscores stand between fields. A field is written in capitals, with or without underscores between its words:
+//! `QUEUE_URL` and `QUEUEURL` are `queueUrl`. Lists cannot be given.
+
+use std::collections::BTreeMap;
+
+use eve_core::plan::diagnostic::Diagnostic;
+use serde_json::{Map, Value};
+
+/// What the names of these variables begin with.
+const PREFIX: &str = "EVE_DAEMON__";
+
+/// The variables that change a configuration, by name.
+#[derive(Clone, Debug, Default)]
+pub struct Variables(BTreeMap<String, String>);
+
+impl Variables {
+    /// Those of an environment that are meant for the configuration.
+    pub fn of(environment: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self(environment.into_iter().filter(|(name, _)| name.starts_with(PREFIX)).collect())
+    }
+
+    /// Puts each into the document, where the schema has such a field.
+    pub(super) fn lay_over(&self, schema: &Value, document: &mut Value) -> Vec<Diagnostic> {
+        let put = |(name, text): (&String, &String)| {
+            let path = name.strip_prefix(PREFIX).unwrap_or_default();
+            lay(schema, document, path, text).err().map(|reason| {
+                let message = format!("the variable `{}` cannot be used: {reason}", name.escape_debug());
+                Diagnostic::error("config.bad-variable", message)
+            })
+        };
+        self.0.iter().filter_map(put).collect()
+    }
+}
+
+/// Puts a text at the end of a path.
+fn lay(schema: &Value, document: &mut Value, path: &str, text: &str) -> Result<(), String> {
+    let mut part = schema;
+    let mut target = document;
+    for segment in path.split("__") {
+        let fields = part.get("properties").and_then(Value::as_object);
+        let plain = |name: &str| name.replace('_', "").to_lowercase();
+        let known = |(name, _): &(&String, &Value)| plain(name) == plain(segment);
+        let found = fields.and_then(|fields| fields.iter().find(known));
+        let Some((name, field)) = found else {
+            return Err(format!(
+                "the configuration has no field `{}`",
+                segment.to_lowercase().escape_debug()
+            ));
+        };
+        if target.is_null() {
+            *target = Value::Object(Map::new());
+        }
+        let Some(object) = target.as_object_mut() else { return Err("what it stands in is no map".into()) };
+        target = object.entry(name.clone()).or_insert(Value::Null);
+        part = resolve(schema, field);
+    }
+    *target = value(part, text)?;
+    Ok(())
+}
+
+/// The schema that a reference means; of one that may be null, the other branch.
+fn resolve<'a>(root: &'a Value, field: &'a Value) -> &'a Value {
+    let is_null = |branch: &&Value| branch.get("type").and_then(Value::as_str) == Some("null");
+    let branches = field.get("anyOf").and_then(Value::as_array);
+    let field =
+        branches.and_then(|branches| branches.iter().find(|branch| !is_null(branch))).unwrap_or(field);
+    let reference =
+        field.get("$ref").and_then(Value::as_str).and_then(|reference| reference.strip_prefix('#'));
+    reference.and_then(|pointer| root.pointer(pointer)).unwrap_or(field)
+}
+
+/// A text as the schema wants it. What does not fit is left to the check of the whole.
+fn value(schema: &Value, text: &str) -> Result<Value, String> {
+    let types: Vec<&str> = match schema.get("type") {
+        Some(Value::String(name)) => vec![name],
+        Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).collect(),
+        _ => vec!["string"],
+    };
+    if types.contains(&"array") || types.contains(&"object") {
+        return Err("it names no single value".into());
+    }
+    let is_number = types.iter().any(|name| matches!(*name, "integer" | "number" | "boolean"));
+    let parsed = if is_number { serde_json::from_str(text).ok() } else { None };
+    Ok(parsed.unwrap_or_else(|| Value::String(text.to_owned())))
+}

@@ -1,0 +1,113 @@
+//! Configurations that are right and wrong.
+
+use super::*;
+
+fn read_with(text: &str, variables: &[(&str, &str)]) -> Result<Config, Diagnostics> {
+    let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    read(Source::new("eve.yaml", text), Path::new("/etc/eve"), &Variables::of(variables))
+}
+
+fn problems(text: &str) -> Vec<String> {
+    let found = read_with(text, &[]).unwrap_err();
+    let line = |problem: &eve_core::plan::diagnostic::Diagnostic| {
+        let place = problem.place.as_ref().map(|place| format!("{}:{}", place.line, place.column));
+        format!("{} {}: {}", place.unwrap_or_default(), problem.code, problem.message)
+    };
+    found.list.iter().map(line).collect()
+}
+
+#[test]
+fn three_lines_are_a_configuration() {
+    let config = read_with("source:\n  directory:\n    path: plans\n", &[]).unwrap();
+    assert_eq!(config.source.directory.unwrap().path, Path::new("/etc/eve/plans"));
+}
+
+#[test]
+fn every_problem_is_told_at_once_with_its_place() {
+    let text = "\
+source:
+  directory: { path: plans }
+  sqs: { queueUrl: here, deadLetterQueueUrl: 'https://u:p@sqs.example/1', region: eu-west-1 }
+vault:
+  address: ftp://vault
+  auth: {}
+http: { listen: everywhere }
+notify:
+  - {}
+";
+    let want = [
+        "3:3 config.many-choices: `source` has `directory` and `sqs`; it takes one",
+        "3:3 config.no-cluster: plans from a queue are for a cluster of a name, and `cluster` does not say it",
+        "3:20 config.bad-url: this is no URL that can be used: relative URL without a base",
+        "3:46 config.bad-url: this is no URL that can be used: it holds a user or a password, which a file of this kind \
+         must not",
+        "5:12 config.bad-url: this is no URL that can be used: it begins with neither `https://` nor `http://`",
+        "6:3 config.no-choice: `vault.auth` says nothing",
+        "7:17 config.bad-address: an address to listen at is an IP address and a port",
+        "9:5 config.no-choice: `notify[0]` says nothing",
+    ];
+    assert_eq!(problems(text), want);
+}
+
+#[test]
+fn misspelt_fields_are_told_with_what_was_meant() {
+    let text = "sorce: {}\nscheduler: { namespacesAtOnce: 0, newerPlan: replace }\nshutdown: { grace: 5 }\n";
+    let want = [
+        "1:1 config.unknown-field: unknown field `sorce` in the configuration",
+        "1:1 config.missing-field: the configuration has no `source`",
+        "2:32 config.out-of-range: `scheduler.namespacesAtOnce` must be from 1 to 1000, not 0",
+        "2:46 config.unknown-value: unknown value `replace` for `scheduler.newerPlan`",
+        "3:20 config.wrong-type: `shutdown.grace` must be a text, not the number `5`",
+    ];
+    assert_eq!(problems(text), want);
+}
+
+#[test]
+fn environment_lies_over_the_file() {
+    let variables = [
+        ("EVE_DAEMON__SOURCE__DIRECTORY__PATH", "/var/plans"),
+        ("EVE_DAEMON__SCHEDULER__NAMESPACES_AT_ONCE", "3"),
+        ("EVE_DAEMON__CLUSTER", "7"),
+        ("EVE_LOG", "debug"),
+    ];
+    let config = read_with("cluster: a\n", &variables).unwrap();
+    assert_eq!(config.source.directory.unwrap().path, Path::new("/var/plans"));
+    assert_eq!(config.scheduler.namespaces_at_once, Some(3));
+    assert_eq!(config.cluster.as_deref(), Some("7"));
+}
+
+#[test]
+fn variables_that_mean_nothing_are_refused() {
+    let text = "source: { directory: { path: plans } }\n";
+    for (name, want) in [
+        ("EVE_DAEMON__VAULT__ADRESS", "the configuration has no field `adress`"),
+        ("EVE_DAEMON__NOTIFY", "it names no single value"),
+        ("EVE_DAEMON__SOURCE", "it names no single value"),
+        ("EVE_DAEMON__", "the configuration has no field ``"),
+    ] {
+        let message = read_with(text, &[(name, "x")]).unwrap_err().to_string();
+        assert!(
+            message.contains(&format!("the variable `{name}` cannot be used: {want}")),
+            "{name}: {message}"
+        );
+    }
+    let message = read_with(text, &[("EVE_DAEMON__SCHEDULER__NAMESPACES_AT_ONCE", "many")]).unwrap_err();
+    assert!(message.to_string().contains("must be a whole number, not the text `many`"), "{message}");
+}
+
+#[test]
+fn two_receivers_of_one_name_are_told_apart_or_refused() {
+    let hook = "  - webhook: { url: 'https://hook.example/a?b=1', secretFile: key }\n";
+    let text = format!("source: {{ directory: {{ path: plans }} }}\nnotify:\n{hook}{hook}");
+    assert_eq!(
+        problems(&text),
+        ["4:5 config.doubled-name: `https://hook.example/a` is told already by an earlier entry"]
+    );
+    let named = hook.replace("webhook:", "name: other\n    webhook:");
+    let text = format!("source: {{ directory: {{ path: plans }} }}\nnotify:\n{hook}{named}");
+    let config = read_with(&text, &[]).unwrap();
+    assert_eq!(
+        config.notify.iter().map(receiver_name).collect::<Vec<_>>(),
+        ["https://hook.example/a", "other"]
+    );
+}

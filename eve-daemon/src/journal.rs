@@ -1,0 +1,216 @@
+//! The journal of the daemon: one file; what the scheduler decides is counted and logged once it is durable.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use eve_core::ids::RunId;
+use eve_core::ports::{Ledger, LedgerBatch, StoreError};
+use eve_core::run::{Outcome, Record};
+use eve_core::scheduler::{LedgerEvent, LedgerRecord, Reason, SchedulerView, Stand, Ticket};
+use eve_store::{LedgerFile, StoredKey};
+
+use crate::health::{Health, Part};
+use crate::metrics::Metrics;
+use crate::start_error::StartError;
+use crate::undelivered::Undelivered;
+
+/// The file within the folder of the state.
+const FILE: &str = "journal.db";
+
+/// The journal, held by this process.
+#[derive(Debug)]
+pub struct Journal {
+    file: LedgerFile,
+    health: Arc<Health>,
+    metrics: Arc<Metrics>,
+    undelivered: Arc<Undelivered>,
+    news: Mutex<News>,
+}
+
+/// What was stored and is not told yet.
+#[derive(Debug, Default)]
+struct News {
+    records: Vec<LedgerRecord>,
+    runs: BTreeMap<Ticket, RunId>,
+}
+
+impl Journal {
+    /// Takes the journal in a folder over; makes both where they are missing.
+    ///
+    /// # Errors
+    /// Another process has it, or it cannot be used.
+    pub fn open(folder: &Path, health: Arc<Health>, metrics: Arc<Metrics>) -> Result<Self, StartError> {
+        let what = || format!("the folder of the state {}", folder.display());
+        std::fs::create_dir_all(folder).map_err(|error| StartError::io(&what(), &error))?;
+        let file = LedgerFile::open(folder.join(FILE))?;
+        health.works(Part::Journal);
+        Ok(Self { file, health, metrics, undelivered: Arc::default(), news: Mutex::default() })
+    }
+
+    /// What no receiver has taken yet.
+    pub fn undelivered(&self) -> Arc<Undelivered> {
+        Arc::clone(&self.undelivered)
+    }
+
+    /// The key of the hashes by which a run knows its secrets again.
+    ///
+    /// # Errors
+    /// Its file cannot be used.
+    pub fn key(&self) -> Result<StoredKey, StartError> {
+        Ok(self.file.key()?)
+    }
+
+    /// Takes up what an earlier process left.
+    pub fn recall(&self, view: SchedulerView<'_>) {
+        self.undelivered.recall(view);
+        self.metrics.undelivered_notices.set(count(self.undelivered.given_up()));
+        let mut news = self.news();
+        for request in view.requests() {
+            if let Stand::Live(run) = request.stand() {
+                tracing::info!(
+                    run = run.as_str(),
+                    request = &*request.key().id,
+                    namespace = request.plan().map(|(namespace, _)| namespace),
+                    "a run of an earlier process goes on as soon as its plan is delivered again"
+                );
+                news.runs.insert(request.ticket(), run);
+            }
+        }
+    }
+
+    /// Counts and logs what was stored since the last call.
+    pub fn observe(&self, view: SchedulerView<'_>) {
+        let records = std::mem::take(&mut self.news().records);
+        for record in &records {
+            self.tell(&record.event, Ticket::new(record.seq.get()), view);
+            self.undelivered.follow(&record.event, view);
+        }
+        self.metrics.live_runs.set(count(view.live()));
+        self.metrics.waiting_plans.set(count(view.waiting()));
+        self.metrics.undelivered_notices.set(count(self.undelivered.given_up()));
+    }
+
+    fn news(&self) -> MutexGuard<'_, News> {
+        self.news.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all others are about notices, or housekeeping")]
+    fn tell(&self, event: &LedgerEvent, place: Ticket, view: SchedulerView<'_>) {
+        match event {
+            LedgerEvent::Accepted { key, namespace, plan } => {
+                self.metrics.delivered("accepted");
+                tracing::info!(request = &*key.id, namespace = &**namespace, plan = &**plan, "plan accepted");
+            }
+            LedgerEvent::Refused { key, asked, reason, .. } => {
+                self.metrics.delivered("refused");
+                let namespace = asked.as_ref().map(|(namespace, _)| &**namespace);
+                let (code, why) = (&*reason.code, &*reason.message);
+                tracing::warn!(request = &*key.id, namespace, code, reason = why, "request refused");
+            }
+            LedgerEvent::StopAsked { target, mode, .. } => {
+                self.metrics.delivered("stop");
+                tracing::info!(request = &**target, mode = ?mode, "stop asked for");
+            }
+            LedgerEvent::RunOpened { ticket, run } => {
+                self.news().runs.insert(*ticket, run.clone());
+                let (request, namespace) = named(view, *ticket);
+                tracing::info!(run = run.as_str(), request, namespace, "run opened");
+            }
+            LedgerEvent::Superseded { ticket, by } => {
+                let (request, namespace) = named(view, *ticket);
+                let newer = named(view, *by).0;
+                tracing::info!(request, namespace, newer, "a newer plan takes its place");
+            }
+            LedgerEvent::RunClosed { ticket, outcome, reason, .. } => {
+                self.closed(*ticket, *outcome, reason.as_ref(), view);
+            }
+            _ => self.tell_notice(event, place, view),
+        }
+    }
+
+    fn closed(&self, ticket: Ticket, outcome: Outcome, reason: Option<&Reason>, view: SchedulerView<'_>) {
+        self.metrics.finished(outcome);
+        let run = self.news().runs.remove(&ticket);
+        let run = run.as_ref().map(RunId::as_str);
+        let (request, namespace) = named(view, ticket);
+        let outcome = eve_core::ports::Ending::from(outcome).as_str();
+        match reason {
+            None => tracing::info!(run, request, namespace, outcome, "request answered"),
+            Some(reason) => {
+                let (component, code, why) = (reason.component.as_deref(), &*reason.code, &*reason.message);
+                tracing::warn!(
+                    run,
+                    request,
+                    namespace,
+                    outcome,
+                    component,
+                    code,
+                    reason = why,
+                    "request answered"
+                );
+            }
+        }
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "housekeeping of the journal is nobody's news")]
+    fn tell_notice(&self, event: &LedgerEvent, place: Ticket, view: SchedulerView<'_>) {
+        match event {
+            LedgerEvent::NoticeSent { ticket, receiver } => {
+                self.metrics.told("sent");
+                let (request, namespace) = named(view, *ticket);
+                tracing::info!(request, namespace, receiver = &**receiver, "outcome told");
+            }
+            LedgerEvent::NoticeFailed { ticket, receiver, reason, retry_at } => {
+                self.metrics.told(if retry_at.is_some() { "failed" } else { "given_up" });
+                let (request, namespace) = named(view, *ticket);
+                let (receiver, code, why) = (&**receiver, &*reason.code, &*reason.message);
+                if retry_at.is_some() {
+                    let what = "outcome not told yet; it is tried again";
+                    tracing::warn!(request, namespace, receiver, code, reason = why, "{what}");
+                } else {
+                    let what = "outcome not told, and given up";
+                    tracing::error!(request, namespace, receiver, code, reason = why, "{what}");
+                }
+            }
+            other => tracing::trace!(place = place.get(), event = ?other, "stored"),
+        }
+    }
+}
+
+/// Identifier and namespace of a request.
+fn named(view: SchedulerView<'_>, ticket: Ticket) -> (Option<&str>, Option<&str>) {
+    let request = view.by_ticket(ticket);
+    let id = request.map(|request| &*request.key().id);
+    (id, request.and_then(|request| request.plan()).map(|(namespace, _)| namespace))
+}
+
+fn count(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+#[async_trait]
+impl Ledger for Journal {
+    async fn append(&self, batch: LedgerBatch) -> Result<(), StoreError> {
+        let records = batch.ledger.clone();
+        let stored = batch.ledger.len() + batch.runs.iter().map(|run| run.records.len()).sum::<usize>();
+        let result = self.file.append(batch).await;
+        match &result {
+            Ok(()) => {
+                self.metrics.records.inc_by(u64::try_from(stored).unwrap_or(u64::MAX));
+                self.news().records.extend(records);
+            }
+            Err(error) => self.health.fails(Part::Journal, error.to_string()),
+        }
+        result
+    }
+
+    async fn load(&self) -> Result<Vec<LedgerRecord>, StoreError> {
+        self.file.load().await
+    }
+
+    async fn load_run(&self, run: &RunId) -> Result<Vec<Record>, StoreError> {
+        self.file.load_run(run).await
+    }
+}

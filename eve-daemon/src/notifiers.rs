@@ -1,0 +1,132 @@
+//! Who is told outcomes, as the configuration says; and the keys of functions, from files.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use eve_core::failure::Failure;
+use eve_core::ports::{Clock, Notifier};
+use eve_core::secret::SecretValue;
+use eve_queue::aws::{AwsAccess, SqsNotifier};
+use eve_queue::{
+    Address, Allowed, DirectoryNotifier, FunctionClient, FunctionExecutor, FunctionKeys, FunctionNotifier,
+    WebhookNotifier, WebhookOptions,
+};
+
+use crate::config::{self, Config, FunctionConfig, WebhookConfig};
+use crate::start_error::StartError;
+
+/// What the journal knows the outcome files of a directory by.
+const DIRECTORY: &str = "directory";
+/// What the journal knows the queue of outcomes by.
+const OUTCOME_QUEUE: &str = "outcome-queue";
+/// How long a function may take that is told an outcome. Shorter than what a step of a plan may take: it is only told.
+const FUNCTION_LIMIT: Duration = Duration::from_secs(30);
+/// What a call may take at most, whoever is called.
+pub const CALL_LIMIT: Duration = Duration::from_secs(35);
+
+/// Receivers by the names that the journal knows them by.
+pub type Receivers = BTreeMap<Arc<str>, Arc<dyn Notifier>>;
+
+/// The receivers of a configuration. Nobody is called.
+///
+/// # Errors
+/// One of them cannot be used.
+pub fn receivers(
+    config: &Config,
+    aws: Option<&AwsAccess>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Receivers, StartError> {
+    let mut all = Receivers::new();
+    if let Some(directory) = &config.source.directory {
+        all.insert(DIRECTORY.into(), Arc::new(DirectoryNotifier::new(&directory.path)));
+    }
+    let cluster = config.cluster.as_deref().unwrap_or_default();
+    let queue = config.source.sqs.as_ref().and_then(|sqs| sqs.outcome_queue_url.as_ref());
+    if let (Some(queue), Some(access)) = (queue, aws) {
+        all.insert(OUTCOME_QUEUE.into(), Arc::new(SqsNotifier::new(access, queue, cluster)));
+    }
+    for notify in &config.notify {
+        let name: Arc<str> = config::receiver_name(notify).into();
+        if let Some(function) = &notify.function {
+            let keys = Arc::new(KeyFiles::new(std::slice::from_ref(function))?);
+            let told = FunctionNotifier::new(FunctionClient::new()?, &function.url, keys);
+            let told = told.map_err(|error| unusable(&function.url, &error.to_string()))?;
+            all.insert(Arc::clone(&name), Arc::new(told.with_limit(FUNCTION_LIMIT)));
+        }
+        if let Some(hook) = &notify.webhook {
+            all.insert(name, Arc::new(webhook(hook, cluster, clock)?));
+        }
+    }
+    Ok(all)
+}
+
+fn webhook(
+    config: &WebhookConfig,
+    cluster: &str,
+    clock: &Arc<dyn Clock>,
+) -> Result<WebhookNotifier, StartError> {
+    let source = format!("/clusters/{cluster}");
+    let options = WebhookOptions::new(&config.url, source)
+        .map_err(|error| unusable(&config.url, &error.to_string()))?;
+    let path = &config.secret_file;
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| StartError::io(&format!("the secret file {}", path.display()), &error))?;
+    let key = SecretValue::new(SecretValue::new(text).expose().trim());
+    Ok(WebhookNotifier::new(options.signed_with(key), Arc::clone(clock))?)
+}
+
+/// Who calls the functions that plans may call.
+///
+/// # Errors
+/// One of them cannot be used.
+pub fn functions(config: &Config) -> Result<FunctionExecutor, StartError> {
+    let keys = KeyFiles::new(&config.functions)?;
+    let allowed = keys.0.iter().fold(Allowed::none(), |all, known| all.with(known.address.clone()));
+    Ok(FunctionExecutor::new(FunctionClient::new()?, Arc::new(keys), allowed))
+}
+
+/// Without its query, which may hold what nobody should read.
+fn unusable(url: &str, why: &str) -> StartError {
+    let shown = url.split(['?', '#']).next().unwrap_or_default();
+    StartError::new(format!("{shown} cannot be called: {why}"))
+}
+
+/// Keys in files, read for each call: whoever replaces one need not restart the daemon.
+struct KeyFiles(Vec<Known>);
+
+struct Known {
+    address: Address,
+    below: Allowed,
+    file: Option<PathBuf>,
+}
+
+impl KeyFiles {
+    fn new(functions: &[FunctionConfig]) -> Result<Self, StartError> {
+        let known = |function: &FunctionConfig| {
+            let address = Address::parse(&function.url);
+            let address = address.map_err(|error| unusable(&function.url, &error.to_string()))?;
+            let below = Allowed::none().with(address.clone());
+            Ok(Known { address, below, file: function.key_file.clone() })
+        };
+        functions.iter().map(known).collect::<Result<_, StartError>>().map(Self)
+    }
+}
+
+#[async_trait]
+impl FunctionKeys for KeyFiles {
+    /// The key of the longest address that leads to the function.
+    async fn key(&self, url: &str) -> Result<Option<SecretValue>, Failure> {
+        let Ok(wanted) = Address::parse(url) else { return Ok(None) };
+        let fitting = self.0.iter().filter(|known| known.below.allows(&wanted));
+        let nearest = fitting.max_by_key(|known| known.address.as_shown().len());
+        let Some(file) = nearest.and_then(|known| known.file.as_ref()) else { return Ok(None) };
+        let text = tokio::fs::read_to_string(file).await.map_err(|error| {
+            let message = format!("the key file {} cannot be read: {error}", file.display());
+            Failure::transient("function.key", message)
+        })?;
+        Ok(Some(SecretValue::new(SecretValue::new(text).expose().trim())))
+    }
+}

@@ -1,0 +1,144 @@
+//! Where plans come from, as the configuration says; what goes wrong there is logged and shows in the health.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use eve_core::failure::Failure;
+use eve_core::ports::{Clock, Delivery, PlanSource};
+use eve_core::secret::SecretValue;
+use eve_queue::aws::{AwsAccess, AwsIdentity, PlanBucket, SqsOptions, SqsSource, WebIdentity};
+use eve_queue::{DirectoryOptions, DirectorySource};
+
+use crate::config::{Config, CredentialsConfig, SqsConfig};
+use crate::health::{Health, Part};
+use crate::start_error::StartError;
+
+/// What AWS's logs know the daemon by.
+const SESSION_NAME: &str = "eve-daemon";
+/// How long credentials of a role are to last: what STS gives by default (`AssumeRoleWithWebIdentity`, API reference).
+const CREDENTIALS_LAST: Duration = Duration::from_hours(1);
+
+/// A source of plans, and what belongs to it.
+#[expect(missing_debug_implementations, reason = "a port is opaque")]
+pub struct Opened {
+    /// Where plans come from.
+    pub source: Arc<dyn PlanSource>,
+    /// How long what was received is kept from others.
+    pub visibility: Duration,
+    /// AWS, where it is a queue.
+    pub aws: Option<AwsAccess>,
+    /// What it is, for logs.
+    pub what: String,
+}
+
+/// The source of a configuration. A directory is taken over; no queue is called.
+///
+/// # Errors
+/// It cannot be used.
+pub fn open(config: &Config, clock: &Arc<dyn Clock>, health: &Arc<Health>) -> Result<Opened, StartError> {
+    if let Some(directory) = &config.source.directory {
+        let source = DirectorySource::open(&directory.path, DirectoryOptions::default())?;
+        health.works(Part::Source);
+        let (what, health) = (format!("directory {}", directory.path.display()), Arc::clone(health));
+        let source = Arc::new(Watched { source, health });
+        return Ok(Opened { source, visibility: DIRECTORY_VISIBILITY, aws: None, what });
+    }
+    let (Some(sqs), Some(cluster)) = (&config.source.sqs, &config.cluster) else {
+        return Err(StartError::new("`source` says nothing"));
+    };
+    let access = access(sqs, Arc::clone(clock))?;
+    let mut options = SqsOptions::new(&sqs.queue_url, &sqs.dead_letter_queue_url, cluster);
+    options.visibility_timeout = sqs.visibility_timeout.map_or(options.visibility_timeout, |time| time.0);
+    options.wait = sqs.wait.map_or(options.wait, |time| time.0);
+    let buckets = sqs.buckets.iter();
+    options.buckets = buckets
+        .map(|bucket| PlanBucket { bucket: bucket.name.clone(), prefix: bucket.prefix.clone() })
+        .collect();
+    let visibility = options.visibility_timeout;
+    let source = SqsSource::new(&access, options)?;
+    let (what, health) = (format!("queue {}", sqs.queue_url), Arc::clone(health));
+    Ok(Opened { source: Arc::new(Watched { source, health }), visibility, aws: Some(access), what })
+}
+
+/// A directory holds what was taken for as long as the process lives.
+const DIRECTORY_VISIBILITY: Duration = Duration::from_hours(1);
+
+fn access(sqs: &SqsConfig, clock: Arc<dyn Clock>) -> Result<AwsAccess, StartError> {
+    let identity = identity(sqs.credentials.as_ref())?;
+    Ok(AwsAccess::new(&sqs.region, sqs.endpoint.clone(), identity, clock)?)
+}
+
+fn identity(config: Option<&CredentialsConfig>) -> Result<AwsIdentity, StartError> {
+    let Some(config) = config else { return Ok(AwsIdentity::Chain) };
+    if let Some(role) = &config.web_identity {
+        return Ok(AwsIdentity::WebIdentity(WebIdentity {
+            role_arn: role.role_arn.clone(),
+            token_file: role.token_file.clone(),
+            session_name: SESSION_NAME.to_owned(),
+            lasts: CREDENTIALS_LAST,
+        }));
+    }
+    let Some(key) = &config.key_file else { return Ok(AwsIdentity::Chain) };
+    let path = &key.path;
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| StartError::io(&format!("the key file {}", path.display()), &error))?;
+    let text = SecretValue::new(text);
+    let mut lines = text.expose().lines().map(str::trim).filter(|line| !line.is_empty());
+    match (lines.next(), lines.next(), lines.next()) {
+        (Some(id), Some(secret), None) => Ok(AwsIdentity::Keys {
+            access_key_id: id.to_owned(),
+            secret_access_key: SecretValue::new(secret),
+            session_token: None,
+        }),
+        _ => Err(StartError::new(format!("the key file {} does not have two lines", path.display()))
+            .with_hint("its first line is the identifier of the key, its second the key".to_owned())),
+    }
+}
+
+/// A source whose failures are told.
+struct Watched<S> {
+    source: S,
+    health: Arc<Health>,
+}
+
+impl<S> fmt::Debug for Watched<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watched").finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl<S: PlanSource> PlanSource for Watched<S> {
+    async fn receive(&self) -> Result<Option<Delivery>, Failure> {
+        let received = self.source.receive().await;
+        match &received {
+            Ok(_) => self.health.works(Part::Source),
+            Err(failure) => {
+                tracing::warn!(code = %failure.code, reason = failure.message, hint = failure.hint, "no plan can be received");
+                self.health.fails(Part::Source, failure.message.clone());
+            }
+        }
+        received
+    }
+
+    async fn extend(&self, handle: &str, visibility_timeout: Duration) -> Result<(), Failure> {
+        told("held", self.source.extend(handle, visibility_timeout).await)
+    }
+
+    async fn acknowledge(&self, handle: &str) -> Result<(), Failure> {
+        told("acknowledged", self.source.acknowledge(handle).await)
+    }
+
+    async fn reject(&self, handle: &str, reason: &str) -> Result<(), Failure> {
+        told("rejected", self.source.reject(handle, reason).await)
+    }
+}
+
+fn told(what: &str, result: Result<(), Failure>) -> Result<(), Failure> {
+    if let Err(failure) = &result {
+        tracing::warn!(code = %failure.code, reason = failure.message, "a delivery could not be {what}");
+    }
+    result
+}

@@ -1,0 +1,142 @@
+//! The composition root: from a configuration to the ports that a scheduler is joined to. Nothing else in this crate, but for
+//! `cluster`, `secrets`, `sources`, `notifiers` and `journal`, knows a backend.
+
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use eve_core::driver::{Executors, ServePorts, SystemClock};
+use eve_core::ids::RunId;
+use eve_core::kind::Kinds;
+use eve_core::plan::graph::Graph;
+use eve_core::ports::{Clock, Ledger as _, Reporter};
+use eve_core::run::RunOptions;
+use eve_core::scheduler::{Newer, Running, Scheduler, SchedulerOptions};
+use eve_k8s::OBJECT_KIND;
+use eve_k8s::kinds::Manifests;
+use eve_queue::FunctionKind;
+
+use crate::cluster::Cluster;
+use crate::config::{Config, NewerPlan};
+use crate::health::Health;
+use crate::intake::PlanIntake;
+use crate::journal::Journal;
+use crate::metrics::Metrics;
+use crate::notifiers::{self, Receivers};
+use crate::run_log::RunLog;
+use crate::secrets::Keeper;
+use crate::sources;
+use crate::start_error::{StartError, chain};
+use crate::undelivered::Undelivered;
+
+/// The kind of components that are functions.
+const FUNCTION_KIND: &str = "function";
+/// In how many namespaces plans run at once by default.
+const NAMESPACES_AT_ONCE: u32 = 8;
+
+/// A daemon that is about to serve.
+pub struct Daemon {
+    /// What decides.
+    pub scheduler: Scheduler,
+    /// What it is joined to.
+    pub ports: ServePorts,
+    /// The cluster, to be watched over.
+    pub cluster: Arc<Cluster>,
+    /// What no receiver has taken yet.
+    pub undelivered: Arc<Undelivered>,
+    /// Where plans come from, for logs.
+    pub source: String,
+}
+
+impl fmt::Debug for Daemon {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Daemon").field("source", &self.source).finish_non_exhaustive()
+    }
+}
+
+/// Wires everything that the configuration names. Takes the journal and, where it is one, the directory over; no server is
+/// called.
+///
+/// # Errors
+/// What cannot be used.
+pub async fn wire(
+    config: &Config,
+    health: &Arc<Health>,
+    metrics: &Arc<Metrics>,
+) -> Result<Daemon, StartError> {
+    eve_k8s::init();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let cluster = Arc::new(Cluster::connect(&config.kubernetes).await?);
+    let executors = Executors::new()
+        .with(OBJECT_KIND, cluster.executor())
+        .with(FUNCTION_KIND, Arc::new(notifiers::functions(config)?));
+    let folder = config.state.folder.as_deref().unwrap_or_else(|| Path::new("eve-daemon-state"));
+    let journal = Arc::new(Journal::open(folder, Arc::clone(health), Arc::clone(metrics))?);
+    let secrets = Keeper::new(config.vault.as_ref(), journal.key()?)?;
+    let opened = sources::open(config, &clock, health)?;
+    let receivers = notifiers::receivers(config, opened.aws.as_ref(), &clock)?;
+    let options = options(config, &receivers, opened.visibility, clock.as_ref());
+    let records = journal.load().await.map_err(|error| StartError::new(chain(&error)))?;
+    let scheduler = Scheduler::resume(options, &records, clock.now())
+        .map_err(|error| StartError::new(format!("the journal cannot be gone on with: {}", chain(&error))))?;
+    journal.recall(scheduler.view());
+    let intake = PlanIntake {
+        cluster_name: config.cluster.clone(),
+        kinds: Kinds::new().with_manifests(Manifests::default()).with(FunctionKind),
+        executors: executors.clone(),
+        cluster: Arc::clone(&cluster),
+        secrets,
+        options: run_options(config),
+    };
+    let undelivered = journal.undelivered();
+    let observed = Arc::clone(&journal);
+    let ports = ServePorts {
+        sources: vec![opened.source],
+        intake: Arc::new(intake),
+        executors,
+        ledger: journal,
+        notifiers: receivers,
+        reporters: Arc::new(reporters),
+        observer: Arc::new(move |view| observed.observe(view)),
+        clock,
+    };
+    Ok(Daemon { scheduler, ports, cluster, undelivered, source: opened.what })
+}
+
+fn reporters(run: &RunId, graph: &Graph) -> Vec<Arc<dyn Reporter>> {
+    vec![Arc::new(RunLog::new(run, graph))]
+}
+
+fn run_options(config: &Config) -> RunOptions {
+    let options = RunOptions::default();
+    config.scheduler.run_timeout.iter().fold(options, |options, timeout| options.with_run_timeout(timeout.0))
+}
+
+fn options(
+    config: &Config,
+    receivers: &Receivers,
+    visibility: Duration,
+    clock: &dyn Clock,
+) -> SchedulerOptions {
+    let mut options = SchedulerOptions::default();
+    let number = random();
+    options.run_prefix = format!("{:013}-{:08x}", clock.now().as_micros() / 1000, number >> 32).into();
+    options.parallel = config.scheduler.namespaces_at_once.unwrap_or(NAMESPACES_AT_ONCE);
+    options.newer = match config.scheduler.newer_plan {
+        None | Some(NewerPlan::Queue) => Newer::Queue,
+        Some(NewerPlan::SupersedeWaiting) => Newer::Supersede(Running::Finish),
+        Some(NewerPlan::SupersedeRunning) => Newer::Supersede(Running::Drain),
+    };
+    options.receivers = receivers.keys().cloned().collect();
+    options.notices.timeout = notifiers::CALL_LIMIT;
+    options.visibility = vec![visibility];
+    options.seed = number;
+    options
+}
+
+/// A number that nobody can foresee; seeds jitter and names runs. Not for secrets.
+pub(crate) fn random() -> u64 {
+    RandomState::new().hash_one(std::process::id())
+}

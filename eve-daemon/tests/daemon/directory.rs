@@ -1,0 +1,139 @@
+//! A directory as source: three lines of configuration, kills, stops.
+
+use eve_testbed::{ControlPlane, DELAY, STAGE};
+use serde_json::{Value, json};
+
+use crate::desk::{Desk, plan};
+
+/// The whole configuration of a newcomer.
+const THREE_LINES: &str = "source:\n  directory:\n    path: plans\n";
+
+async fn object(control_plane: &ControlPlane, path: &str) -> Value {
+    let request = http::Request::get(path).body(Vec::new()).unwrap();
+    control_plane.admin_client().await.request(request).await.unwrap()
+}
+
+async fn available(control_plane: &ControlPlane, namespace: &str, name: &str) -> bool {
+    let path = format!("/apis/apps/v1/namespaces/{namespace}/deployments/{name}");
+    object(control_plane, &path).await["status"]["availableReplicas"] == 1
+}
+
+#[tokio::test]
+async fn three_lines_of_configuration_deploy_what_is_renamed_into_the_directory() {
+    let control_plane = ControlPlane::shared().await;
+    let namespace = control_plane.namespace("daemon").await;
+    let desk = Desk::new(THREE_LINES, &control_plane.kubeconfig_path());
+    let mut daemon = desk.start();
+    assert_eq!(daemon.get("/livez").await, (200, "ok\n".into()));
+    desk.send("shop.yaml", &plan("shop", &namespace, json!({})));
+    let outcome = desk.outcome("shop.yaml").await;
+    assert_eq!((&outcome["ending"], &outcome["plan"]), (&json!("succeeded"), &json!("shop")), "{outcome}");
+    assert_eq!(outcome["namespace"], *namespace);
+    assert!(available(control_plane, &namespace, "shop").await);
+
+    desk.send("bad.yaml", &plan("shop", &namespace, json!({})).replace("ConfigMap", "ConfigMop"));
+    let outcome = desk.outcome("bad.yaml").await;
+    assert_eq!(outcome["ending"], "failed", "{outcome}");
+    let message = outcome["failure"]["message"].as_str().unwrap();
+    assert!(message.starts_with("1:") && message.contains("did you mean `ConfigMap`?"), "{message}");
+
+    let here = json!({ "namespace": *namespace, "run": outcome_run(&desk, "shop.yaml").await });
+    let ready = daemon.says("component ready", here).await;
+    assert!(ready["component"].is_string() && ready["timestamp"].is_string(), "{ready}");
+    assert_eq!(daemon.get("/readyz").await, (200, "ok\n".into()));
+    let (_, metrics) = daemon.get("/metrics").await;
+    for line in [
+        "eve_runs_finished_total{outcome=\"succeeded\"} 1",
+        "eve_runs_finished_total{outcome=\"failed\"} 1",
+        "eve_deliveries_total{result=\"accepted\"} 2",
+        "eve_notices_total{result=\"sent\"} 2",
+        "eve_runs_live 0",
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{line}: {metrics}");
+    }
+    daemon.terminate();
+    assert!(daemon.ended().await.success());
+}
+
+async fn outcome_run(desk: &Desk, name: &str) -> Value {
+    desk.outcome(name).await["run"].clone()
+}
+
+#[tokio::test]
+async fn a_killed_daemon_goes_on_where_it_was() {
+    let control_plane = ControlPlane::shared().await;
+    let namespace = control_plane.namespace("daemon").await;
+    let desk = Desk::new(THREE_LINES, &control_plane.kubeconfig_path());
+    let daemon = desk.start();
+    let slow = json!({ STAGE: "slow", DELAY: "6s" });
+    desk.send("shop.yaml", &plan("shop", &namespace, slow));
+    desk.send("next.yaml", &plan("next", &namespace, json!({})));
+    let waits = daemon.says("component waits", json!({ "namespace": *namespace })).await;
+    daemon.kill();
+    let daemon = desk.start();
+    daemon.says("run goes on after an interruption", json!({ "run": waits["run"] })).await;
+    for name in ["shop", "next"] {
+        let outcome = desk.outcome(&format!("{name}.yaml")).await;
+        assert_eq!(outcome["ending"], "succeeded", "{outcome}");
+        assert!(available(control_plane, &namespace, name).await);
+    }
+    assert_eq!(outcome_run(&desk, "shop.yaml").await, waits["run"]);
+    let audit = control_plane.audit().settle().await;
+    let deployments = audit.by_user("eve").in_namespace(&namespace).writes().resource("deployments");
+    let writes = deployments.iter().filter(|entry| entry.name == "shop");
+    assert_eq!(writes.count(), 1, "what was applied is only waited for");
+}
+
+#[tokio::test]
+async fn a_stop_lets_what_runs_end_and_leaves_what_waits_to_the_next_daemon() {
+    let control_plane = ControlPlane::shared().await;
+    let namespace = control_plane.namespace("daemon").await;
+    let desk = Desk::new(THREE_LINES, &control_plane.kubeconfig_path());
+    let mut daemon = desk.start();
+    desk.send("shop.yaml", &plan("shop", &namespace, json!({ STAGE: "slow", DELAY: "4s" })));
+    daemon.says("component waits", json!({ "namespace": *namespace })).await;
+    desk.send("next.yaml", &plan("next", &namespace, json!({})));
+    daemon.says("plan accepted", json!({ "plan": "next" })).await;
+    daemon.terminate();
+    assert!(daemon.ended().await.success());
+    assert_eq!(desk.outcome("shop.yaml").await["ending"], "succeeded");
+    let end = daemon.says("eve-daemon ends; what is live or waits is for the next one", json!({})).await;
+    assert_eq!((&end["live"], &end["waiting"]), (&json!(0), &json!(1)));
+    let _next = desk.start();
+    assert_eq!(desk.outcome("next.yaml").await["ending"], "succeeded");
+}
+
+#[tokio::test]
+async fn what_does_not_end_within_the_grace_time_is_handed_back() {
+    let control_plane = ControlPlane::shared().await;
+    let namespace = control_plane.namespace("daemon").await;
+    let desk =
+        Desk::new(THREE_LINES, &control_plane.kubeconfig_path()).with("EVE_DAEMON__SHUTDOWN__GRACE", "1s");
+    let mut daemon = desk.start();
+    desk.send("shop.yaml", &plan("shop", &namespace, json!({ STAGE: "slow", DELAY: "15s" })));
+    let waits = daemon.says("component waits", json!({ "namespace": *namespace })).await;
+    daemon.terminate();
+    assert!(daemon.ended().await.success());
+    let end = daemon.says("eve-daemon ends; what is live or waits is for the next one", json!({})).await;
+    assert_eq!(end["live"], 1);
+    let _next = desk.start();
+    let outcome = desk.outcome("shop.yaml").await;
+    assert_eq!((&outcome["ending"], &outcome["run"]), (&json!("succeeded"), &waits["run"]));
+}
+
+#[tokio::test]
+async fn a_request_to_stop_ends_the_plan_that_runs_and_the_next_one_begins() {
+    let control_plane = ControlPlane::shared().await;
+    let namespace = control_plane.namespace("daemon").await;
+    let desk = Desk::new(THREE_LINES, &control_plane.kubeconfig_path());
+    let daemon = desk.start();
+    desk.send("shop.yaml", &plan("shop", &namespace, json!({ STAGE: "never-ready" })));
+    desk.send("next.yaml", &plan("next", &namespace, json!({})));
+    daemon.says("component waits", json!({ "namespace": *namespace })).await;
+    let opened = daemon.says("run opened", json!({ "namespace": *namespace })).await;
+    let stopped = json!({ "requestId": opened["request"], "mode": "now" });
+    desk.send("shop.stop.json", &stopped.to_string());
+    let first = desk.outcome("shop.yaml").await;
+    assert_eq!((&first["ending"], &first["request"]), (&json!("cancelled"), &opened["request"]), "{first}");
+    assert_eq!(desk.outcome("next.yaml").await["ending"], "succeeded");
+}
