@@ -14,6 +14,7 @@ use eve_store::{LedgerFile, StoredKey};
 use crate::health::{Health, Part};
 use crate::metrics::Metrics;
 use crate::start_error::StartError;
+use crate::undelivered::Undelivered;
 
 /// The file within the folder of the state.
 const FILE: &str = "journal.db";
@@ -24,6 +25,7 @@ pub struct Journal {
     file: LedgerFile,
     health: Arc<Health>,
     metrics: Arc<Metrics>,
+    undelivered: Arc<Undelivered>,
     news: Mutex<News>,
 }
 
@@ -32,8 +34,6 @@ pub struct Journal {
 struct News {
     records: Vec<LedgerRecord>,
     runs: BTreeMap<Ticket, RunId>,
-    /// Whether another number of notices may have been given up.
-    given_up: bool,
 }
 
 impl Journal {
@@ -46,8 +46,12 @@ impl Journal {
         std::fs::create_dir_all(folder).map_err(|error| StartError::io(&what(), &error))?;
         let file = LedgerFile::open(folder.join(FILE))?;
         health.works(Part::Journal);
-        let news = News { given_up: true, ..News::default() };
-        Ok(Self { file, health, metrics, news: Mutex::new(news) })
+        Ok(Self { file, health, metrics, undelivered: Arc::default(), news: Mutex::default() })
+    }
+
+    /// What no receiver has taken yet.
+    pub fn undelivered(&self) -> Arc<Undelivered> {
+        Arc::clone(&self.undelivered)
     }
 
     /// The key of the hashes by which a run knows its secrets again.
@@ -60,6 +64,8 @@ impl Journal {
 
     /// Takes up what an earlier process left.
     pub fn recall(&self, view: SchedulerView<'_>) {
+        self.undelivered.recall(view);
+        self.metrics.undelivered_notices.set(count(self.undelivered.given_up()));
         let mut news = self.news();
         for request in view.requests() {
             if let Stand::Live(run) = request.stand() {
@@ -76,19 +82,14 @@ impl Journal {
 
     /// Counts and logs what was stored since the last call.
     pub fn observe(&self, view: SchedulerView<'_>) {
-        let (records, given_up) = {
-            let mut news = self.news();
-            (std::mem::take(&mut news.records), std::mem::take(&mut news.given_up))
-        };
+        let records = std::mem::take(&mut self.news().records);
         for record in &records {
             self.tell(&record.event, Ticket::new(record.seq.get()), view);
+            self.undelivered.follow(&record.event, view);
         }
         self.metrics.live_runs.set(count(view.live()));
         self.metrics.waiting_plans.set(count(view.waiting()));
-        if given_up {
-            let parked = view.undelivered().filter(|notice| notice.retry_at.is_none()).count();
-            self.metrics.undelivered_notices.set(count(parked));
-        }
+        self.metrics.undelivered_notices.set(count(self.undelivered.given_up()));
     }
 
     fn news(&self) -> MutexGuard<'_, News> {
@@ -189,16 +190,6 @@ fn count(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// Whether after this event another number of notices may have been given up.
-fn may_give_up(event: &LedgerEvent) -> bool {
-    matches!(
-        event,
-        LedgerEvent::NoticeFailed { retry_at: None, .. }
-            | LedgerEvent::NoticeRenewed { .. }
-            | LedgerEvent::Forgotten { .. }
-    )
-}
-
 #[async_trait]
 impl Ledger for Journal {
     async fn append(&self, batch: LedgerBatch) -> Result<(), StoreError> {
@@ -208,9 +199,7 @@ impl Ledger for Journal {
         match &result {
             Ok(()) => {
                 self.metrics.records.inc_by(u64::try_from(stored).unwrap_or(u64::MAX));
-                let mut news = self.news();
-                news.given_up |= records.iter().any(|record| may_give_up(&record.event));
-                news.records.extend(records);
+                self.news().records.extend(records);
             }
             Err(error) => self.health.fails(Part::Journal, error.to_string()),
         }

@@ -17,4 +17,5 @@ pub mod run_log;
 pub mod secrets;
 pub mod sources;
 pub mod start_error;
+pub mod undelivered;
 pub mod wiring;

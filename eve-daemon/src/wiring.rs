@@ -29,6 +29,7 @@ use crate::run_log::RunLog;
 use crate::secrets::Keeper;
 use crate::sources;
 use crate::start_error::{StartError, chain};
+use crate::undelivered::Undelivered;
 
 /// The kind of components that are functions.
 const FUNCTION_KIND: &str = "function";
@@ -43,6 +44,8 @@ pub struct Daemon {
     pub ports: ServePorts,
     /// The cluster, to be watched over.
     pub cluster: Arc<Cluster>,
+    /// What no receiver has taken yet.
+    pub undelivered: Arc<Undelivered>,
     /// Where plans come from, for logs.
     pub source: String,
 }
@@ -87,6 +90,7 @@ pub async fn wire(
         secrets,
         options: run_options(config),
     };
+    let undelivered = journal.undelivered();
     let observed = Arc::clone(&journal);
     let ports = ServePorts {
         sources: vec![opened.source],
@@ -98,7 +102,7 @@ pub async fn wire(
         observer: Arc::new(move |view| observed.observe(view)),
         clock,
     };
-    Ok(Daemon { scheduler, ports, cluster, source: opened.what })
+    Ok(Daemon { scheduler, ports, cluster, undelivered, source: opened.what })
 }
 
 fn reporters(run: &RunId, graph: &Graph) -> Vec<Arc<dyn Reporter>> {

@@ -13,3 +13,4 @@ mod directory;
 mod main_job;
 mod refused;
 mod restart;
+mod undelivered;

@@ -132,15 +132,12 @@ fn rename_owners(entry: &mut Value, uids: &[(&str, Option<String>)], is_owned: b
     for (key, inner) in known {
         let uid = key.strip_prefix("k:").and_then(|key| serde_json::from_str::<Value>(key).ok());
         let uid = uid.as_ref().map_or("", |key| text(key, "/uid"));
-        match uids.iter().find(|(old, _)| *old == uid) {
-            Some((_, Some(new))) => {
-                named.insert(format!("k:{}", serde_json::json!({ "uid": new })), inner);
-            }
-            Some((_, None)) => {}
-            None if is_owned => {
-                named.insert(key, inner);
-            }
-            None => {}
+        let key = match uids.iter().find(|(old, _)| *old == uid) {
+            Some((_, new)) => new.as_ref().map(|new| format!("k:{}", serde_json::json!({ "uid": new }))),
+            None => is_owned.then_some(key),
+        };
+        if let Some(key) = key {
+            named.insert(key, inner);
         }
     }
     if !named.is_empty() {
