@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use axum::extract::{ConnectInfo, Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
 use eve_core::driver::Order;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::health::Health;
 use crate::metrics::Metrics;
-use crate::undelivered::{Notice, Undelivered};
+use crate::undelivered::Undelivered;
 
 /// How long an open request may keep the process from ending.
 const LAST_ANSWER: Duration = Duration::from_secs(2);
@@ -74,8 +74,11 @@ async fn metrics(State(served): State<Served>) -> Response {
     ([(header::CONTENT_TYPE, kind)], served.metrics.text()).into_response()
 }
 
-async fn undelivered(State(served): State<Served>) -> Json<Vec<Notice>> {
-    Json(served.undelivered.list())
+async fn undelivered(State(served): State<Served>) -> Response {
+    match serde_json::to_string(&served.undelivered.list()) {
+        Ok(list) => ([(header::CONTENT_TYPE, "application/json")], list).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+    }
 }
 
 /// For who is on this machine, `kubectl port-forward` among them: probes are often open to a whole network.

@@ -68,7 +68,11 @@ fn later(live: &Value, plan: PlanName<'_>, promised: Option<&str>, applied: Opti
         (Some(applied), None) => is_rewritten(live, applied),
         (None, None) => false,
     };
-    is_later.then(|| "was changed since by a later run of `eve`".to_owned())
+    is_later.then(|| match applied {
+        Some(_) => "was changed since by a later run of `eve`".to_owned(),
+        // The mark of an adoption makes another digest.
+        None => "was made by somebody else meanwhile, or changed by a later run of `eve`".to_owned(),
+    })
 }
 
 /// Whether eve has written a Secret again, of which no digest tells: by the date of eve's entry, which a write renews that
@@ -218,7 +222,11 @@ mod tests {
                 "was deleted, and made anew by somebody else since",
             ),
             (live("shop", "1", "1", &[ours(9)]), None, "the run"),
-            (live("shop", "2", "1", &[ours(9)]), None, "was changed since by a later run of `eve`"),
+            (
+                live("shop", "2", "1", &[ours(9)]),
+                None,
+                "was made by somebody else meanwhile, or changed by a later run of `eve`",
+            ),
             (live("shop", "", "2", std::slice::from_ref(&theirs)), Some(&known), "the run"),
             (live("shop", "", "2", std::slice::from_ref(&theirs)), Some(&adopted), "nobody"),
             (live("shop", "", "2", std::slice::from_ref(&theirs)), None, "nobody"),

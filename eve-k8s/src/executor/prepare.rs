@@ -44,6 +44,9 @@ pub(crate) struct Mark {
     /// The digest of what was applied, where the run may be undone; none for Secrets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) desired: Option<String>,
+    /// It was there when it was to be made, and eve took fields of it by force: what they were is not known.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) forced: bool,
     /// When eve last changed the object, by its managed fields, where the run may be undone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) changed_at: Option<String>,
@@ -65,6 +68,7 @@ impl Mark {
             leaves: !text("/metadata/deletionTimestamp").is_empty(),
             claim: None,
             desired: None,
+            forced: false,
             changed_at: None,
         }
     }
