@@ -48,7 +48,7 @@ fn deploy(args: &Apply, arguments: Vec<String>, printer: &Arc<Printer>) -> Resul
         let sources = journal::sources(&args.input.filenames)?;
         let call = Call { verb: "apply", arguments, sources, specs: Specs::Left };
         let prepared = Prepared { checked, connected: connected?, signals };
-        on_cluster(args, printer, prepared, Origin::Call(call)).await
+        Box::pin(on_cluster(args, printer, prepared, Origin::Call(call))).await
     })
 }
 
@@ -61,7 +61,7 @@ pub(super) fn resume(args: &Apply, file: Box<RunFile>, printer: &Arc<Printer>) -
         let mut signals = drive::signals()?;
         let connected = drive::unless_stopped(&mut signals, Box::pin(connect(args))).await?;
         let prepared = Prepared { checked, connected, signals };
-        on_cluster(args, printer, prepared, Origin::Journal(file)).await
+        Box::pin(on_cluster(args, printer, prepared, Origin::Journal(file))).await
     })
 }
 

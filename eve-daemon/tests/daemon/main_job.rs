@@ -111,7 +111,7 @@ impl World {
     /// Waits until nothing of the queue is left.
     async fn until_queue_is_empty(&self) {
         while self.cloud.left(&self.cloud.queue).await > 0 {
-            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+            tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
 
@@ -321,7 +321,7 @@ async fn nothing_is_kept_to_undo(world: &World) {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    tokio::time::timeout(Duration::from_mins(3), gone).await.expect("snapshots are left");
+    tokio::time::timeout(Duration::from_mins(3), gone).await.unwrap();
 }
 
 async fn second_plan_was_undone_and_told(world: &World, daemon: &Daemon) {
