@@ -16,10 +16,10 @@ async fn four_references_wrong_in_four_ways_are_told_in_one_answer_with_their_pl
     let namespace = control_plane.namespace("refused").await;
     let vault = Vault::shared().await;
     let mount = vault.kv("shop", KvVersion::V2).await;
-    let canaries = [200, 201].map(Canary::new);
-    for (path, canary) in ["db", "hidden"].iter().zip(&canaries) {
-        let secret = json!({ "data": { "password": canary.value() } });
-        vault.write(&format!("{mount}/data/{path}"), &secret).await.unwrap();
+    let value = Canary::new(u64::from(std::process::id()));
+    let data = json!({ "data": { "password": value.value() } });
+    for path in ["db", "hidden"] {
+        vault.write(&format!("{mount}/data/{path}"), &data).await.unwrap();
     }
     let rules = format!(
         "path \"{mount}/data/*\" {{ capabilities = [\"read\"] }}\npath \"{mount}/data/hidden\" {{ capabilities = [\"deny\"] }}"
@@ -31,7 +31,8 @@ async fn four_references_wrong_in_four_ways_are_told_in_one_answer_with_their_pl
         vault.address()
     );
     let desk = Desk::new(&config, &control_plane.kubeconfig_path());
-    fs::write(desk.path("token"), token["auth"]["client_token"].as_str().unwrap()).unwrap();
+    let token = Canary::of(token["auth"]["client_token"].as_str().unwrap());
+    fs::write(desk.path("token"), token.value()).unwrap();
     let text = format!(
         "apiVersion: eve.dev/v1alpha1
 kind: Plan
@@ -54,7 +55,7 @@ spec:
 ",
         &*namespace
     );
-    let _daemon = desk.start();
+    let daemon = desk.start();
     desk.send("shop.yaml", &text);
     let outcome = desk.outcome("shop.yaml").await;
     assert_eq!(outcome["ending"], "failed", "{outcome}");
@@ -64,8 +65,10 @@ spec:
         assert!(message.contains(&told), "{told} in {message}");
     }
     assert!(!message.contains("`good`"), "{message}");
-    let mut scan = CanaryScan::new(canaries);
-    for (name, content) in desk.files(".") {
+    let mut scan = CanaryScan::new([value, token]);
+    scan.sink("the outcome", outcome.to_string());
+    scan.sink("the log", format!("{:?}", daemon.log()));
+    for (name, content) in desk.files("plans").into_iter().chain(desk.files("eve-daemon-state")) {
         scan.sink(name, content);
     }
     scan.assert_clean();

@@ -31,10 +31,10 @@ async fn an_outcome_that_nobody_took_is_told_by_the_next_daemon_as_it_would_have
     let daemon = desk.start();
     daemon.says("outcome told", hook).await;
     let calls = receiver.received();
-    assert!(received.len() >= 2, "{received:?}");
-    for again in &received {
-        assert_eq!(again.header("webhook-id"), received[0].header("webhook-id"));
-        assert_eq!(again.body, received[0].body);
+    assert!(calls.len() >= 2, "{calls:?}");
+    for again in &calls {
+        assert_eq!(again.header("webhook-id"), calls[0].header("webhook-id"));
+        assert_eq!(again.body, calls[0].body);
     }
 }
 
