@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, anyhow};
 use clap::Parser;
+use eve_benches::memory::peak_mib;
 use eve_core::driver::{Executors, Ports, drive};
 use eve_core::ids::RunId;
 use eve_core::plan::graph::Graph;

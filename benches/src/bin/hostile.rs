@@ -2,6 +2,7 @@
 //!
 //! `cargo run --release -p eve-benches --bin hostile`. Exits with 1 when one takes longer, or more memory, than the goal.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -69,9 +70,10 @@ fn main() -> anyhow::Result<ExitCode> {
         }
     }
     let grown = peak_bytes().unwrap_or_default().saturating_sub(before);
-    println!("expressions={} refused={refused}", all.len());
-    println!("slowest_ms={:.1} of={:.60}", slowest.0.as_secs_f64() * 1e3, slowest.1);
-    println!("memory_mb={:.1}", to_mb(grown));
+    let mut out = std::io::stdout();
+    writeln!(out, "expressions={} refused={refused}", all.len())?;
+    writeln!(out, "slowest_ms={:.1} of={:.60}", slowest.0.as_secs_f64() * 1e3, slowest.1)?;
+    writeln!(out, "memory_mb={:.1}", to_mb(grown))?;
     ensure!(refused >= GREEDY.len(), "an expression of the corpus is no longer hostile");
     Ok(if slowest.0 <= TIME_MAX && grown <= BYTES_MAX { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
