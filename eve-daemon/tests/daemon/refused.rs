@@ -16,11 +16,15 @@ async fn four_references_wrong_in_four_ways_are_told_in_one_answer_with_their_pl
     let namespace = control_plane.namespace("refused").await;
     let vault = Vault::shared().await;
     let mount = vault.kv("shop", KvVersion::V2).await;
-    let value = Canary::new(u64::from(std::process::id()));
-    let data = json!({ "data": { "password": value.value() } });
-    for path in ["db", "hidden"] {
-        vault.write(&format!("{mount}/data/{path}"), &data).await.unwrap();
-    }
+    let canary = Canary::new(300);
+    vault
+        .write(&format!("{mount}/data/db"), &json!({ "data": { "password": canary.value() } }))
+        .await
+        .unwrap();
+    vault
+        .write(&format!("{mount}/data/hidden"), &json!({ "data": { "password": canary.value() } }))
+        .await
+        .unwrap();
     let rules = format!(
         "path \"{mount}/data/*\" {{ capabilities = [\"read\"] }}\npath \"{mount}/data/hidden\" {{ capabilities = [\"deny\"] }}"
     );
@@ -31,8 +35,8 @@ async fn four_references_wrong_in_four_ways_are_told_in_one_answer_with_their_pl
         vault.address()
     );
     let desk = Desk::new(&config, &control_plane.kubeconfig_path());
-    let token = Canary::of(token["auth"]["client_token"].as_str().unwrap());
-    fs::write(desk.path("token"), token.value()).unwrap();
+    let client_token = token["auth"]["client_token"].as_str().unwrap();
+    fs::write(desk.path("token"), client_token).unwrap();
     let text = format!(
         "apiVersion: eve.dev/v1alpha1
 kind: Plan
@@ -55,7 +59,7 @@ spec:
 ",
         &*namespace
     );
-    let daemon = desk.start();
+    let _daemon = desk.start();
     desk.send("shop.yaml", &text);
     let outcome = desk.outcome("shop.yaml").await;
     assert_eq!(outcome["ending"], "failed", "{outcome}");
@@ -65,12 +69,11 @@ spec:
         assert!(message.contains(&told), "{told} in {message}");
     }
     assert!(!message.contains("`good`"), "{message}");
-    let mut scan = CanaryScan::new([value, token]);
-    scan.sink("the outcome", outcome.to_string());
-    scan.sink("the log", format!("{:?}", daemon.log()));
-    for (name, content) in desk.files("plans").into_iter().chain(desk.files("eve-daemon-state")) {
-        scan.sink(name, content);
-    }
+    let mut scan = CanaryScan::new([canary, Canary::of(client_token)]);
+    desk.files(".")
+        .into_iter()
+        .filter(|(name, _)| name != "token")
+        .for_each(|(name, content)| scan.sink(name, content));
     scan.assert_clean();
     let audit = control_plane.audit().settle().await;
     assert!(audit.by_user("eve").in_namespace(&namespace).writes().is_empty());
