@@ -18,7 +18,6 @@ use crate::survey::{Found, Surveys};
 
 /// What is kept of an object's state: in [`Prepared`] of the one before, in
 /// [`Applied`](eve_core::run::Applied) of the one written. Well under 1 KiB.
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, stored under its own name")]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Mark {
