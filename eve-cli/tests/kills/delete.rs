@@ -31,7 +31,7 @@ spec:
   onFailure: rollback
   components:
     - name: password
-      manifests: { objects: [{ apiVersion: v1, kind: Secret, metadata: { name: password }, stringData: { a: VALUE } }] }
+      manifests: { objects: [{ apiVersion: v1, kind: Secret, metadata: { name: password } }] }
     - name: settings
       manifests: { objects: [{ apiVersion: v1, kind: ConfigMap, metadata: { name: settings }, data: { a: VALUE } }] }
     - name: base
