@@ -18,13 +18,19 @@ use eve_core::run::{Event, Phase, RunOptions, RunStart};
 use eve_core::run_store::MemoryLedger;
 use eve_core::scheduler::{LedgerEvent, Scheduler, SchedulerOptions};
 use eve_core::secret::{
-    HashKey, PinnedSecrets, SecretPins, SecretRef, SecretRequest, SecretValue, SecretVersion, Secrets,
+    HashKey, PinnedSecrets, SecretPins, SecretRef, SecretRequest, SecretVersion, Secrets,
 };
+use eve_core::testing::canary::{Canary, CanaryScan};
 use eve_core::testing::{
     NoopExecutor, QueueSource, RecordingNotifier, ScriptStep, ScriptedExecutor, TokioClock,
 };
 use eve_core::time::Timestamp;
 use tokio::sync::mpsc;
+
+/// The value of the one secret in this version.
+fn value(version: SecretVersion) -> Canary {
+    Canary::new(version.get())
+}
 
 /// Plans are texts such as `NAMESPACE COUNT`: so many components, one after the other. Those of the namespace `sealed` need
 /// a secret, of which there is a newer version each time that it is asked for.
@@ -49,7 +55,7 @@ impl Words {
         let mut resolver = MockSecretResolver::new();
         resolver.expect_resolve().returning(move |references| {
             let version = |reference: &SecretRef| reference.version.or(SecretVersion::new(newest));
-            let value = |version: Option<SecretVersion>| SecretValue::new(format!("value {version:?}"));
+            let value = |version: Option<SecretVersion>| value(version.unwrap()).secret();
             let found = references.iter().map(version);
             Ok(found.map(|version| Resolved { value: value(version), version }).collect())
         });
@@ -248,6 +254,21 @@ async fn taken_up(words: Words) -> (World, Arc<Words>) {
     world.until_empty().await;
     orders.send(Order::Drain).await.unwrap();
     served.await.unwrap();
+    let mut scan = CanaryScan::new((1..=3).map(|number| value(SecretVersion::new(number).unwrap())));
+    for record in world.ledger.records() {
+        scan.sink("the ledger", eve_core::journal::ledger::encode(&record));
+    }
+    for run in world.ledger.runs() {
+        let records = world.ledger.load_run(&run).await.unwrap();
+        for record in &records {
+            scan.sink("a journal", eve_core::journal::encode(record));
+        }
+    }
+    for notice in world.notifier.notices() {
+        scan.sink("a notice", serde_json::to_string(&notice).unwrap());
+        scan.sink("debug of a notice", format!("{notice:?}"));
+    }
+    scan.assert_clean();
     (world, words)
 }
 

@@ -12,7 +12,6 @@ use eve_core::plan::Plan as _;
 use eve_core::plan::graph::Graph;
 use eve_core::plan::load::{LoadOptions, Loaded, Source, load};
 use eve_core::run::{RunOptions, RunStart};
-use eve_core::secret::PinnedSecrets;
 
 use crate::cluster::{Cluster, refused};
 use crate::problems;
@@ -85,8 +84,8 @@ impl Intake for PlanIntake {
         if begun.is_none() {
             self.cluster.admit(&plan, &graph).await?;
         }
-        let PinnedSecrets { values, pins } = self.secrets.of_run(&plan, begun).await?;
-        let options = self.options.clone().with_seed(crate::wiring::random()).with_pins(pins);
-        Ok(Opened { graph, options, secrets: values })
+        let secrets = self.secrets.of_run(&plan, begun).await?;
+        let options = self.options.clone().with_seed(crate::wiring::random()).with_pins(secrets.pins);
+        Ok(Opened { graph, options, secrets: secrets.values })
     }
 }

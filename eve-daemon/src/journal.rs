@@ -14,11 +14,10 @@ use eve_store::{LedgerFile, StoredKey};
 use crate::health::{Health, Part};
 use crate::metrics::Metrics;
 use crate::start_error::StartError;
+use crate::undelivered::Undelivered;
 
 /// The file within the folder of the state.
 const FILE: &str = "journal.db";
-/// The file beside it with the key of the hashes that it holds.
-const KEY: &str = "key";
 
 /// The journal, held by this process.
 #[derive(Debug)]
@@ -26,6 +25,7 @@ pub struct Journal {
     file: LedgerFile,
     health: Arc<Health>,
     metrics: Arc<Metrics>,
+    undelivered: Arc<Undelivered>,
     news: Mutex<News>,
 }
 
@@ -34,8 +34,6 @@ pub struct Journal {
 struct News {
     records: Vec<LedgerRecord>,
     runs: BTreeMap<Ticket, RunId>,
-    /// Whether another number of notices may have been given up.
-    given_up: bool,
 }
 
 impl Journal {
@@ -48,20 +46,26 @@ impl Journal {
         std::fs::create_dir_all(folder).map_err(|error| StartError::io(&what(), &error))?;
         let file = LedgerFile::open(folder.join(FILE))?;
         health.works(Part::Journal);
-        let news = News { given_up: true, ..News::default() };
-        Ok(Self { file, health, metrics, news: Mutex::new(news) })
+        Ok(Self { file, health, metrics, undelivered: Arc::default(), news: Mutex::default() })
     }
 
-    /// The key of what is recorded hashed in the journal of a folder; made where it is missing.
+    /// What no receiver has taken yet.
+    pub fn undelivered(&self) -> Arc<Undelivered> {
+        Arc::clone(&self.undelivered)
+    }
+
+    /// The key of the hashes by which a run knows its secrets again.
     ///
     /// # Errors
-    /// It cannot be read or made.
-    pub fn key(folder: &Path) -> Result<StoredKey, StartError> {
-        Ok(StoredKey::load_or_make(&folder.join(KEY))?)
+    /// Its file cannot be used.
+    pub fn key(&self) -> Result<StoredKey, StartError> {
+        Ok(self.file.key()?)
     }
 
     /// Takes up what an earlier process left.
     pub fn recall(&self, view: SchedulerView<'_>) {
+        self.undelivered.recall(view);
+        self.metrics.undelivered_notices.set(count(self.undelivered.given_up()));
         let mut news = self.news();
         for request in view.requests() {
             if let Stand::Live(run) = request.stand() {
@@ -78,25 +82,21 @@ impl Journal {
 
     /// Counts and logs what was stored since the last call.
     pub fn observe(&self, view: SchedulerView<'_>) {
-        let (records, given_up) = {
-            let mut news = self.news();
-            (std::mem::take(&mut news.records), std::mem::take(&mut news.given_up))
-        };
+        let records = std::mem::take(&mut self.news().records);
         for record in &records {
             self.tell(&record.event, Ticket::new(record.seq.get()), view);
+            self.undelivered.follow(&record.event, view);
         }
         self.metrics.live_runs.set(count(view.live()));
         self.metrics.waiting_plans.set(count(view.waiting()));
-        if given_up {
-            let parked = view.undelivered().filter(|notice| notice.retry_at.is_none()).count();
-            self.metrics.undelivered_notices.set(count(parked));
-        }
+        self.metrics.undelivered_notices.set(count(self.undelivered.given_up()));
     }
 
     fn news(&self) -> MutexGuard<'_, News> {
         self.news.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all others are about notices, or housekeeping")]
     fn tell(&self, event: &LedgerEvent, place: Ticket, view: SchedulerView<'_>) {
         match event {
             LedgerEvent::Accepted { key, namespace, plan } => {
@@ -126,7 +126,7 @@ impl Journal {
             LedgerEvent::RunClosed { ticket, outcome, reason, .. } => {
                 self.closed(*ticket, *outcome, reason.as_ref(), view);
             }
-            notice => self.tell_notice(notice, place, view),
+            _ => self.tell_notice(event, place, view),
         }
     }
 
@@ -166,23 +166,12 @@ impl Journal {
                 self.metrics.told(if retry_at.is_some() { "failed" } else { "given_up" });
                 let (request, namespace) = named(view, *ticket);
                 let (receiver, code, why) = (&**receiver, &*reason.code, &*reason.message);
-                match retry_at {
-                    Some(_) => tracing::warn!(
-                        request,
-                        namespace,
-                        receiver,
-                        code,
-                        reason = why,
-                        "outcome not told yet; it is tried again"
-                    ),
-                    None => tracing::error!(
-                        request,
-                        namespace,
-                        receiver,
-                        code,
-                        reason = why,
-                        "outcome not told, and given up"
-                    ),
+                if retry_at.is_some() {
+                    let what = "outcome not told yet; it is tried again";
+                    tracing::warn!(request, namespace, receiver, code, reason = why, "{what}");
+                } else {
+                    let what = "outcome not told, and given up";
+                    tracing::error!(request, namespace, receiver, code, reason = why, "{what}");
                 }
             }
             other => tracing::trace!(place = place.get(), event = ?other, "stored"),
@@ -191,7 +180,7 @@ impl Journal {
 }
 
 /// Identifier and namespace of a request.
-fn named<'a>(view: SchedulerView<'a>, ticket: Ticket) -> (Option<&'a str>, Option<&'a str>) {
+fn named(view: SchedulerView<'_>, ticket: Ticket) -> (Option<&str>, Option<&str>) {
     let request = view.by_ticket(ticket);
     let id = request.map(|request| &*request.key().id);
     (id, request.and_then(|request| request.plan()).map(|(namespace, _)| namespace))
@@ -199,16 +188,6 @@ fn named<'a>(view: SchedulerView<'a>, ticket: Ticket) -> (Option<&'a str>, Optio
 
 fn count(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-/// Whether after this event another number of notices may have been given up.
-fn may_give_up(event: &LedgerEvent) -> bool {
-    matches!(
-        event,
-        LedgerEvent::NoticeFailed { retry_at: None, .. }
-            | LedgerEvent::NoticeRenewed { .. }
-            | LedgerEvent::Forgotten { .. }
-    )
 }
 
 #[async_trait]
@@ -220,9 +199,7 @@ impl Ledger for Journal {
         match &result {
             Ok(()) => {
                 self.metrics.records.inc_by(u64::try_from(stored).unwrap_or(u64::MAX));
-                let mut news = self.news();
-                news.given_up |= records.iter().any(|record| may_give_up(&record.event));
-                news.records.extend(records);
+                self.news().records.extend(records);
             }
             Err(error) => self.health.fails(Part::Journal, error.to_string()),
         }

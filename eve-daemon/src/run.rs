@@ -22,8 +22,8 @@ use crate::wiring::{self, Daemon};
 const LISTEN: &str = "127.0.0.1:8081";
 /// How long a stop may take by default: less than the 30 s that Kubernetes gives a pod.
 const GRACE: Duration = Duration::from_secs(25);
-/// How many orders may wait; there are two.
-const ORDERS_MAX: usize = 4;
+/// How many orders may wait: two to end, and what is to be sent again.
+const ORDERS_MAX: usize = 64;
 
 /// Runs the daemon of a configuration until it is told to end.
 ///
@@ -43,7 +43,8 @@ async fn serve_until_told(config: &Config) -> Result<ExitCode, StartError> {
     let (health, metrics): (Arc<Health>, Arc<Metrics>) = (Arc::default(), Arc::default());
     let signals = Signals::new()?;
     let listener = listen(config).await?;
-    let Daemon { mut scheduler, ports, cluster, source } = wiring::wire(config, &health, &metrics).await?;
+    let Daemon { mut scheduler, ports, cluster, undelivered, source } =
+        wiring::wire(config, &health, &metrics).await?;
     let address = listener.as_ref().and_then(|listener| listener.local_addr().ok());
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -54,9 +55,9 @@ async fn serve_until_told(config: &Config) -> Result<ExitCode, StartError> {
         "eve-daemon takes plans"
     );
     let stopped = CancellationToken::new();
-    let served = Served { health: Arc::clone(&health), metrics };
-    let answering = listener.map(|listener| tokio::spawn(http::serve(listener, served, stopped.clone())));
     let (orders, received) = mpsc::channel(ORDERS_MAX);
+    let served = Served { health: Arc::clone(&health), metrics, undelivered, orders: orders.clone() };
+    let answering = listener.map(|listener| tokio::spawn(http::serve(listener, served, stopped.clone())));
     let grace = config.shutdown.grace.map_or(GRACE, |grace| grace.0);
     let ended = tokio::select! {
         ended = serve(&mut scheduler, &ports, received) => ended,
@@ -108,7 +109,7 @@ async fn end_on_signal(mut signals: Signals, orders: &mpsc::Sender<Order>, healt
         name = signals.next() => tracing::warn!(signal = name, "what is live is handed back at once"),
     }
     let _ = orders.send(Order::HandBack).await;
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// What asks the process to end.

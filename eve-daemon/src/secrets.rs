@@ -2,11 +2,12 @@
 
 use std::fmt;
 
-use eve_core::failure::Failure;
+use eve_core::driver::resolve_secrets;
+use eve_core::failure::{Failure, FailureClass};
 use eve_core::plan::diagnostic::Diagnostic;
 use eve_core::plan::load::Loaded;
-use eve_core::run::RunStart;
-use eve_core::secret::{PinnedSecrets, SecretRequest};
+use eve_core::run::{RunOptions, RunStart};
+use eve_core::secret::{BadSecret, PinnedSecrets, SecretRequest};
 use eve_store::StoredKey;
 use eve_vault::{Login, Vault, VaultConfig as VaultOptions};
 
@@ -17,18 +18,17 @@ use crate::start_error::StartError;
 /// Fetches the secrets of plans. Holds none.
 pub struct Keeper {
     vault: Option<(Vault, Login)>,
-    /// Of the hashes that are recorded.
     key: StoredKey,
 }
 
 impl fmt::Debug for Keeper {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Keeper").field("has_vault", &self.vault.is_some()).finish()
+        f.debug_struct("Keeper").field("has_vault", &self.vault.is_some()).finish_non_exhaustive()
     }
 }
 
 impl Keeper {
-    /// The Vault of a configuration, or nobody; values are hashed with this key. No request is made.
+    /// The Vault of a configuration, or nobody; `key` is that of the hashes in the journal. No request is made.
     ///
     /// # Errors
     /// What cannot be used of the configuration.
@@ -65,7 +65,7 @@ impl Keeper {
         Err(problems::failure(&plan.diagnostics(list.collect())))
     }
 
-    /// The secrets of a run, in the versions that it began with where it has begun.
+    /// The values of all secrets of a plan: the newest versions, or those that were pinned when its run began.
     ///
     /// # Errors
     /// Every secret that cannot be had, with its place in the plan; `Transient` where all of them may pass.
@@ -77,9 +77,14 @@ impl Keeper {
             .resolver(login.clone())
             .map_err(|error| Failure::misuse("secret.login", error.to_string()))?;
         let pinned = begun.map(|begun| begun.options.pins());
-        let asked = SecretRequest { declared: plan.secrets(), pinned, key: &self.key }.ask(&resolver).await;
+        let request = SecretRequest { declared: plan.secrets(), pinned, key: &self.key };
+        let asked = resolve_secrets(request, &resolver, &RunOptions::default()).await;
         resolver.close().await;
-        asked.map_err(|bad| plan.secrets_failure(&bad))
+        asked.map_err(|bad| {
+            let told = problems::failure(&plan.diagnose_secrets(&bad));
+            let class = if BadSecret::are_transient(&bad) { FailureClass::Transient } else { told.class };
+            Failure { class, ..told }
+        })
     }
 }
 
@@ -87,13 +92,13 @@ fn login(config: &VaultConfig) -> Result<Login, StartError> {
     let auth = &config.auth;
     if let Some(kubernetes) = &auth.kubernetes {
         let login = Login::kubernetes(&kubernetes.role);
-        let login = kubernetes.mount.iter().fold(login, |login, mount| login.mounted_at(mount));
+        let login = kubernetes.mount.iter().fold(login, Login::mounted_at);
         let files = kubernetes.token_file.iter();
-        return Ok(files.fold(login, |login, file| login.account_token_file(file)));
+        return Ok(files.fold(login, Login::account_token_file));
     }
     if let Some(role) = &auth.app_role {
         let login = Login::app_role(&role.role_id, &role.secret_id_file);
-        return Ok(role.mount.iter().fold(login, |login, mount| login.mounted_at(mount)));
+        return Ok(role.mount.iter().fold(login, Login::mounted_at));
     }
     let file = auth.token_file.as_ref();
     file.map(Login::token_file).ok_or_else(|| StartError::new("`vault.auth` says nothing"))

@@ -11,15 +11,17 @@ use eve_core::driver::{Executors, ServePorts, SystemClock};
 use eve_core::ids::RunId;
 use eve_core::kind::Kinds;
 use eve_core::plan::graph::Graph;
-use eve_core::ports::{Clock, Ledger, Reporter};
+use eve_core::ports::{Clock, Ledger as _, Reporter};
 use eve_core::run::RunOptions;
 use eve_core::scheduler::{Newer, Running, Scheduler, SchedulerOptions};
-use eve_k8s::OBJECT_KIND;
 use eve_k8s::kinds::Manifests;
+use eve_k8s::{KubeExecutor, OBJECT_KIND};
 use eve_queue::FunctionKind;
+use tokio::runtime::Handle;
 
 use crate::cluster::Cluster;
 use crate::config::{Config, NewerPlan};
+use crate::forget::Forget;
 use crate::health::Health;
 use crate::intake::PlanIntake;
 use crate::journal::Journal;
@@ -29,6 +31,7 @@ use crate::run_log::RunLog;
 use crate::secrets::Keeper;
 use crate::sources;
 use crate::start_error::{StartError, chain};
+use crate::undelivered::Undelivered;
 
 /// The kind of components that are functions.
 const FUNCTION_KIND: &str = "function";
@@ -43,6 +46,8 @@ pub struct Daemon {
     pub ports: ServePorts,
     /// The cluster, to be watched over.
     pub cluster: Arc<Cluster>,
+    /// What no receiver has taken yet.
+    pub undelivered: Arc<Undelivered>,
     /// Where plans come from, for logs.
     pub source: String,
 }
@@ -71,7 +76,7 @@ pub async fn wire(
         .with(FUNCTION_KIND, Arc::new(notifiers::functions(config)?));
     let folder = config.state.folder.as_deref().unwrap_or_else(|| Path::new("eve-daemon-state"));
     let journal = Arc::new(Journal::open(folder, Arc::clone(health), Arc::clone(metrics))?);
-    let secrets = Keeper::new(config.vault.as_ref(), Journal::key(folder)?)?;
+    let secrets = Keeper::new(config.vault.as_ref(), journal.key()?)?;
     let opened = sources::open(config, &clock, health)?;
     let receivers = notifiers::receivers(config, opened.aws.as_ref(), &clock)?;
     let options = options(config, &receivers, opened.visibility, clock.as_ref());
@@ -87,22 +92,26 @@ pub async fn wire(
         secrets,
         options: run_options(config),
     };
-    let observed = Arc::clone(&journal);
+    let undelivered = journal.undelivered();
+    let (observed, objects) = (Arc::clone(&journal), cluster.executor());
     let ports = ServePorts {
         sources: vec![opened.source],
         intake: Arc::new(intake),
         executors,
         ledger: journal,
         notifiers: receivers,
-        reporters: Arc::new(reporters),
+        reporters: Arc::new(move |run, graph| reporters(&objects, run, graph)),
         observer: Arc::new(move |view| observed.observe(view)),
         clock,
     };
-    Ok(Daemon { scheduler, ports, cluster, source: opened.what })
+    Ok(Daemon { scheduler, ports, cluster, undelivered, source: opened.what })
 }
 
-fn reporters(run: &RunId, graph: &Graph) -> Vec<Arc<dyn Reporter>> {
-    vec![Arc::new(RunLog::new(run, graph))]
+/// Who is shown a run: the log, and who tidies up after it.
+fn reporters(objects: &Arc<KubeExecutor>, run: &RunId, graph: &Graph) -> Vec<Arc<dyn Reporter>> {
+    let forget = Forget::of(objects, &Handle::current(), run, graph);
+    let forget = forget.into_iter().map(|forget| Arc::new(forget) as Arc<dyn Reporter>);
+    std::iter::once(Arc::new(RunLog::new(run, graph)) as Arc<dyn Reporter>).chain(forget).collect()
 }
 
 fn run_options(config: &Config) -> RunOptions {

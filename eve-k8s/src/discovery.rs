@@ -212,6 +212,17 @@ impl Kinds {
         self.away.contains(api_version)
     }
 
+    /// Whether a kind is served in any version of the group of this API version, or may be: the API server behind the group
+    /// does not answer.
+    pub(crate) fn may_have(&self, api_version: &str, kind: &str) -> bool {
+        let group = |api_version: &str| api_version.split_once('/').map_or("", |(group, _)| group).to_owned();
+        let wanted = group(api_version);
+        let has = |(known, kinds): (&String, &BTreeMap<String, Arc<Resource>>)| {
+            group(known) == wanted && kinds.contains_key(kind)
+        };
+        self.by_version.iter().any(has) || self.away.iter().any(|away| group(away) == wanted)
+    }
+
     /// The API versions behind which no API server answers.
     pub(crate) fn away(&self) -> impl Iterator<Item = &str> {
         self.away.iter().map(String::as_str)

@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use crate::client::{Collection, Detail, KubeClient, Location};
-use crate::discovery::Scope;
+use crate::discovery::{Kinds, Scope};
 use crate::error::ApiError;
 use crate::live::{Listed, Live};
 use crate::path::PathSegment;
@@ -43,6 +43,8 @@ struct Survey {
 /// What is done once a run so that it can be undone.
 #[derive(Default)]
 pub(crate) struct Keeping {
+    /// What the API server served when that was first asked in the run.
+    pub(crate) kinds: OnceCell<Kinds>,
     /// The key by which snapshots are sealed, of this process.
     pub(crate) key: OnceCell<SealKey>,
     /// Whether snapshots may be written and read.

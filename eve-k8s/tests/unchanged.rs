@@ -14,6 +14,8 @@ mod common;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use common::graph;
 use eve_core::driver::{Executors, Ports, drive};
 use eve_core::ids::RunId;
@@ -59,9 +61,10 @@ impl Place {
         let options = KubeConfigOptions::default().with_kubeconfig(self.control_plane.kubeconfig_path());
         let executor = KubeExecutor::builder(connect(&options).await.unwrap()).build();
         let clock = Arc::new(TokioClock::starting_at(Timestamp::from_micros(1)));
+        let store = Arc::new(MemoryStore::new());
         let ports = Ports {
             executors: Executors::new().with(OBJECT_KIND, Arc::new(executor)),
-            store: Arc::new(MemoryStore::new()),
+            store: Arc::clone(&store) as _,
             reporters: Vec::new(),
             clock: clock.clone(),
             secrets: Secrets::default(),
@@ -69,6 +72,7 @@ impl Place {
         let mut run = Run::new(Arc::clone(&graph), RunOptions::default(), RunId::new("r"), clock.now());
         let (_stop, control) = mpsc::channel(1);
         let outcome = drive(&mut run, &ports, control).await.unwrap();
+        common::unseen("the journal", store.records(run.id()));
         let view = run.view();
         let name = |id| {
             let object = graph.node(id).spec().get("object").unwrap();
@@ -166,8 +170,7 @@ fn config_map(value: &str) -> Value {
 }
 
 fn secret() -> Value {
-    let data =
-        json!({ "type": "Opaque", "stringData": { "text": "hunter2" }, "data": { "bytes": "AAEC\n" } });
+    let data = json!({ "type": "Opaque", "stringData": { "text": common::value("text") }, "data": { "bytes": "AAEC\n" } });
     object("v1", "Secret", "password", data)
 }
 
@@ -310,7 +313,7 @@ async fn what_somebody_changed_is_the_only_thing_that_is_put_right() {
     let settings = place.get(&settings).await;
     assert_eq!(settings["data"]["key"], "1");
     assert!(settings["metadata"]["annotations"][labels::ADOPTED].is_null(), "eve made it: {settings}");
-    assert_eq!(place.get(&password).await["data"]["text"], "aHVudGVyMg==");
+    assert_eq!(place.get(&password).await["data"]["text"], STANDARD.encode(common::value("text")));
 }
 
 #[tokio::test]

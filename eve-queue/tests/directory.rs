@@ -9,6 +9,7 @@ use std::time::Duration;
 use eve_core::digest::Digest;
 use eve_core::ports::{Content, Delivery, Ending, Notice, Notifier as _, PlanSource as _, STALE_HANDLE};
 use eve_core::run::StopMode;
+use eve_core::testing::canary::{Canary, CanaryScan};
 use eve_core::time::Timestamp;
 use eve_queue::{DirectoryNotifier, DirectoryOptions, DirectorySource};
 use tempfile::TempDir;
@@ -48,6 +49,13 @@ async fn next(source: &DirectorySource) -> Delivery {
 fn body(delivery: &Delivery) -> &[u8] {
     let Content::Plan { body } = &delivery.content else { panic!("{delivery:?}") };
     body
+}
+
+/// What is in a file is in no word about it.
+fn unseen(canary: Canary, said: &impl std::fmt::Debug) {
+    let mut scan = CanaryScan::new([canary]);
+    scan.sink("what is said", format!("{said:?}"));
+    scan.assert_clean();
 }
 
 #[tokio::test]
@@ -135,7 +143,8 @@ async fn a_file_that_is_still_written_is_not_taken() {
 async fn links_pipes_and_folders_are_left_alone_with_a_reason() {
     let folder = TempDir::new().unwrap();
     let outside = TempDir::new().unwrap();
-    fs::write(outside.path().join("secret"), "hunter2").unwrap();
+    let canary = Canary::plain(13);
+    fs::write(outside.path().join("secret"), canary.value()).unwrap();
     symlink(outside.path().join("secret"), folder.path().join("link.yaml")).unwrap();
     symlink(folder.path().join("nowhere"), folder.path().join("loose.yaml")).unwrap();
     fs::create_dir(folder.path().join("folder.yaml")).unwrap();
@@ -146,6 +155,7 @@ async fn links_pipes_and_folders_are_left_alone_with_a_reason() {
     assert_eq!(source.receive().await, Ok(None));
     let ignored: Vec<_> =
         source.ignored().into_iter().map(|ignored| (ignored.name, ignored.reason)).collect();
+    unseen(canary, &ignored);
     let link = "it is a link, and links are not followed";
     let other = "it is no regular file";
     assert_eq!(
@@ -192,10 +202,12 @@ async fn a_request_to_stop_names_another_request() {
     put(&folder, "a.stop.json", r#"{"requestId":"shop.yaml@5","mode":"drain"}"#);
     let delivery = next(&source).await;
     assert_eq!(delivery.content, Content::Stop { request: "shop.yaml@5".into(), mode: StopMode::Drain });
-    put(&folder, "b.stop.json", "hunter2");
+    let canary = Canary::plain(14);
+    put(&folder, "b.stop.json", canary.value());
     let delivery = next(&source).await;
     let Content::Unusable { failure } = &delivery.content else { panic!("{delivery:?}") };
     assert_eq!(failure.code, "queue.message.unreadable");
+    unseen(canary, failure);
 }
 
 #[tokio::test]

@@ -41,10 +41,7 @@ impl StoredKey {
     }
 
     /// The key in this file, which is made if it is missing. Two processes that make it at once have the same.
-    ///
-    /// # Errors
-    /// [`FileError`]; [`FileError::Exposed`] if others than its owner may read it.
-    pub fn load_or_make(path: &Path) -> Result<Self, FileError> {
+    pub(crate) fn load_or_make(path: &Path) -> Result<Self, FileError> {
         match Self::load(path) {
             Err(FileError::Missing { .. }) => {}
             loaded => return loaded,

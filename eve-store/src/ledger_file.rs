@@ -20,6 +20,7 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
 use crate::database;
 use crate::error::FileError;
+use crate::key::StoredKey;
 use crate::lock::Lock;
 use crate::read::{Reading, SEQ_MAX, link, place, seq};
 use crate::run_file::remove_if_there;
@@ -76,6 +77,14 @@ impl LedgerFile {
     /// The file.
     pub fn path(&self) -> &Path {
         self.store.path()
+    }
+
+    /// The key of keyed hashes in this ledger: a file beside it, `key`, that only its owner may read; made where it is missing.
+    ///
+    /// # Errors
+    /// [`FileError`]; also for a file that others may read.
+    pub fn key(&self) -> Result<StoredKey, FileError> {
+        StoredKey::load_or_make(&self.path().with_file_name("key"))
     }
 
     /// What ended the life of this store: the first append that failed, if one has.

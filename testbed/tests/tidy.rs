@@ -12,7 +12,7 @@ const FILE_LINES_MAX: usize = 800;
 const ARCHITECTURE_LINES_MAX: usize = 300;
 
 /// Which crates of the workspace a crate may name under `[dependencies]`.
-const EDGES: [(&str, &[&str]); 11] = [
+const EDGES: [(&str, &[&str]); 10] = [
     ("eve-core", &[]),
     ("eve-k8s", &["eve-core"]),
     ("eve-store", &["eve-core"]),
@@ -28,6 +28,28 @@ const EDGES: [(&str, &[&str]); 11] = [
 /// What `eve-core` may never depend on, whatever the feature.
 const FOREIGN_TO_THE_CORE: [&str; 7] =
     ["kube", "k8s-openapi", "rusqlite", "vaultrs", "reqwest", "hyper", "aws-config"];
+
+/// What shows that a test gives a value to code that must not let it out.
+const SECRET_VALUES: [&str; 4] = ["SecretValue::new(", "stringData", "hunter2", ".secret()"];
+
+/// What shows that a test looks for such values in all that comes out.
+const SCANS: [&str; 3] = ["CanaryScan", "assert_clean(", "unseen("];
+
+/// Tests that name such values and need not look, and why.
+const UNSCANNED: [(&str, &str); 9] = [
+    ("eve-cli/tests/apply/expressions.rs", "nobody has a value: Vault is not named"),
+    ("eve-cli/tests/folders/generated.rs", "the values are small numbers"),
+    ("eve-cli/tests/kills/delete.rs", "the same value stands in ConfigMaps beside it"),
+    ("eve-cli/tests/rollback/main.rs", "desk.rs looks for the canary that is in every value"),
+    ("eve-core/tests/expressions.rs", "a reference is refused, and every message is compared word by word"),
+    (
+        "eve-core/tests/golden_logs.rs",
+        "of the value only its hash is in the logs, which are compared byte by byte",
+    ),
+    ("eve-k8s/tests/cluster/ready.rs", "the value is one letter"),
+    ("eve-queue/tests/aws/world.rs", "the key is one that moto ignores"),
+    ("testbed/tests/control_plane/audit.rs", "nothing of eve runs here"),
+];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
@@ -184,4 +206,69 @@ fn links_between_documents_lead_somewhere() {
         }
     }
     none("links that lead nowhere", &broken);
+}
+
+#[test]
+fn a_test_that_names_a_secret_looks_for_it_in_all_that_comes_out() {
+    let own = Path::new("testbed/tests/tidy.rs");
+    let is_test = |file: &PathBuf| {
+        file != own && (file.iter().any(|part| part == "tests") || file.ends_with("tests.rs"))
+    };
+    let names = |file: &PathBuf| {
+        let text = text(file);
+        let has = |marks: &[&str]| marks.iter().any(|mark| text.contains(mark));
+        has(&SECRET_VALUES) && !has(&SCANS)
+    };
+    let found: BTreeSet<String> = files(".rs")
+        .into_iter()
+        .filter(is_test)
+        .filter(names)
+        .map(|file| file.display().to_string())
+        .collect();
+    let excused: BTreeSet<String> = UNSCANNED.iter().map(|(file, _)| (*file).to_owned()).collect();
+    let unexcused: Vec<String> = found.difference(&excused).cloned().collect();
+    none("tests that name a secret and do not scan for it (`eve_core::testing::canary`)", &unexcused);
+    let is_there = |file: &&String| root().join(file).exists();
+    let stale: Vec<String> = excused.difference(&found).filter(is_there).cloned().collect();
+    none("tests that are excused from the scan and need not be", &stale);
+}
+
+/// The groups of the catalogue of faults that are covered, with how many there are of each.
+const FAULTS: [(char, usize); 3] = [('A', 30), ('E', 13), ('H', 10)];
+
+#[test]
+fn every_fault_has_a_test_that_is_there_or_a_reason() {
+    let reference = text(Path::new("docs/reference/reliability.md"));
+    let rows: BTreeMap<&str, &str> = reference
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"))
+        .filter_map(|row| Some((row.split(" | ").next()?, row.rsplit(" | ").next()?)))
+        .collect();
+    let mut wrong = Vec::new();
+    for fault in
+        FAULTS.iter().flat_map(|(group, last)| (1..=*last).map(move |number| format!("{group}{number}")))
+    {
+        let Some(cell) = rows.get(fault.as_str()) else {
+            wrong.push(format!("{fault} has no row"));
+            continue;
+        };
+        let tests: Vec<&str> =
+            cell.split('`').skip(1).step_by(2).filter(|part| part.contains("::")).collect();
+        if tests.is_empty() && !cell.starts_with("no test: ") {
+            wrong.push(format!("{fault} has neither a test nor a reason"));
+        }
+        wrong.extend(
+            tests.into_iter().filter(|test| !is_test(test)).map(|test| format!("{fault}: {test} is no test")),
+        );
+    }
+    none("docs/reference/reliability.md", &wrong);
+}
+
+/// Whether `FILE::NAME` is a test: a function of that name behind an attribute that makes it one.
+fn is_test(named: &str) -> bool {
+    let Some((file, name)) = named.split_once("::") else { return false };
+    let Ok(text) = std::fs::read_to_string(root().join(file)) else { return false };
+    let Some((before, _)) = text.split_once(&format!("fn {name}(")) else { return false };
+    let attributes = before.rsplit("\n\n").next().unwrap_or_default();
+    ["#[test]", "#[tokio::test"].iter().any(|attribute| attributes.contains(attribute))
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use eve_core::ids::RunId;
 use eve_core::run::{Event, Record};
+use eve_core::testing::canary::{Canary, CanaryScan};
 use eve_store::{Listed, RunFolder, RunState};
 use eve_testbed::{ControlPlane, TestNamespace};
 use serde_json::{Value, json};
@@ -16,7 +17,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::cases::{Kill, Pace};
-use super::plans::{FOUND, GATE, Plan};
+use super::plans::{CANARY, FOUND, GATE, Plan};
 
 /// Far more than any command takes here: one that takes longer hangs.
 const PATIENCE: Duration = Duration::from_mins(3);
@@ -148,13 +149,16 @@ impl<'a> Desk<'a> {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut err = child.stderr.take().unwrap();
         let shown = async {
+            let mut said = String::new();
             while let Some(line) = lines.next_line().await.unwrap() {
                 // The last line of a killed process may be half a line.
                 let record: Value = serde_json::from_str(&line).unwrap_or_default();
+                said += &line;
                 if record["type"] == "stopping" {
                     self.open_gate().await;
                 }
             }
+            said
         };
         let said = async {
             let mut said = String::new();
@@ -173,8 +177,12 @@ impl<'a> Desk<'a> {
             child.wait().await.unwrap()
         };
         let all = async { tokio::join!(shown, said, ended) };
-        let ((), err, status) =
+        let (out, err, status) =
             timeout(PATIENCE, all).await.unwrap_or_else(|_| panic!("eve hangs: {command:?}"));
+        let mut scan = CanaryScan::new([Canary::of(CANARY)]);
+        scan.sink("stdout", out);
+        scan.sink("stderr", &err);
+        scan.assert_clean();
         Ended { status, err }
     }
 

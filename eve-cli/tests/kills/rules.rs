@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use eve_core::ids::{ComponentId, RunId};
 use eve_core::run::{Event, Record};
+use eve_core::testing::canary::{Canary, CanaryScan};
 use eve_core::time::Timestamp;
 use eve_testbed::{Entries, Entry};
 use serde_json::{Value, json};
 
 use super::desk::Desk;
-use super::plans::{CANARY, CANARY_CODED};
+use super::plans::CANARY;
 
 /// The user as whom the testbed plays the nodes.
 const NODES: &str = "kwok";
@@ -293,12 +294,11 @@ pub(super) fn let_go(desk: &Desk<'_>, run: &RunId) -> Vec<String> {
         .collect()
 }
 
-/// No file of eve's has the secret of the plan.
+/// No file of eve's has the secret of the plan, in whatever form.
 pub(super) fn no_secrets(desk: &Desk<'_>) -> Vec<String> {
-    let has = |bytes: &[u8], text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
-    let leaks = desk.files().into_iter().filter(|file| {
-        let bytes = std::fs::read(file).unwrap();
-        has(&bytes, CANARY) || has(&bytes, CANARY_CODED)
-    });
-    leaks.map(|file| format!("{} has a secret in it", file.display())).collect()
+    let mut scan = CanaryScan::new([Canary::of(CANARY)]);
+    for file in desk.files() {
+        scan.sink(file.display().to_string(), std::fs::read(&file).unwrap());
+    }
+    scan.leaks().iter().map(|leak| format!("{} has a secret in it", leak.sink)).collect()
 }

@@ -3,13 +3,14 @@
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use eve_core::testing::canary::CanaryScan;
 use eve_testbed::{ControlPlane, Entries, TestNamespace, audit};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
-use super::{State, before, comparable};
+use super::{State, before, canary, comparable};
 
 /// Far more than any command takes here: one that takes longer hangs.
 const PATIENCE: Duration = Duration::from_mins(3);
@@ -31,6 +32,15 @@ pub(super) struct Ended {
 }
 
 impl Ended {
+    /// The same, after values of Secrets were looked for in what was said.
+    fn without_secrets(self) -> Self {
+        let mut scan = CanaryScan::new([canary()]);
+        scan.sink("stdout", &self.out);
+        scan.sink("stderr", &self.err);
+        scan.assert_clean();
+        self
+    }
+
     pub(super) fn code(&self) -> Option<i32> {
         self.status.code()
     }
@@ -73,7 +83,7 @@ impl Running {
             child.wait().await.unwrap()
         };
         let status = tokio::time::timeout(PATIENCE, read).await.unwrap();
-        Ended { status, out: said + &rest, err }
+        Ended { status, out: said + &rest, err }.without_secrets()
     }
 }
 
@@ -124,7 +134,7 @@ impl<'a> Desk<'a> {
         let output = self.command(args).output();
         let output = tokio::time::timeout(PATIENCE, output).await.unwrap().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
-        Ended { status: output.status, out: text(output.stdout), err: text(output.stderr) }
+        Ended { status: output.status, out: text(output.stdout), err: text(output.stderr) }.without_secrets()
     }
 
     /// The newest run.
@@ -200,7 +210,19 @@ impl<'a> Desk<'a> {
         entries.by_user("eve").in_namespace(self.namespace())
     }
 
+    /// Values of Secrets are in no file of eve's.
+    fn assert_clean(&self) {
+        let mut scan = CanaryScan::new([canary()]);
+        for file in std::fs::read_dir(self.folder.path().join("state/eve")).unwrap() {
+            let file = file.unwrap().path();
+            // What belongs to a process that ends goes with it.
+            scan.sink(file.display().to_string(), std::fs::read(&file).unwrap_or_default());
+        }
+        scan.assert_clean();
+    }
+
     async fn is_equal(&self) {
+        self.assert_clean();
         let differences = super::differences(&self.was, &self.state().await);
         assert!(differences.is_empty(), "{}", differences.join("\n"));
     }

@@ -17,12 +17,14 @@ mod desk;
 mod forgotten;
 #[cfg(feature = "fail-points")]
 mod kills;
+mod kinds;
 mod outages;
 mod verify;
 mod whole;
 
 use std::collections::BTreeMap;
 
+use eve_core::testing::canary::Canary;
 use serde_json::{Value, json};
 
 /// What may differ between two equal states: what the server keeps for itself, and what controllers report.
@@ -62,8 +64,13 @@ fn config_map(name: &str, data: Value) -> Value {
     json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name }, "data": data })
 }
 
+/// What every value of a Secret has in it.
+fn canary() -> Canary {
+    Canary::plain(30)
+}
+
 fn secret(name: &str, value: &str) -> Value {
-    json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name }, "stringData": { "value": value } })
+    json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name }, "stringData": { "value": format!("{}{value}", canary().value()) } })
 }
 
 /// A workload whose pods behave as the stage says, with a container for each name.
@@ -97,7 +104,7 @@ fn before(namespace: &str) -> String {
         &[
             component("settings", "", &config_map("settings", json!({ "kept": "1", "lost": "x" }))),
             component("web", "", &deployment("web", "ready", &["web", "log"])),
-            component("password", "", &secret("password", "hunter2")),
+            component("password", "", &secret("password", "first")),
             component("old", "", &config_map("old", json!({ "a": "1" }))),
             component("same", "", &config_map("same", json!({ "a": "1" }))),
         ],
@@ -112,11 +119,11 @@ fn release(namespace: &str, last: &str) -> String {
         &[
             component("settings", "", &config_map("settings", json!({ "kept": "2" }))),
             component("web", "dependsOn: [settings]", &deployment("web", "ready", &["web"])),
-            component("password", "", &secret("password", "swordfish")),
+            component("password", "", &secret("password", "second")),
             component("old", "action: delete", &config_map("old", json!({}))),
             component("same", "", &config_map("same", json!({ "a": "1" }))),
             component("new", "", &config_map("new", json!({ "a": "1" }))),
-            component("fresh", "", &secret("fresh", "s3cret")),
+            component("fresh", "", &secret("fresh", "third")),
             component("next", "dependsOn: [new, web]", &deployment("next", "ready", &["next"])),
             last.to_owned(),
         ],

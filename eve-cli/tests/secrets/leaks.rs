@@ -51,7 +51,7 @@ fn a_leak_in_an_object_is_found_and_the_values_of_a_secret_are_none() {
 }
 
 #[test]
-#[should_panic(expected = "dropped unread")]
+#[should_panic(expected = "dropped unasked")]
 fn a_watch_that_nobody_reads_fails_its_test() {
     drop(Watch::over([canary()]));
 }

@@ -18,7 +18,7 @@ use crate::time::Timestamp;
 /// - **Never holds a run**: the outcome is durable before it is delivered, and stays what it is.
 /// - **Cancel safety**: a dropped delivery may or may not have arrived.
 ///
-/// No part of this version has an outbox; an embedder may call it with the outcome that `drive` returns.
+/// A [`Scheduler`](crate::scheduler::Scheduler) has an outbox; an embedder may also call it with the outcome that `drive` returns.
 #[cfg_attr(any(test, feature = "test-util"), mockall::automock)]
 #[async_trait]
 pub trait Notifier: Send + Sync {

@@ -66,7 +66,9 @@ pub struct RequestView<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Undelivered {
-    /// The request that it is about.
+    /// The ticket of the request that it is about.
+    pub ticket: Ticket,
+    /// The request.
     pub request: Arc<str>,
     /// Who was to be told.
     pub receiver: Arc<str>,
@@ -127,9 +129,10 @@ impl<'a> SchedulerView<'a> {
 
     /// What has not arrived, in the order of the requests. Linear in what is known.
     pub fn undelivered(&self) -> impl Iterator<Item = Undelivered> + use<'a> {
-        self.state.entries.values().flat_map(|entry| {
+        self.state.entries.iter().flat_map(|(ticket, entry)| {
             entry.notices.iter().filter(|notice| notice.standing != Standing::Sent).map(|notice| {
                 Undelivered {
+                    ticket: *ticket,
                     request: Arc::clone(&entry.key.id),
                     receiver: Arc::clone(&notice.receiver),
                     attempts: notice.attempts,

@@ -211,7 +211,7 @@ pub struct StateConfig {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct HttpConfig {
-    /// The address that `/livez`, `/readyz` and `/metrics` are served at. By default `127.0.0.1:8081`; `off` for none.
+    /// The address that `/livez`, `/readyz`, `/metrics` and `/undelivered` are served at. By default `127.0.0.1:8081`; `off` for none.
     #[schemars(length(min = 1, max = 253))]
     pub listen: Option<String>,
 }

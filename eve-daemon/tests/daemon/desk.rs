@@ -90,9 +90,10 @@ impl Desk {
         let mut found = Vec::new();
         for entry in fs::read_dir(self.path(folder)).unwrap().flatten() {
             let name = entry.path().strip_prefix(self.folder.path()).unwrap().display().to_string();
-            match entry.file_type().unwrap().is_dir() {
-                true => found.extend(self.files(&name)),
-                false => found.push((name, fs::read(entry.path()).unwrap())),
+            if entry.file_type().unwrap().is_dir() {
+                found.extend(self.files(&name));
+            } else {
+                found.push((name, fs::read(entry.path()).unwrap()));
             }
         }
         found
@@ -119,12 +120,17 @@ impl Daemon {
         .await
     }
 
-    /// What `/livez`, `/readyz` or `/metrics` answers.
+    /// What `/livez`, `/readyz`, `/metrics` or `/undelivered` answers.
     pub(crate) async fn get(&self, path: &str) -> (u16, String) {
+        self.ask("GET", path).await
+    }
+
+    /// What a path answers to this method.
+    pub(crate) async fn ask(&self, method: &str, path: &str) -> (u16, String) {
         use std::io::{Read as _, Write as _};
         let started = self.says("eve-daemon takes plans", json!({})).await;
         let mut stream = std::net::TcpStream::connect(started["http"].as_str().unwrap()).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: eve\r\nConnection: close\r\n\r\n").unwrap();
+        write!(stream, "{method} {path} HTTP/1.1\r\nHost: eve\r\nConnection: close\r\n\r\n").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use eve_core::testing::canary::{Canary, CanaryScan};
 use eve_testbed::{ControlPlane, KvVersion, Vault};
 use serde_json::{Value, json};
 
@@ -15,9 +16,13 @@ async fn four_references_wrong_in_four_ways_are_told_in_one_answer_with_their_pl
     let namespace = control_plane.namespace("refused").await;
     let vault = Vault::shared().await;
     let mount = vault.kv("shop", KvVersion::V2).await;
-    vault.write(&format!("{mount}/data/db"), &json!({ "data": { "password": "hunter2" } })).await.unwrap();
+    let canary = Canary::new(300);
     vault
-        .write(&format!("{mount}/data/hidden"), &json!({ "data": { "password": "hunter2" } }))
+        .write(&format!("{mount}/data/db"), &json!({ "data": { "password": canary.value() } }))
+        .await
+        .unwrap();
+    vault
+        .write(&format!("{mount}/data/hidden"), &json!({ "data": { "password": canary.value() } }))
         .await
         .unwrap();
     let rules = format!(
@@ -30,7 +35,8 @@ async fn four_references_wrong_in_four_ways_are_told_in_one_answer_with_their_pl
         vault.address()
     );
     let desk = Desk::new(&config, &control_plane.kubeconfig_path());
-    fs::write(desk.path("token"), token["auth"]["client_token"].as_str().unwrap()).unwrap();
+    let client_token = token["auth"]["client_token"].as_str().unwrap();
+    fs::write(desk.path("token"), client_token).unwrap();
     let text = format!(
         "apiVersion: eve.dev/v1alpha1
 kind: Plan
@@ -62,7 +68,13 @@ spec:
         let told = format!("{place}: secret `{name}`: ");
         assert!(message.contains(&told), "{told} in {message}");
     }
-    assert!(!message.contains("`good`") && !message.contains("hunter2"), "{message}");
+    assert!(!message.contains("`good`"), "{message}");
+    let mut scan = CanaryScan::new([canary, Canary::of(client_token)]);
+    desk.files(".")
+        .into_iter()
+        .filter(|(name, _)| name != "token")
+        .for_each(|(name, content)| scan.sink(name, content));
+    scan.assert_clean();
     let audit = control_plane.audit().settle().await;
     assert!(audit.by_user("eve").in_namespace(&namespace).writes().is_empty());
 }

@@ -8,7 +8,8 @@ use eve_core::run::{Applied, Change, Prepared};
 use serde_json::Value;
 
 use super::intent::Intent;
-use super::prepare::{Mark, conflicts};
+use super::owner::Sent;
+use super::prepare::{Claim, Mark, conflicts};
 use super::{KubeExecutor, Located, Missing, Target, failure, maker, promise, wait};
 use crate::client::{Effect, Ensured};
 
@@ -42,7 +43,8 @@ impl KubeExecutor {
         }
         let (graph, component) = (step.graph(), step.component());
         let known = if before.is_none() { self.surveys.send(graph, component) } else { None };
-        let (mut written, ensured) = self.send_first(step, &target, &intent, before.as_ref()).await?;
+        let Sent { mut written, ensured, is_forced } =
+            self.send_first(step, &target, &intent, before.as_ref()).await?;
         let mut after = Mark::of(&written);
         if ensured == Ensured::Existed && maker::is_taken_over(before.as_ref(), known, &written) {
             tracing::info!("{}: somebody made it since it was looked for: it is adopted", target.place);
@@ -62,7 +64,7 @@ impl KubeExecutor {
             (Ensured::Existed, None) => Change::Unknown,
         });
         if step.may_be_undone() {
-            after = after.with_claim(&written);
+            after.claim = Claim { forced: is_forced, ..Claim::of(&written) };
         }
         applied.token = after.token();
         Ok(applied)

@@ -14,6 +14,9 @@ use crate::restore::Conflict;
 const FIELDS_MAX: usize = 10;
 const HINT: &str = "put it right by hand, or leave it as it is; `eve rollback` looks at it again";
 
+/// What the run did with an object that somebody else had made meanwhile.
+pub(super) const FORCED: &str = "was made by somebody else while the run went on, and the run took fields of it by force: what they were is not known";
+
 /// Somebody did something with the whole object.
 pub(super) fn conflict(place: &Location, what: &str) -> Failure {
     Failure::permanent("k8s.undo.conflict", format!("{place} {what}")).with_hint(HINT)
@@ -95,7 +98,9 @@ pub(super) fn claim(object: &Value) -> String {
 
 /// Who took fields of an object that the run made, as far as that can be told: which fields they were nobody wrote down.
 pub(super) fn since(live: &Value, applied: Option<&Mark>) -> Vec<Conflict> {
-    let Some(claimed) = applied.and_then(|applied| applied.claim.as_deref()) else { return Vec::new() };
+    let Some(claimed) = applied.and_then(|applied| applied.claim.fields.as_deref()) else {
+        return Vec::new();
+    };
     if claimed == claim(live) {
         return Vec::new();
     }

@@ -23,16 +23,6 @@ pub(super) fn of_read(place: &Location, error: ApiError) -> Failure {
     }
 }
 
-/// Putting something back failed. Right after its start an API server knows no rights yet, and the run had them when it wrote:
-/// a refusal may pass.
-pub(super) fn of_undo(failure: Failure) -> Failure {
-    if failure.code == "k8s.api.forbidden" {
-        Failure { class: FailureClass::Transient, ..failure }
-    } else {
-        failure
-    }
-}
-
 /// What a refused dry run means before the turn of its component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Foresight {

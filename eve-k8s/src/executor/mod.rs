@@ -40,10 +40,13 @@ mod prepare;
 mod promise;
 mod publish;
 mod read;
+mod rights;
 mod sight;
 mod undo;
 mod verify;
 mod wait;
+
+use rights::Refusals;
 
 pub use compare::Difference;
 pub use delete::KEPT;
@@ -279,7 +282,7 @@ impl Executor for KubeExecutor {
             Action::Delete => self.look_before_delete(step).await,
             // Whatever it is: it is only waited for.
             Action::Read => Ok(Prepared::new(Change::None)),
-            Action::Apply | Action::None => self.look(step).await,
+            Action::Apply | Action::None => self.look_informed(step).await,
         }?;
         self.promise(step, &mut prepared).await?;
         Ok(prepared)
@@ -300,7 +303,17 @@ impl Executor for KubeExecutor {
         applied: Option<&'a Applied>,
         cx: &Context,
     ) -> Result<UndoReport, Failure> {
-        self.put_back(step, token, applied, cx).await.map_err(failure::of_undo)
+        let mut refusals = Refusals::default();
+        loop {
+            match self.put_back(step, token, applied, cx).await {
+                Ok(report) => return Ok(report),
+                Err(failure) => {
+                    if let Some(failure) = self.believe(step, &mut refusals, failure).await {
+                        return Err(failure);
+                    }
+                }
+            }
+        }
     }
 
     async fn verify<'a>(&self, step: &Step, of: Verify<'a>, cx: &Context) -> Result<(), Failure> {

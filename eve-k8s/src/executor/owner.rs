@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::intent::Intent;
 use super::prepare::{Mark, conflicts};
 use super::{KubeExecutor, Located, Missing, Target, failure};
-use crate::client::{Effect, Ensured, Location};
+use crate::client::{Conflicts, Effect, Ensured, Location};
 use crate::error::ApiError;
 use crate::labels::{self, PlanName};
 use crate::pattern::{BadObjectPattern, ObjectPattern};
@@ -73,6 +73,14 @@ impl fmt::Display for TakeOver {
     }
 }
 
+/// What became of the first write of an object.
+pub(super) struct Sent {
+    pub(super) written: Value,
+    pub(super) ensured: Ensured,
+    /// Somebody had made it since it was looked for, and fields of it were taken over by force.
+    pub(super) is_forced: bool,
+}
+
 impl KubeExecutor {
     /// Every object of the graph that belongs to another plan and is not to be taken over, in plan order. What is read for
     /// it serves the run of the same graph; what cannot be listed is not told here, but when it is prepared. Cancel safe.
@@ -112,20 +120,31 @@ impl KubeExecutor {
         target: &Target<'_>,
         intent: &Intent,
         before: Option<&Mark>,
-    ) -> Result<(Value, Ensured), Failure> {
+    ) -> Result<Sent, Failure> {
+        let place = &target.place;
+        let mut is_forced = false;
         if before.is_none() {
             match self.make(step, target, intent).await {
-                Ok(answer) => return Ok(answer),
-                Err(error) if is_there_already(&error) => match self.client.get(&target.place).await {
-                    Ok(live) => self.is_of_other(step, &target.place, &live)?,
+                Ok((written, ensured)) => return Ok(Sent { written, ensured, is_forced }),
+                Err(error) if is_there_already(&error) => match self.client.get(place).await {
+                    Ok(live) => self.is_of_other(step, place, &live)?,
                     Err(error) if error.is_code(404) => {}
-                    Err(error) => return Err(failure::of_read(&target.place, error)),
+                    Err(error) => return Err(failure::of_read(place, error)),
                 },
-                Err(error) => return Err(failure::of_write(&target.place, error)),
+                Err(error) => return Err(failure::of_write(place, error)),
+            }
+            if conflicts(step) == Conflicts::Force {
+                // Whether there is anything to take by force decides whether it can be given back.
+                match self.client.apply(place, &intent.object, Conflicts::Refuse, Effect::Stored).await {
+                    Ok((written, ensured)) => return Ok(Sent { written, ensured, is_forced }),
+                    Err(error) if error.is_code(409) => is_forced = true,
+                    Err(error) => return Err(failure::of_write(place, error)),
+                }
             }
         }
-        let answer = self.client.apply(&target.place, &intent.object, conflicts(step), Effect::Stored).await;
-        answer.map_err(|error| failure::of_write(&target.place, error))
+        let answer = self.client.apply(place, &intent.object, conflicts(step), Effect::Stored).await;
+        let (written, ensured) = answer.map_err(|error| failure::of_write(place, error))?;
+        Ok(Sent { written, ensured, is_forced })
     }
 
     async fn make(

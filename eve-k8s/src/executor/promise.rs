@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{KubeExecutor, Located, Missing, failure};
 use crate::client::{Collection, Location};
 use crate::discovery::{Resource, Scope};
-use crate::object::Identity;
+use crate::object::{self, Identity};
 use crate::path::PathSegment;
 use crate::readiness::text;
 use crate::snapshot::{self, SealKey};
@@ -85,6 +85,11 @@ fn uid(prepared: &Prepared) -> &str {
     prepared.token.as_deref().map_or("", |token| text(token, "/uid"))
 }
 
+/// Whether nothing is known of what is there.
+fn is_blind(prepared: &Prepared) -> bool {
+    prepared.change == Change::Unknown && uid(prepared).is_empty()
+}
+
 /// How the object that was found has to be kept before it is written, if it has to.
 pub(super) fn to_be_kept(prepared: &Prepared) -> Option<Before> {
     prepared.undo.as_ref().and_then(|token| Promise::read(token).ok())?.before
@@ -94,8 +99,11 @@ impl KubeExecutor {
     /// Adds the undo token to what was found, where something would be written that may be undone. What could not be kept
     /// is refused here, before the first write.
     pub(super) async fn promise(&self, step: &Step, prepared: &mut Prepared) -> Result<(), Failure> {
-        let is_known = prepared.change != Change::Unknown || !uid(prepared).is_empty();
-        if !step.may_be_undone() || prepared.change == Change::None || !is_known {
+        if !step.may_be_undone() || prepared.change == Change::None {
+            return Ok(());
+        }
+        if is_blind(prepared) {
+            prepared.undo = self.promise_unseen(step).await?;
             return Ok(());
         }
         let Located::Known(target) = self.locate(step, Missing::Accept).await? else { return Ok(()) };
@@ -111,6 +119,46 @@ impl KubeExecutor {
         }
         prepared.undo = promise.token();
         Ok(())
+    }
+
+    /// What applying would change; of a kind that is not known although it was served when the run began, with the kinds of
+    /// then.
+    pub(super) async fn look_informed(&self, step: &Step) -> Result<Prepared, Failure> {
+        let prepared = self.look(step).await?;
+        if !step.may_be_undone() || !is_blind(&prepared) || !self.was_served(step).await? {
+            return Ok(prepared);
+        }
+        self.look(step).await
+    }
+
+    /// The token of an object that nothing is known of: of a kind that was not served when the run began there was none.
+    async fn promise_unseen(&self, step: &Step) -> Result<Option<UndoToken>, Failure> {
+        let Ok((_, identity)) = object::identify(step.spec()) else { return Ok(None) };
+        if self.was_served(step).await? {
+            return Ok(None);
+        }
+        let promise = Promise {
+            api_version: identity.api_version.to_owned(),
+            kind: identity.kind.to_owned(),
+            namespace: identity.namespace.map(str::to_owned),
+            name: identity.name.to_owned(),
+            before: None,
+            desired: None,
+            deletes: false,
+        };
+        Ok(promise.token())
+    }
+
+    /// Whether the kind of the step's object was served, or may have been, when that was first asked in the run.
+    async fn was_served(&self, step: &Step) -> Result<bool, Failure> {
+        let Ok((_, identity)) = object::identify(step.spec()) else { return Ok(true) };
+        let keeping = self.surveys.keeping(step.graph());
+        let ask = async || {
+            self.refresh_kinds(&self.kinds()).await?;
+            Ok::<_, Failure>(self.kinds())
+        };
+        let kinds = keeping.kinds.get_or_try_init(ask).await?;
+        Ok(kinds.may_have(identity.api_version, identity.kind))
     }
 
     /// An object outside of the plan's namespace is kept in it all the same: it has to be there.

@@ -225,19 +225,28 @@ impl Undoing<'_> {
     }
 
     /// Deletes what the run made, or lets go of what it found there.
-    async fn unmake(self, applied: Option<Mark>) -> Result<UndoReport, Failure> {
-        let Some(live) = self.look().await? else { return Ok(self.report) };
-        // It was there before the run, whatever was kept of it: it is never deleted.
-        if self.promise.before.as_ref().is_some_and(|before| before.uid == text(&live, "/metadata/uid")) {
-            return Err(conflict::unkept(&self.place));
+    async fn unmake(mut self, applied: Option<Mark>) -> Result<UndoReport, Failure> {
+        for _ in 0..ROUNDS_MAX {
+            let Some(live) = self.look().await? else { return Ok(self.report) };
+            // It was there before the run, whatever was kept of it: it is never deleted.
+            if self.promise.before.as_ref().is_some_and(|before| before.uid == text(&live, "/metadata/uid")) {
+                return Err(conflict::unkept(&self.place));
+            }
+            let desired = self.promise.desired.as_deref();
+            match Maker::of(&live, PlanName::of(self.step), desired, applied.as_ref()) {
+                Maker::Nobody => return Ok(self.report),
+                Maker::Somebody(what) => return Err(conflict(&self.place, &what)),
+                Maker::Another if applied.as_ref().is_some_and(|applied| applied.claim.forced) => {
+                    return Err(conflict(&self.place, conflict::FORCED));
+                }
+                Maker::Another => self.release(&live).await?,
+                Maker::Run => return self.delete(&live, applied.as_ref()).await,
+            }
+            if self.report.change != Change::None {
+                return Ok(self.report);
+            }
         }
-        let desired = self.promise.desired.as_deref();
-        match Maker::of(&live, PlanName::of(self.step), desired, applied.as_ref()) {
-            Maker::Nobody => Ok(self.report),
-            Maker::Somebody(what) => Err(conflict(&self.place, &what)),
-            Maker::Another => self.release().await,
-            Maker::Run => self.delete(&live, applied.as_ref()).await,
-        }
+        Err(conflict::unsettled(&self.place, &[]))
     }
 
     async fn delete(mut self, live: &Value, applied: Option<&Mark>) -> Result<UndoReport, Failure> {
@@ -266,17 +275,26 @@ impl Undoing<'_> {
         Ok(self.report)
     }
 
-    /// Gives up every field of an object that somebody else made; what only eve had set goes.
-    async fn release(mut self) -> Result<UndoReport, Failure> {
+    /// Gives up every field of this very state of an object that somebody else made; what only eve had set goes.
+    async fn release(&mut self, live: &Value) -> Result<(), Failure> {
         let place = &self.place;
-        let mut metadata = json!({ "name": place.name.as_str() });
+        let of = |pointer: &str| live.pointer(pointer).cloned().unwrap_or_default();
+        // Without them an object that is gone by then would be made anew, with nothing in it.
+        let mut metadata = json!({
+            "name": place.name.as_str(), "uid": of("/metadata/uid"), "resourceVersion": of("/metadata/resourceVersion"),
+        });
         if let (Some(namespace), Some(fields)) = (&place.namespace, metadata.as_object_mut()) {
             fields.insert("namespace".to_owned(), namespace.as_str().into());
         }
         let (api_version, kind) = (place.resource.api_version(), &*place.resource.kind);
         let nothing = json!({ "apiVersion": api_version, "kind": kind, "metadata": metadata });
-        let sent = self.executor.client.apply(place, &nothing, Conflicts::Refuse, Effect::Stored).await;
-        let (live, _) = sent.map_err(|error| failure::of_write(place, error))?;
+        let live = match self.executor.client.apply(place, &nothing, Conflicts::Refuse, Effect::Stored).await
+        {
+            Ok((live, _)) => live,
+            // Somebody wrote at the same moment, or it is gone: it is looked at anew.
+            Err(error) if error.is_code(409) || error.is_code(404) => return Ok(()),
+            Err(error) => return Err(failure::of_write(place, error)),
+        };
         if owned::is_applied(&live) {
             return Err(conflict::unsettled(place, &[]));
         }
@@ -284,6 +302,6 @@ impl Undoing<'_> {
         self.report.notes.push(
             "somebody else had made it while the run went on: it stays, without what eve added".to_owned(),
         );
-        Ok(self.report)
+        Ok(())
     }
 }

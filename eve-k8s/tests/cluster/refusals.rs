@@ -9,7 +9,7 @@ use eve_core::run::Change;
 use eve_testbed::ControlPlane;
 use serde_json::{Value, json};
 
-use crate::common::{Told, graph, step, step_of, write};
+use crate::common::{Told, graph, step, step_of, unseen, value, write};
 use crate::{client, config_map, deployment, executor, meta};
 
 #[tokio::test]
@@ -135,19 +135,18 @@ async fn an_invalid_value_is_told_but_not_that_of_a_secret() {
 
     let kubernetes_io = json!({
         "apiVersion": "v1", "kind": "Secret", "metadata": meta("pull"), "type": "kubernetes.io/dockerconfigjson",
-        "stringData": { ".dockerconfigjson": "hunter2" },
+        "stringData": { ".dockerconfigjson": value("pull") },
     });
     let failure = refused("invalid-secret", kubernetes_io).await;
-    let all = format!("{failure:?}");
+    let all = format!("{:?}", unseen("a failure", &failure));
     assert_eq!(failure.code, "k8s.apply.invalid", "{all}");
-    assert!(!all.contains("hunter2"), "{all}");
     assert!(all.contains("data[.dockerconfigjson]"), "{all}");
 
     let not_base64 = json!({
-        "apiVersion": "v1", "kind": "Secret", "metadata": meta("bad"), "data": { "password": "hunter2!" },
+        "apiVersion": "v1", "kind": "Secret", "metadata": meta("bad"), "data": { "password": value("!") },
     });
     let failure = refused("invalid-secret", not_base64).await;
-    assert!(!format!("{failure:?}").contains("hunter2"), "{failure:?}");
+    unseen("a failure", &failure);
     assert_eq!((failure.code.as_ref(), failure.class), ("k8s.apply.invalid", FailureClass::Permanent));
 }
 

@@ -1,5 +1,6 @@
 //! What both test programs need: a plan of objects, and the phases of one component driven by hand.
 
+use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use eve_core::plan::{Component, Dependency, FailurePolicy, Plan, Settings};
 use eve_core::ports::{Context, Executor, Step};
 use eve_core::run::{Applied, Prepared};
 use eve_core::testing::TokioClock;
+use eve_core::testing::canary::{Canary, CanaryScan};
 use eve_core::time::Timestamp;
 use eve_k8s::KubeExecutor;
 use serde_json::{Value, json};
@@ -113,4 +115,22 @@ pub(crate) async fn write(executor: &KubeExecutor, step: &Step) -> Result<(Prepa
     let prepared = executor.prepare(step, &cx).await?;
     let applied = executor.apply(step, &prepared, &cx).await?;
     Ok((prepared, applied))
+}
+
+/// What every value of a Secret has in it, so that one canary stands for all of them.
+fn canary() -> Canary {
+    Canary::plain(20)
+}
+
+/// A value that must come out nowhere; another one for each word.
+pub(crate) fn value(word: &str) -> String {
+    format!("{}{word}", canary().value())
+}
+
+/// The same, after it was looked for in what came out.
+pub(crate) fn unseen<T: Debug>(sink: &str, what: T) -> T {
+    let mut scan = CanaryScan::new([canary()]);
+    scan.sink(sink, format!("{what:?}"));
+    scan.assert_clean();
+    what
 }

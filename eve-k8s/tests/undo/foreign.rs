@@ -195,6 +195,68 @@ async fn what_somebody_made_while_the_run_went_on_loses_only_what_eve_added() {
     assert_eq!(release.undo_all().await, [Change::None], "it may be said once more");
 }
 
+/// Somebody makes an object between the look and the write of the first run, with these fields; and it is written.
+async fn taken_over(place: &Place, part: Part, theirs: Value) -> Release {
+    let path = place.config_map("x");
+    let mut release = place.release("first", &[part]).await;
+    let prepared = release.prepare(0).await.unwrap();
+    let collection = format!("{}?fieldManager=kubectl", path.trim_end_matches("/x"));
+    place.other("POST", &collection, "application/json", &config_map("x", theirs)).await.unwrap();
+    let (cx, _) = Told::context();
+    let applied = release.executor.apply(&release.step(0), &prepared, &cx).await.unwrap();
+    release.done.get_mut(&0).unwrap().1 = Some(applied);
+    release
+}
+
+#[tokio::test]
+async fn what_was_taken_by_force_from_somebody_who_made_it_meanwhile_is_not_dropped() {
+    for (reply, why) in [("known", "by force"), ("lost", "made by somebody else meanwhile")] {
+        let place = Place::new("forced").await;
+        let mut part = apply(config_map("x", json!({ "a": "2", "c": "1" })));
+        part.force = true;
+        let mut release = taken_over(&place, part, json!({ "a": "1", "b": "1" })).await;
+        if reply == "lost" {
+            release.done.get_mut(&0).unwrap().1 = None;
+        }
+        assert_conflict(&place, &release, &[why]).await;
+        let is = place.get(&place.config_map("x")).await.unwrap();
+        assert_eq!(is["data"], json!({ "a": "2", "b": "1", "c": "1" }));
+    }
+    // Where there was nothing to take, nothing is lost.
+    let place = Place::new("gentle").await;
+    let mut part = apply(config_map("x", json!({ "a": "1", "c": "1" })));
+    part.force = true;
+    let release = taken_over(&place, part, json!({ "a": "1", "b": "1" })).await;
+    assert_eq!(release.undo_all().await, [Change::Update]);
+    let is = place.get(&place.config_map("x")).await.unwrap();
+    assert_eq!(is["data"], json!({ "a": "1", "b": "1" }));
+}
+
+#[tokio::test]
+async fn what_goes_while_it_is_given_up_is_not_made_again() {
+    let place = Place::new("goes").await;
+    let path = place.config_map("x");
+    let part = apply(config_map("x", json!({ "a": "1", "c": "1" })));
+    let mut release = taken_over(&place, part, json!({ "a": "1", "b": "1" })).await;
+    let (client, admin) = (place.control_plane.eve_client().await, place.control_plane.admin_client().await);
+    let gone = path.clone();
+    let service = tower::service_fn(move |request: Request<kube::client::Body>| {
+        let (client, admin, path) = (client.clone(), admin.clone(), gone.clone());
+        async move {
+            if request.method() == http::Method::PATCH {
+                // It may be gone already.
+                let delete = Request::delete(&path).body(Vec::new()).unwrap();
+                let _ = admin.request::<Value>(delete).await;
+            }
+            client.send(request).await.map_err(tower::BoxError::from)
+        }
+    });
+    let client = eve_k8s::KubeClient::new(kube::Client::new(service, "default"));
+    release.executor = KubeExecutor::builder(client).build();
+    assert_eq!(release.undo(0).await.unwrap().change, Change::None);
+    assert!(place.get(&path).await.is_none());
+}
+
 #[tokio::test]
 async fn a_field_that_another_manager_scales_stays_as_it_is() {
     let place = Place::new("scaled").await;

@@ -13,7 +13,7 @@ const FIRST: &str = "1";
 
 async fn first(place: &Place) -> ([Part; 2], BTreeMap<String, Option<Value>>, Vec<String>) {
     let before =
-        [apply(config_map("x", json!({ "a": FIRST, "lost": "x" }))), apply(secret("password", "hunter2"))];
+        [apply(config_map("x", json!({ "a": FIRST, "lost": "x" }))), apply(secret("password", "first"))];
     place.deploy("first", &before).await;
     let paths =
         vec![place.config_map("x"), place.path("api/v1", "secrets", "password"), place.config_map("new")];
@@ -24,7 +24,7 @@ async fn first(place: &Place) -> ([Part; 2], BTreeMap<String, Option<Value>>, Ve
 fn next() -> [Part; 3] {
     [
         apply(config_map("x", json!({ "a": "2", "added": "y" }))),
-        apply(secret("password", "swordfish")),
+        apply(secret("password", "second")),
         apply(config_map("new", json!({ "a": "1" }))),
     ]
 }

@@ -29,8 +29,8 @@ async fn nothing_is_kept_of_what_is_not_written_or_was_not_there() {
 #[tokio::test]
 async fn a_snapshot_is_no_part_of_the_plan_and_holds_the_only_copy_of_a_secret() {
     let place = Place::new("apart").await;
-    place.deploy("first", &settings("hunter2")).await;
-    let release = place.deploy("second", &settings("swordfish")).await;
+    place.deploy("first", &settings("first")).await;
+    let release = place.deploy("second", &settings("second")).await;
     let snapshots = place.snapshots().await;
     assert_eq!(snapshots.len(), 2);
     for snapshot in &snapshots {
@@ -47,9 +47,7 @@ async fn a_snapshot_is_no_part_of_the_plan_and_holds_the_only_copy_of_a_secret()
     for (token, applied) in release.done.values() {
         let text = format!("{} {applied:?}", token.as_ref().unwrap().value());
         assert!(text.len() <= 2 * TOKEN_BYTES_MAX);
-        for value in ["hunter2", "swordfish", "aHVudGVyMg==", "c3dvcmRmaXNo"] {
-            assert!(!text.contains(value), "{text}");
-        }
+        unseen("tokens", text);
     }
     // The plan that is deleted by its labels leaves them alone, and they go when they are told to.
     release.executor.forget_run(place.namespace.name(), &release.run).await.unwrap();

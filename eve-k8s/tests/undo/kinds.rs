@@ -246,6 +246,48 @@ fn definition(group: &str, fields: usize, version: &str) -> Value {
     )
 }
 
+/// Somebody defines a kind, and it is served.
+async fn define(place: &Place, group: &str) -> String {
+    let definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    place.other("POST", definitions, "application/json", &definition(group, 1, "one")).await.unwrap();
+    let things = format!("/apis/{group}/v1/namespaces/{}/things", place.namespace.name());
+    let is_served = async { while place.get(&things).await.is_none() {} };
+    tokio::time::timeout(std::time::Duration::from_mins(1), is_served).await.unwrap();
+    things
+}
+
+#[tokio::test]
+async fn an_object_of_a_kind_that_comes_during_the_run_is_put_back() {
+    let place = Place::new("comes").await;
+    let group = format!("{}.dev", place.namespace.name());
+    let thing =
+        |value: &str| object(&format!("{group}/v1"), "Thing", "own", json!({ "spec": { "field0": value } }));
+    let mut release = place.release("first", &[apply(thing("1"))]).await;
+    assert_eq!(release.prepare(0).await.unwrap().change, Change::Unknown);
+    let things = define(&place, &group).await;
+    assert_eq!(release.apply(0).await.unwrap(), Change::Create);
+    assert_eq!(release.undo_all().await, [Change::Delete]);
+    assert!(place.get(&format!("{things}/own")).await.is_none());
+}
+
+#[tokio::test]
+async fn an_object_of_a_kind_that_came_before_the_run_is_kept_though_it_was_not_known() {
+    let place = Place::new("came").await;
+    let group = format!("{}.dev", place.namespace.name());
+    let thing =
+        |value: &str| object(&format!("{group}/v1"), "Thing", "own", json!({ "spec": { "field0": value } }));
+    // An executor that has known its kinds for long.
+    let old = place.deploy("zero", &[apply(config_map("x", json!({})))]).await;
+    let things = define(&place, &group).await;
+    place.deploy("first", &[apply(thing("1"))]).await;
+    let was = place.state(&[format!("{things}/own")]).await;
+    let mut release = place.release("second", &[apply(thing("2"))]).await;
+    release.executor = old.executor;
+    assert_eq!(release.apply_all().await, [Change::Update]);
+    assert_eq!(release.undo_all().await, [Change::Update]);
+    assert_eq!(place.state(&[format!("{things}/own")]).await, was);
+}
+
 #[tokio::test]
 async fn a_large_definition_fits_and_comes_back() {
     let place = Place::new("large").await;

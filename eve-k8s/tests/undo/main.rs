@@ -16,6 +16,7 @@ mod interrupted;
 mod keeping;
 mod kinds;
 mod reborn;
+mod rights;
 mod table;
 mod verify;
 mod whole;
@@ -23,7 +24,7 @@ mod whole;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use common::Told;
+use common::{Told, unseen, value as value_of};
 use eve_core::failure::Failure;
 use eve_core::ids::{Attempt, ComponentId, RunId};
 use eve_core::plan::builder::{ComponentBuilder, PlanBuilder};
@@ -157,7 +158,11 @@ impl Place {
         let secrets = format!("/api/v1/namespaces/{}/secrets", self.namespace.name());
         let path = format!("{secrets}?labelSelector={}", eve_k8s::labels::SNAPSHOT_OF);
         let list = self.get(&path).await.unwrap();
-        list["items"].as_array().unwrap().clone()
+        let snapshots = list["items"].as_array().unwrap().clone();
+        for snapshot in &snapshots {
+            unseen("labels and annotations of a snapshot", &snapshot["metadata"]);
+        }
+        snapshots
     }
 }
 
@@ -167,7 +172,8 @@ impl Release {
     }
 
     async fn prepare(&mut self, index: u32) -> Result<Prepared, Failure> {
-        let prepared = self.executor.prepare(&self.step(index), &Told::context().0).await?;
+        let prepared = self.executor.prepare(&self.step(index), &Told::context().0).await;
+        let prepared = unseen("prepare", prepared)?;
         self.done.entry(index).or_insert_with(|| (prepared.undo.clone(), None));
         Ok(prepared)
     }
@@ -181,7 +187,7 @@ impl Release {
         prepared.undo.clone_from(&self.done[&index].0);
         let (cx, _) = Told::context();
         let step = self.step(index);
-        let applied = self.executor.apply(&step, &prepared, &cx).await?;
+        let applied = unseen("apply", self.executor.apply(&step, &prepared, &cx).await)?;
         let change = applied.change;
         if step.action() == Action::Delete {
             self.executor.wait(&step, &applied, Until::Ready, &cx).await?;
@@ -201,7 +207,8 @@ impl Release {
     async fn undo(&self, index: u32) -> Result<UndoReport, Failure> {
         let (token, applied) = &self.done[&index];
         let Some(token) = token else { return Ok(UndoReport::new(Change::None)) };
-        self.executor.undo(&self.step(index), token, applied.as_ref(), &Told::context().0).await
+        let (step, (cx, _)) = (self.step(index), Told::context());
+        unseen("undo", self.executor.undo(&step, token, applied.as_ref(), &cx).await)
     }
 
     /// In reverse order; and it is found to be undone, by another process too.
@@ -218,7 +225,8 @@ impl Release {
 
     async fn verify_undone(&self, index: u32) -> Result<(), Failure> {
         let Some(token) = &self.done[&index].0 else { return Ok(()) };
-        self.executor.verify(&self.step(index), Verify::Undone(token), &Told::context().0).await
+        let (step, (cx, _)) = (self.step(index), Told::context());
+        unseen("verify", self.executor.verify(&step, Verify::Undone(token), &cx).await)
     }
 }
 
@@ -254,7 +262,7 @@ fn config_map(name: &str, data: Value) -> Value {
 }
 
 fn secret(name: &str, value: &str) -> Value {
-    object("v1", "Secret", name, json!({ "stringData": { "password": value } }))
+    object("v1", "Secret", name, json!({ "stringData": { "password": value_of(value) } }))
 }
 
 fn container(name: &str, image: &str) -> Value {

@@ -11,7 +11,7 @@ async fn everything_is_as_before_and_the_plan_before_writes_nothing() {
     let before = [
         apply(config_map("settings", json!({ "kept": "1", "lost": "x" }))),
         apply(deployment("web", 2, both)),
-        apply(secret("password", "hunter2")),
+        apply(secret("password", "first")),
         apply(config_map("old", json!({ "a": "1" }))),
         apply(config_map("same", json!({ "a": "1" }))),
         apply(config_map("shared", json!({ "ours": "1" }))),
@@ -27,12 +27,12 @@ async fn everything_is_as_before_and_the_plan_before_writes_nothing() {
     let next = [
         apply(config_map("settings", json!({ "kept": "2", "added": "y" }))),
         apply(deployment("web", 2, json!([container("web", "web:2"), container("side", "side:1")]))),
-        apply(secret("password", "swordfish")),
+        apply(secret("password", "second")),
         delete(config_map("old", json!({}))),
         apply(config_map("same", json!({ "a": "1" }))),
         apply(config_map("shared", json!({ "ours": "2" }))),
         apply(config_map("new", json!({ "a": "1" }))),
-        apply(secret("newer", "s3cret")),
+        apply(secret("newer", "third")),
         apply(config_map("newest", json!({}))),
     ];
     let mark = place.control_plane.audit().mark().await;

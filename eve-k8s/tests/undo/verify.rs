@@ -32,7 +32,7 @@ async fn what_is_as_it_should_be_costs_one_list_for_each_kind() {
         .map(|index| apply(deployment(&format!("web-{index}"), 1, json!([container("web", "web:1")]))))
         .collect();
     parts.extend((0..4).map(|index| apply(config_map(&format!("settings-{index}"), json!({ "a": "1" })))));
-    parts.push(apply(secret("password", "hunter2")));
+    parts.push(apply(secret("password", "first")));
     let release = ready(&place, &parts).await;
     let mark = place.control_plane.audit().mark().await;
     assert!(verify(&release).await.iter().all(Result::is_ok));

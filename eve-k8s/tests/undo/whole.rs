@@ -29,17 +29,19 @@ fn plan(place: &Place, parts: &[Part]) -> Arc<Graph> {
 
 async fn run(place: &Place, id: &str, graph: &Arc<Graph>) -> (Outcome, Run) {
     let clock = Arc::new(TokioClock::starting_at(Timestamp::from_micros(1)));
+    let store = Arc::new(MemoryStore::new());
     let ports = Ports {
         executors: Executors::new().with(OBJECT_KIND, Arc::new(place.executor().await)),
-        store: Arc::new(MemoryStore::new()),
+        store: Arc::clone(&store) as _,
         reporters: Vec::new(),
         clock: clock.clone(),
         secrets: eve_core::secret::Secrets::default(),
     };
     let id = RunId::new(format!("{id}-{}", place.namespace.name()));
-    let mut run = Run::new(Arc::clone(graph), RunOptions::default(), id, clock.now());
+    let mut run = Run::new(Arc::clone(graph), RunOptions::default(), id.clone(), clock.now());
     let (_stop, control) = mpsc::channel(1);
     let outcome = drive(&mut run, &ports, control).await.unwrap();
+    unseen("the journal", store.records(&id));
     (outcome, run)
 }
 
@@ -47,7 +49,7 @@ fn before() -> Vec<Part> {
     vec![
         apply(config_map("settings", json!({ "kept": "1", "lost": "x" }))),
         apply(deployment("web", 2, json!([container("web", "web:1"), container("log", "log:1")]))),
-        apply(secret("password", "hunter2")),
+        apply(secret("password", "first")),
         apply(config_map("old", json!({ "a": "1" }))),
         apply(config_map("same", json!({ "a": "1" }))),
     ]
@@ -72,11 +74,11 @@ async fn a_release_that_fails_at_its_last_component_leaves_everything_as_it_was(
         &[
             apply(config_map("settings", json!({ "kept": "2" }))),
             apply(deployment("web", 2, json!([container("web", "web:2")]))),
-            apply(secret("password", "swordfish")),
+            apply(secret("password", "second")),
             delete(config_map("old", json!({}))),
             apply(config_map("same", json!({ "a": "1" }))),
             apply(config_map("new", json!({ "a": "1" }))),
-            apply(secret("fresh", "s3cret")),
+            apply(secret("fresh", "third")),
             apply(deployment("next", 1, json!([container("web", "web:1")]))),
             apply(config_map("bad", json!({ "no/key": "1" }))),
         ],
@@ -109,7 +111,7 @@ async fn a_foreign_write_is_named_and_everything_else_is_rolled_back() {
     run(&place, "first", &first).await;
     let mut parts = before();
     parts[0] = apply(config_map("settings", json!({ "kept": "2" })));
-    parts[2] = apply(secret("password", "swordfish"));
+    parts[2] = apply(secret("password", "second"));
     // Never ready, so that there is time for somebody else.
     let mut never = deployment("never", 1, json!([container("web", "web:1")]));
     never["spec"]["template"]["metadata"]["annotations"] = json!({ STAGE: "crash-loop" });

@@ -10,6 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use eve_core::failure::FailureClass;
 use eve_core::ports::PlanSource as _;
 use eve_core::testing::ManualClock;
+use eve_core::testing::canary::{Canary, CanaryScan};
 use eve_core::time::Timestamp;
 use eve_queue::aws::{AwsAccess, AwsIdentity, SqsOptions, SqsSource, WebIdentity};
 use eve_testbed::{Aws, Received, Receiver, Reply};
@@ -19,6 +20,11 @@ use tempfile::TempDir;
 use crate::world::{World, body, next};
 
 const ROLE: &str = "arn:aws:iam::123456789012:role/eve";
+
+/// A signature of a token, a key and a session token: none of them may be seen anywhere.
+fn hidden() -> [Canary; 3] {
+    [7, 8, 9].map(Canary::plain)
+}
 
 struct Outside {
     folder: TempDir,
@@ -43,7 +49,9 @@ impl Outside {
     /// A token as a kubelet would renew it, with a signature that must not be seen anywhere.
     fn token(&self, name: &str) {
         let claims = json!({ "iss": "https://issuer.example", "sub": "system:serviceaccount:eve:eve", "aud": ["sts.amazonaws.com"] });
-        let token = format!("header.{}.hunter2-{name}", URL_SAFE_NO_PAD.encode(claims.to_string()));
+        let [signature, ..] = hidden();
+        let claims = URL_SAFE_NO_PAD.encode(claims.to_string());
+        let token = format!("header.{claims}.{}-{name}", signature.value());
         let new = self.folder.path().join("token.new");
         fs::write(&new, token + "\n").unwrap();
         fs::rename(new, self.file()).unwrap();
@@ -71,21 +79,25 @@ impl Outside {
     /// What STS answers: credentials that last an hour from the clock's now.
     fn granted(&self, key: &str) -> Reply {
         let at = eve_core::ports::Clock::now(&*self.clock).plus(Duration::from_hours(1));
+        let [_, secret, session] = hidden();
+        let (secret, session) = (secret.value(), session.value());
         let until = jiff::Timestamp::from_microsecond(i64::try_from(at.as_micros()).unwrap()).unwrap();
         Reply::Text(
             200,
             format!(
-                "<AssumeRoleWithWebIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>{key}</AccessKeyId><SecretAccessKey>hunter3</SecretAccessKey><SessionToken>hunter4</SessionToken><Expiration>{until}</Expiration></Credentials></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>"
+                "<AssumeRoleWithWebIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>{key}</AccessKeyId><SecretAccessKey>{secret}</SecretAccessKey><SessionToken>{session}</SessionToken><Expiration>{until}</Expiration></Credentials></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>"
             ),
         )
     }
 }
 
 fn refused(code: &str) -> Reply {
+    let [signature, ..] = hidden();
+    let text = signature.value();
     Reply::Text(
         400,
         format!(
-            "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>Sender</Type><Code>{code}</Code><Message>hunter2</Message></Error></ErrorResponse>"
+            "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>Sender</Type><Code>{code}</Code><Message>{text}</Message></Error></ErrorResponse>"
         ),
     )
 }
@@ -131,9 +143,10 @@ async fn a24_credentials_are_renewed_early_with_the_token_that_the_file_has_then
     let requests = receiver.received();
     let told: Vec<_> = requests.iter().filter(|request| is_sts(request)).collect();
     assert_eq!(told.len(), 2);
-    for (request, token) in told.iter().zip(["hunter2-first", "hunter2-second"]) {
+    for (request, token) in told.iter().zip(["first", "second"]) {
+        let token = format!("{}-{token}", hidden()[0].value());
         let text = String::from_utf8_lossy(&request.body);
-        assert!(text.contains(token) && text.contains("RoleSessionName=eve-east"), "{text}");
+        assert!(text.contains(&token) && text.contains("RoleSessionName=eve-east"), "{text}");
         assert_eq!(request.header("authorization"), None, "the token is all that is shown");
     }
     let signed: Vec<_> = requests.iter().filter_map(|request| request.header("authorization")).collect();
@@ -188,7 +201,9 @@ async fn a25_a_refusal_names_the_issuer_and_never_the_token() {
         assert!(failure.notes[0].contains("issuer https://issuer.example"), "{failure:?}");
         assert!(failure.message.contains(ROLE), "{failure}");
         let said = format!("{failure:?} {:?} {access:?} {source:?}", access.credentials());
-        assert!(!said.contains("hunter"), "{said}");
+        let mut scan = CanaryScan::new(hidden());
+        scan.sink("failure, credentials, access and source", said);
+        scan.assert_clean();
     }
     receiver.then(refused("Throttling"));
     assert_eq!(source.receive().await.unwrap_err().code, "aws.throttled");

@@ -5,6 +5,7 @@ use std::time::Duration;
 use eve_core::digest::Digest;
 use eve_core::failure::{Failure, FailureClass};
 use eve_core::ports::{PlanSource as _, STALE_HANDLE};
+use eve_core::testing::canary::{Canary, CanaryScan};
 use eve_queue::aws::{PlanBucket, SqsOptions, SqsSource};
 use eve_testbed::{Receiver, Reply};
 use serde_json::{Value, json};
@@ -45,14 +46,28 @@ fn error(status: u16, code: &str, text: &str) -> Reply {
     Reply::json(status, &body)
 }
 
+/// What a server says that nobody may repeat.
+fn said() -> Canary {
+    Canary::plain(6)
+}
+
+fn assert_clean(failure: &Failure) {
+    let mut scan = CanaryScan::new([said()]);
+    scan.sink("a failure", format!("{failure} {failure:?}"));
+    scan.sink("a stored failure", serde_json::to_vec(failure).unwrap());
+    scan.assert_clean();
+}
+
 fn s3_error(status: u16, code: &str) -> Reply {
-    let text = format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>hunter2</Message></Error>");
+    let text = said();
+    let text = text.value();
+    let text = format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>{text}</Message></Error>");
     Reply::Headers(status, vec![("x-amz-request-id".into(), "1".into())], text)
 }
 
 fn is(failure: &Failure, code: &str, class: FailureClass) {
     assert_eq!((&*failure.code, failure.class), (code, class), "{failure}");
-    assert!(!format!("{failure:?}").contains("hunter2"), "{failure:?}");
+    assert_clean(failure);
 }
 
 #[tokio::test]
@@ -62,14 +77,14 @@ async fn a17_a18_every_refusal_of_the_queue_has_its_class_and_is_asked_for_once(
     let elsewhere = Receiver::start().await;
     let source = source(&receiver);
     for (reply, code, class) in [
-        (error(400, "RequestThrottled", "hunter2"), "aws.throttled", Transient),
+        (error(400, "RequestThrottled", said().value()), "aws.throttled", Transient),
         (error(400, "ThrottlingException", ""), "aws.throttled", Transient),
         (error(503, "ServiceUnavailable", ""), "aws.unavailable", Transient),
         (Reply::status(500), "aws.unavailable", Transient),
-        (error(403, "AccessDeniedException", "hunter2"), "aws.denied", Permanent),
+        (error(403, "AccessDeniedException", said().value()), "aws.denied", Permanent),
         (error(400, "QueueDoesNotExist", ""), "aws.queue", Permanent),
         (
-            error(403, "InvalidSignatureException", "the canonical request was hunter2"),
+            error(403, "InvalidSignatureException", &format!("the canonical request was {}", said().value())),
             "aws.signature",
             Permanent,
         ),
@@ -77,7 +92,7 @@ async fn a17_a18_every_refusal_of_the_queue_has_its_class_and_is_asked_for_once(
         (error(403, "ExpiredTokenException", ""), "aws.credentials", Transient),
         (error(403, "UnrecognizedClientException", ""), "aws.credentials", Permanent),
         (Reply::Redirect(elsewhere.url("/")), "aws.redirect", Permanent),
-        (Reply::Text(200, "<html>hunter2".into()), "aws.answer", Transient),
+        (Reply::Text(200, format!("<html>{}", said().value())), "aws.answer", Transient),
         (Reply::Drop, "aws.connect", Transient),
         (Reply::Hang, "aws.timeout", Transient),
     ] {
@@ -123,7 +138,7 @@ async fn a4_a5_a6_what_is_held_is_known_to_be_lost_and_what_is_unknown_may_be_sa
 async fn a_dead_letter_is_sent_before_the_message_is_deleted_and_known_when_it_is_sent_again() {
     let receiver = Receiver::start().await;
     let source = source(&receiver);
-    receiver.then(message("hunter2"));
+    receiver.then(message(said().value()));
     let delivery = next(&source).await;
     let sent = Reply::json(200, &json!({ "MessageId": "d-1" }));
     receiver.then(error(503, "ServiceUnavailable", ""));
@@ -174,7 +189,7 @@ async fn a19_a21_every_way_in_which_a_plan_cannot_be_read_is_transient_and_the_m
     ] {
         receiver.then(plan("x")).then(tag(reply.clone())).then(Reply::json(200, &json!({})));
         let failure = source.receive().await.unwrap_err();
-        assert!(!format!("{failure:?}").contains("hunter2"), "{failure:?}");
+        assert_clean(&failure);
         assert_eq!(failure.class, FailureClass::Transient, "{reply:?}: {failure}");
         let both = [code, "queue.payload.slow", "queue.payload.broken"];
         // Which of several limits is met first by silence is no matter.

@@ -5,16 +5,20 @@ use std::time::Duration;
 
 use eve_core::failure::FailureClass;
 use eve_core::ports::{Notifier as _, Verdict};
-use eve_core::secret::SecretValue;
+use eve_core::testing::canary::Canary;
 use eve_queue::{FunctionClient, FunctionNotifier, KeyMap};
 use eve_testbed::{Receiver, Reply};
 use serde_json::json;
 
-use crate::{SHORT, notice};
+use crate::{SHORT, assert_clean, notice};
+
+fn key() -> Canary {
+    Canary::of(format!("k+/={}", Canary::plain(12).value()))
+}
 
 fn notifier(receiver: &Receiver) -> FunctionNotifier {
     let url = receiver.url("/api/done");
-    let keys = KeyMap::new().with(&url, SecretValue::new("k+/="));
+    let keys = KeyMap::new().with(&url, key().secret());
     FunctionNotifier::new(FunctionClient::new().unwrap(), url, Arc::new(keys)).unwrap().with_limit(SHORT)
 }
 
@@ -30,7 +34,8 @@ async fn a_function_is_told_with_its_key_and_one_identity() {
     let requests = receiver.received();
     assert_eq!(requests.len(), 2);
     for request in &requests {
-        assert_eq!((request.method.as_str(), request.target.as_str()), ("POST", "/api/done?code=k%2B%2F%3D"));
+        let target = format!("/api/done?code=k%2B%2F%3D{}", Canary::plain(12).value());
+        assert_eq!((request.method.as_str(), &request.target), ("POST", &target));
         assert_eq!(request.header("idempotency-key"), Some("r-1.outcome"));
         assert_eq!(request.header("content-type"), Some("application/json"));
         assert_eq!(request.json(), serde_json::to_value(notice()).unwrap());
@@ -72,6 +77,7 @@ async fn whatever_is_no_answer_is_transient_and_is_asked_once() {
         receiver.then(reply.clone());
         let failure = notifier.notify(&notice()).await.unwrap_err();
         assert_eq!((&*failure.code, failure.class), (code, FailureClass::Transient), "{reply:?}: {failure}");
+        assert_clean(&key(), &failure);
         assert_eq!(receiver.received().len(), before + 1, "{reply:?}");
     }
     assert_eq!(elsewhere.received(), []);
@@ -84,6 +90,7 @@ async fn an_endpoint_that_is_down_is_transient() {
     drop(gone);
     let failure = notifier.notify(&notice()).await.unwrap_err();
     assert_eq!((&*failure.code, failure.class), ("http.connect", FailureClass::Transient), "{failure}");
+    assert_clean(&key(), &failure);
     let nowhere = FunctionNotifier::new(
         FunctionClient::new().unwrap(),
         "https://no-such-host.invalid/api",

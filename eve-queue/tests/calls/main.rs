@@ -8,8 +8,10 @@ mod webhook;
 
 use std::time::Duration;
 
+use eve_core::failure::Failure;
 use eve_core::ids::RunId;
 use eve_core::ports::{Ending, Notice};
+use eve_core::testing::canary::{Canary, CanaryScan};
 use eve_core::time::Timestamp;
 
 /// Long enough for every answer that comes, short enough to wait for those that do not.
@@ -22,4 +24,12 @@ fn notice() -> Notice {
         namespace: "team".into(),
         ..Notice::new("r-1.outcome", Timestamp::from_micros(1_700_000_000_000_000), Ending::Succeeded)
     }
+}
+
+/// Looks for a key in what is said of a call, and in what is stored of it.
+fn assert_clean(key: &Canary, failure: &Failure) {
+    let mut scan = CanaryScan::new([key.clone()]);
+    scan.sink("a failure", format!("{failure} {failure:?}"));
+    scan.sink("a stored failure", serde_json::to_vec(failure).unwrap());
+    scan.assert_clean();
 }

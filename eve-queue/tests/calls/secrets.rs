@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use eve_core::ports::Notifier as _;
+use eve_core::ports::{Notice, Notifier as _, Told};
 use eve_core::secret::SecretValue;
 use eve_core::testing::ManualClock;
+use eve_core::testing::canary::{Canary, CanaryScan};
 use eve_core::time::Timestamp;
 use eve_queue::{FunctionClient, FunctionNotifier, KeyMap, WebhookNotifier, WebhookOptions};
 use eve_testbed::{Receiver, Reply};
@@ -16,7 +17,9 @@ use serde_json::json;
 
 use crate::{SHORT, notice};
 
-const CANARY: &str = "canary/7f3a+e1=x";
+fn canary() -> Canary {
+    Canary::of("canary/7f3a+e1=x")
+}
 
 /// Everything that is logged, at trace, in this thread.
 #[derive(Clone, Default)]
@@ -33,14 +36,21 @@ impl io::Write for Logged {
     }
 }
 
+/// The key as a server may repeat it.
 fn forms() -> Vec<String> {
-    let hex = CANARY.bytes().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
-    let url = CANARY.replace('/', "%2F").replace('+', "%2B").replace('=', "%3D");
-    vec![CANARY.into(), STANDARD.encode(CANARY), hex, url.to_lowercase(), url]
+    let value = canary().value().to_owned();
+    let hex = value.bytes().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+    let url = value.replace('/', "%2F").replace('+', "%2B").replace('=', "%3D");
+    vec![STANDARD.encode(&value), value, hex, url.to_lowercase(), url]
 }
 
-fn finds(text: &str) -> Option<String> {
-    forms().into_iter().find(|form| text.contains(form.as_str()))
+/// In which sinks the key is.
+fn leaks(sinks: [(&str, &str); 2]) -> Vec<String> {
+    let mut scan = CanaryScan::new([canary()]);
+    for (name, content) in sinks {
+        scan.sink(name, content);
+    }
+    scan.leaks().iter().map(|leak| leak.sink.clone()).collect()
 }
 
 #[tokio::test]
@@ -54,11 +64,11 @@ async fn keys_are_in_no_log_and_no_failure() {
 
     let receiver = Receiver::start().await;
     let url = receiver.url("/api");
-    let keys = KeyMap::new().with(&url, SecretValue::new(CANARY));
+    let keys = KeyMap::new().with(&url, canary().secret());
     let function = FunctionNotifier::new(FunctionClient::new().unwrap(), &url, Arc::new(keys)).unwrap();
     let function = function.with_limit(SHORT);
     let webhook = {
-        let key = SecretValue::new(format!("whsec_{}", STANDARD.encode(CANARY.repeat(2))));
+        let key = SecretValue::new(format!("whsec_{}", STANDARD.encode(canary().value().repeat(2))));
         let options = WebhookOptions::new(&url, "/").unwrap().with_limit(SHORT).signed_with(key);
         WebhookNotifier::new(options, Arc::new(ManualClock::new(Timestamp::EPOCH))).unwrap()
     };
@@ -67,8 +77,8 @@ async fn keys_are_in_no_log_and_no_failure() {
     for reply in [
         Reply::json(400, &echo),
         Reply::Text(200, forms().join(" ")),
-        Reply::Redirect(receiver.url(&format!("/?code={CANARY}"))),
-        Reply::Headers(500, vec![("x-echo".into(), CANARY.into())], CANARY.into()),
+        Reply::Redirect(receiver.url(&format!("/?code={}", canary().value()))),
+        Reply::Headers(500, vec![("x-echo".into(), canary().value().into())], canary().value().into()),
         Reply::Drop,
         Reply::Hang,
     ] {
@@ -79,16 +89,48 @@ async fn keys_are_in_no_log_and_no_failure() {
     }
     let gone = Receiver::start().await;
     let url = gone.url("/api");
-    let keys = KeyMap::new().with(&url, SecretValue::new(CANARY));
+    let keys = KeyMap::new().with(&url, canary().secret());
     let unreachable = FunctionNotifier::new(FunctionClient::new().unwrap(), &url, Arc::new(keys)).unwrap();
     drop(gone);
     write!(said, "{:?}", unreachable.notify(&notice()).await).unwrap();
 
-    assert!(receiver.received().iter().any(|request| finds(&request.target).is_some()), "the key arrives");
-    assert_eq!(finds(&format!("planted: {}", forms()[1])), Some(forms()[1].clone()), "the search finds");
+    let arrived: Vec<String> = receiver.received().into_iter().map(|request| request.target).collect();
+    assert_eq!(
+        leaks([("the requests", &arrived.join("\n")), ("nothing", "")]),
+        ["the requests"],
+        "the key arrives"
+    );
+    for form in forms() {
+        assert_eq!(
+            leaks([("said", &form), ("the log", &form)]),
+            ["said", "the log"],
+            "the scan finds {form}"
+        );
+    }
     let log = String::from_utf8_lossy(&logged.0.lock().unwrap()).into_owned();
     assert!(log.contains("the subscriber listens"));
     // What the receiver answers is the receiver's: what the libraries say of it is searched without its words.
-    assert_eq!(finds(&said), None, "{said}");
-    assert_eq!(finds(&log), None, "{log}");
+    assert_eq!(leaks([("said", &said), ("the log", &log)]), [""; 0], "{said}\n{log}");
+}
+
+#[tokio::test]
+async fn a_leak_in_a_notice_is_found_in_what_a_receiver_gets() {
+    let receiver = Receiver::start().await;
+    let url = receiver.url("/hook");
+    let options = WebhookOptions::new(&url, "/").unwrap().with_limit(SHORT);
+    let webhook = WebhookNotifier::new(options, Arc::new(ManualClock::new(Timestamp::EPOCH))).unwrap();
+    let function =
+        FunctionNotifier::new(FunctionClient::new().unwrap(), &url, Arc::new(KeyMap::new())).unwrap();
+    let failure =
+        Some(Told { code: "test.leak".into(), message: format!("cannot use {}", canary().value()) });
+    let leaky = Notice { failure, ..notice() };
+    for notifier in [&webhook as &dyn eve_core::ports::Notifier, &function] {
+        for (notice, expected) in [(&leaky, vec!["the notice"]), (&notice(), Vec::new())] {
+            let before = receiver.received().len();
+            receiver.then(Reply::json(200, &json!({ "result": "success" })));
+            notifier.notify(notice).await.unwrap();
+            let body = receiver.received().get(before).unwrap().body.clone();
+            assert_eq!(leaks([("the notice", &String::from_utf8(body).unwrap()), ("nothing", "")]), expected);
+        }
+    }
 }

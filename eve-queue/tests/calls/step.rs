@@ -5,19 +5,38 @@ use std::sync::Arc;
 use eve_core::driver::{Executors, Ports, SystemClock, drive};
 use eve_core::failure::FailureClass;
 use eve_core::ids::RunId;
+use eve_core::journal::encode;
 use eve_core::plan::builder::{ComponentBuilder, PlanBuilder};
 use eve_core::plan::graph::Graph;
 use eve_core::ports::{Clock as _, Executor as _};
 use eve_core::run::{Event, Outcome, Record, Run, RunOptions};
 use eve_core::run_store::MemoryStore;
-use eve_core::secret::{SecretValue, Secrets};
+use eve_core::secret::Secrets;
+use eve_core::testing::canary::{Canary, CanaryScan};
 use eve_queue::{Address, Allowed, FunctionClient, FunctionExecutor, KeyMap};
 use eve_testbed::{Receiver, Reply};
 use serde_json::{Value, json};
 
+fn key() -> Canary {
+    Canary::plain(3)
+}
+
+/// What was recorded, in which the key is not.
+fn recorded(store: &MemoryStore, id: &RunId) -> Vec<Record> {
+    let records = store.records(id);
+    let mut scan = CanaryScan::new([key()]);
+    scan.sink("debug of the events", format!("{records:?}"));
+    scan.sink("the events", serde_json::to_vec(&records).unwrap());
+    for record in &records {
+        scan.sink("the journal", encode(record));
+    }
+    scan.assert_clean();
+    records
+}
+
 fn executor(receiver: &Receiver) -> FunctionExecutor {
     let url = receiver.url("/api/migrate");
-    let keys = KeyMap::new().with(&url, SecretValue::new("hunter2"));
+    let keys = KeyMap::new().with(&url, key().secret());
     let allowed = Allowed::none().with(Address::parse(&receiver.url("/api")).unwrap());
     FunctionExecutor::new(FunctionClient::new().unwrap(), Arc::new(keys), allowed)
 }
@@ -53,7 +72,7 @@ async fn go_on(
     };
     let (_stop, control) = tokio::sync::mpsc::channel(1);
     let outcome = drive(run, &ports, control).await?;
-    Ok((outcome, store.records(id)))
+    Ok((outcome, recorded(&store, id)))
 }
 
 fn spec(receiver: &Receiver) -> Value {
@@ -63,12 +82,12 @@ fn spec(receiver: &Receiver) -> Value {
 #[tokio::test]
 async fn a_step_calls_its_function_and_publishes_what_it_said() {
     let receiver = Receiver::start().await;
-    receiver
-        .then(Reply::json(200, &json!({ "result": "noop", "messages": ["nothing to do", "code=hunter2"] })));
+    let messages = ["nothing to do".to_owned(), format!("code={}", key().value())];
+    receiver.then(Reply::json(200, &json!({ "result": "noop", "messages": messages })));
     let (outcome, records) = run(&receiver, spec(&receiver)).await;
     assert_eq!(outcome, Outcome::Succeeded);
     let request = &receiver.received()[0];
-    assert_eq!(request.target, "/api/migrate?code=hunter2");
+    assert_eq!(request.target, format!("/api/migrate?code={}", key().value()));
     assert_eq!(request.json(), json!({ "version": "1.2" }));
     assert_eq!(request.header("idempotency-key"), Some("run-1/migrate/1"));
     assert_eq!(request.header("eve-step"), Some("run-1/migrate"));
@@ -139,7 +158,7 @@ async fn after_a_crash_the_call_is_made_again_under_the_same_identity() {
         }
     }
     let mut second =
-        Run::resume(graph, RunOptions::default(), id.clone(), &store.records(&id), clock.now()).unwrap();
+        Run::resume(graph, RunOptions::default(), id.clone(), &recorded(&store, &id), clock.now()).unwrap();
     let (outcome, _) = go_on(&mut second, &receiver, &id, clock).await.unwrap();
     assert_eq!(outcome, Outcome::Succeeded);
     let requests = receiver.received();

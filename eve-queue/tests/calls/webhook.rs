@@ -9,13 +9,14 @@ use eve_core::failure::FailureClass;
 use eve_core::ports::{Notifier as _, Receipt};
 use eve_core::secret::SecretValue;
 use eve_core::testing::ManualClock;
+use eve_core::testing::canary::Canary;
 use eve_core::time::Timestamp;
 use eve_queue::{AddressError, WebhookNotifier, WebhookOptions};
 use eve_testbed::{Received, Receiver, Reply};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-use crate::{SHORT, notice};
+use crate::{SHORT, assert_clean, notice};
 
 const KEYS: [[u8; 24]; 2] = [[7; 24], [9; 24]];
 
@@ -71,7 +72,8 @@ async fn each_status_has_its_class_and_is_asked_for_once() {
     use FailureClass::{Permanent, Transient};
     let receiver = Receiver::start().await;
     let elsewhere = Receiver::start().await;
-    let notifier = notifier(&receiver.url("/hook?token=hunter2"), 1);
+    let token = Canary::plain(4);
+    let notifier = notifier(&receiver.url(&format!("/hook?token={}", token.value())), 1);
     for (reply, class, code) in [
         (Reply::status(500), Transient, "webhook.status"),
         (Reply::status(429), Transient, "webhook.status"),
@@ -89,7 +91,10 @@ async fn each_status_has_its_class_and_is_asked_for_once() {
         receiver.then(reply.clone());
         let failure = notifier.notify(&notice()).await.unwrap_err();
         assert_eq!((failure.class, &*failure.code), (class, code), "{reply:?}: {failure}");
-        assert!(!format!("{failure:?}").contains("hunter2"), "{failure:?}");
+        assert_clean(&token, &failure);
+        for key in KEYS {
+            assert_clean(&Canary::of(STANDARD.encode(key)), &failure);
+        }
         assert_eq!(receiver.received().len(), before + 1, "{reply:?}");
     }
     assert_eq!(elsewhere.received(), []);
@@ -112,8 +117,9 @@ async fn an_address_that_must_not_be_called_is_refused_when_it_is_configured() {
     assert_eq!(refused("https://169.254.169.254/latest"), Err(AddressError::LinkLocal));
     assert_eq!(refused("http://hooks.example/"), Err(AddressError::Scheme));
     let options = WebhookOptions::new("https://h.example/", "/").unwrap();
-    let options = options.signed_with(SecretValue::new("hunter2"));
+    let key = Canary::plain(5);
+    let options = options.signed_with(key.secret());
     let failure = WebhookNotifier::new(options, Arc::new(ManualClock::new(Timestamp::EPOCH))).unwrap_err();
     assert_eq!(failure.code, "webhook.key");
-    assert!(!format!("{failure:?}").contains("hunter2"));
+    assert_clean(&key, &failure);
 }

@@ -225,3 +225,19 @@ fn where_it_is_asked_for_a_delivery_is_kept_until_everybody_was_told() {
     rig.notified("a", "hook", Ok(()));
     assert_eq!(rig.done(), ["notify hook a".to_owned(), format!("ack {handle}")]);
 }
+
+#[test]
+fn a_receiver_can_tell_an_older_notice_of_a_namespace_from_a_newer_one() {
+    let mut rig = Rig::new(told());
+    for request in ["a", "b", "c"] {
+        rig.plan(request, "n");
+    }
+    for request in ["a", "b", "c"] {
+        assert_eq!(rig.opened(), [request]);
+        rig.end(request, Outcome::Succeeded);
+    }
+    let sequences = ["a", "b", "c"].map(|request| notice(&rig, request).sequence);
+    assert!(sequences.is_sorted_by(|before, after| before < after), "{sequences:?}");
+    let resumed = rig.taken_over(rig.ledger.len());
+    assert_eq!(["a", "b", "c"].map(|request| notice(&resumed, request).sequence), sequences);
+}

@@ -17,6 +17,7 @@
 mod forms;
 
 use std::fmt::{self, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::secret::SecretValue;
 pub use forms::Form;
@@ -101,11 +102,25 @@ fn word(state: &mut u64) -> String {
 }
 
 /// Everything that came out of the code under test, sink by sink, and the canaries that must not be in it.
-#[derive(Debug, Default)]
+///
+/// A scan that is dropped before anybody has asked it ends the test: a test that names a secret and does not look where it
+/// went proves nothing.
+#[derive(Debug)]
+#[must_use = "a scan proves something when it is asked"]
 pub struct CanaryScan {
     canaries: Vec<Canary>,
     sinks: Vec<String>,
     leaks: Vec<Leak>,
+    is_asked: AtomicBool,
+}
+
+impl Drop for CanaryScan {
+    fn drop(&mut self) {
+        assert!(
+            self.is_asked.load(Ordering::Relaxed) || std::thread::panicking(),
+            "a scan for canaries was dropped unasked"
+        );
+    }
 }
 
 /// A canary where none may be.
@@ -122,7 +137,8 @@ pub struct Leak {
 impl CanaryScan {
     /// A scan for these canaries, with no sink yet.
     pub fn new(canaries: impl IntoIterator<Item = Canary>) -> Self {
-        Self { canaries: canaries.into_iter().collect(), ..Self::default() }
+        let (sinks, leaks) = (Vec::new(), Vec::new());
+        Self { canaries: canaries.into_iter().collect(), sinks, leaks, is_asked: AtomicBool::new(false) }
     }
 
     /// Scans one more thing that came out.
@@ -139,6 +155,7 @@ impl CanaryScan {
 
     /// What was found so far, in the order of the sinks.
     pub fn leaks(&self) -> &[Leak] {
+        self.is_asked.store(true, Ordering::Relaxed);
         &self.leaks
     }
 
@@ -148,6 +165,7 @@ impl CanaryScan {
     /// As said; names sinks and forms, and no value.
     #[track_caller]
     pub fn assert_clean(&self) {
+        self.is_asked.store(true, Ordering::Relaxed);
         assert!(!self.canaries.is_empty() && !self.sinks.is_empty(), "a scan needs canaries and sinks");
         let found = self.leaks.iter().fold(String::new(), |mut text, leak| {
             let _ = write!(text, "\n  canary {} in {}: {:?}", leak.canary, leak.sink, leak.forms);

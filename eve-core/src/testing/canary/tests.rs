@@ -193,3 +193,10 @@ fn a_leak_names_sink_and_form_and_never_the_value() {
 fn a_scan_of_nothing_is_no_proof() {
     CanaryScan::new([Canary::new(1)]).assert_clean();
 }
+
+#[test]
+#[should_panic(expected = "dropped unasked")]
+fn a_scan_that_nobody_asks_ends_its_test() {
+    let mut scan = CanaryScan::new([Canary::new(1)]);
+    scan.sink("stdout", "nothing");
+}
