@@ -118,8 +118,25 @@ pub(crate) fn refused(plan: &Loaded, found: &[PlanProblem]) -> Result<(), Failur
     if found.is_empty() {
         return Ok(());
     }
-    let list = found.iter().map(|problem| plan.diagnose_executor(problem)).collect();
-    Err(problems::failure(&plan.diagnostics(list)))
+    let told = |problem: &PlanProblem| {
+        let hint = hint(&problem.code).map(str::to_owned).or_else(|| problem.hint.clone());
+        plan.diagnose_executor(&PlanProblem { hint, ..problem.clone() })
+    };
+    Err(problems::failure(&plan.diagnostics(found.iter().map(told).collect())))
+}
+
+/// What to do about problems for which a command line has flags and a daemon has none.
+fn hint(code: &str) -> Option<&'static str> {
+    match code {
+        "k8s.scope.cluster" => {
+            Some("whoever runs the daemon can allow it with `kubernetes.allowClusterScoped`")
+        }
+        "k8s.scope.namespace" => {
+            Some("whoever runs the daemon can allow it with `kubernetes.allowNamespaces`")
+        }
+        "k8s.object.other-plan" => Some("take it out of one of the two plans"),
+        _ => None,
+    }
 }
 
 /// Whether a plan makes the namespace that it is for.

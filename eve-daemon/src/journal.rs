@@ -96,6 +96,7 @@ impl Journal {
         self.news.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all others are about notices, or housekeeping")]
     fn tell(&self, event: &LedgerEvent, place: Ticket, view: SchedulerView<'_>) {
         match event {
             LedgerEvent::Accepted { key, namespace, plan } => {
@@ -125,7 +126,7 @@ impl Journal {
             LedgerEvent::RunClosed { ticket, outcome, reason, .. } => {
                 self.closed(*ticket, *outcome, reason.as_ref(), view);
             }
-            notice => self.tell_notice(notice, place, view),
+            _ => self.tell_notice(event, place, view),
         }
     }
 
@@ -165,23 +166,12 @@ impl Journal {
                 self.metrics.told(if retry_at.is_some() { "failed" } else { "given_up" });
                 let (request, namespace) = named(view, *ticket);
                 let (receiver, code, why) = (&**receiver, &*reason.code, &*reason.message);
-                match retry_at {
-                    Some(_) => tracing::warn!(
-                        request,
-                        namespace,
-                        receiver,
-                        code,
-                        reason = why,
-                        "outcome not told yet; it is tried again"
-                    ),
-                    None => tracing::error!(
-                        request,
-                        namespace,
-                        receiver,
-                        code,
-                        reason = why,
-                        "outcome not told, and given up"
-                    ),
+                if retry_at.is_some() {
+                    let what = "outcome not told yet; it is tried again";
+                    tracing::warn!(request, namespace, receiver, code, reason = why, "{what}");
+                } else {
+                    let what = "outcome not told, and given up";
+                    tracing::error!(request, namespace, receiver, code, reason = why, "{what}");
                 }
             }
             other => tracing::trace!(place = place.get(), event = ?other, "stored"),
@@ -190,7 +180,7 @@ impl Journal {
 }
 
 /// Identifier and namespace of a request.
-fn named<'a>(view: SchedulerView<'a>, ticket: Ticket) -> (Option<&'a str>, Option<&'a str>) {
+fn named(view: SchedulerView<'_>, ticket: Ticket) -> (Option<&str>, Option<&str>) {
     let request = view.by_ticket(ticket);
     let id = request.map(|request| &*request.key().id);
     (id, request.and_then(|request| request.plan()).map(|(namespace, _)| namespace))

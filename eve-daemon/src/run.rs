@@ -109,7 +109,7 @@ async fn end_on_signal(mut signals: Signals, orders: &mpsc::Sender<Order>, healt
         name = signals.next() => tracing::warn!(signal = name, "what is live is handed back at once"),
     }
     let _ = orders.send(Order::HandBack).await;
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// What asks the process to end.

@@ -32,6 +32,7 @@ impl RunLog {
         self.names.get(component.index()).map_or("?", |name| name)
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all others are about components")]
     fn of_run(&self, event: &Event, view: &RunView<'_>) {
         let (run, namespace, plan) = (self.run.as_str(), &*self.namespace, &*self.plan);
         match event {
@@ -40,7 +41,7 @@ impl RunLog {
             }
             Event::Resumed => tracing::info!(run, namespace, plan, "run goes on after an interruption"),
             Event::Stopping { reason } => {
-                tracing::warn!(run, namespace, plan, because = ?reason, "run stops")
+                tracing::warn!(run, namespace, plan, because = ?reason, "run stops");
             }
             Event::RollingBack => tracing::warn!(run, namespace, plan, "run rolls back"),
             Event::Finished { outcome } => {
@@ -70,6 +71,7 @@ impl RunLog {
         }
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all others are about the run")]
     fn of_component(&self, event: &Event, view: &RunView<'_>) {
         let (run, namespace) = (self.run.as_str(), &*self.namespace);
         match event {

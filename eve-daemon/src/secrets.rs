@@ -23,7 +23,7 @@ pub struct Keeper {
 
 impl fmt::Debug for Keeper {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Keeper").field("has_vault", &self.vault.is_some()).finish()
+        f.debug_struct("Keeper").field("has_vault", &self.vault.is_some()).finish_non_exhaustive()
     }
 }
 
@@ -92,13 +92,13 @@ fn login(config: &VaultConfig) -> Result<Login, StartError> {
     let auth = &config.auth;
     if let Some(kubernetes) = &auth.kubernetes {
         let login = Login::kubernetes(&kubernetes.role);
-        let login = kubernetes.mount.iter().fold(login, |login, mount| login.mounted_at(mount));
+        let login = kubernetes.mount.iter().fold(login, Login::mounted_at);
         let files = kubernetes.token_file.iter();
-        return Ok(files.fold(login, |login, file| login.account_token_file(file)));
+        return Ok(files.fold(login, Login::account_token_file));
     }
     if let Some(role) = &auth.app_role {
         let login = Login::app_role(&role.role_id, &role.secret_id_file);
-        return Ok(role.mount.iter().fold(login, |login, mount| login.mounted_at(mount)));
+        return Ok(role.mount.iter().fold(login, Login::mounted_at));
     }
     let file = auth.token_file.as_ref();
     file.map(Login::token_file).ok_or_else(|| StartError::new("`vault.auth` says nothing"))

@@ -59,7 +59,12 @@ impl From<FileError> for StartError {
 
 impl From<ConnectError> for StartError {
     fn from(error: ConnectError) -> Self {
-        let hint = error.hint();
+        let hint = match &error {
+            ConnectError::NoKubeconfig { .. } => {
+                Some("name one with `kubernetes.kubeconfig`, or in the variable KUBECONFIG".to_owned())
+            }
+            error => error.hint(),
+        };
         Self::new(chain(&error)).with_hint(hint)
     }
 }

@@ -2,7 +2,6 @@
 //! generated ones anew.
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
     reason = "a test fails by a panic, and so do the functions that only tests call"
 )]
 

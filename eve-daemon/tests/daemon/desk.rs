@@ -91,9 +91,10 @@ impl Desk {
         let mut found = Vec::new();
         for entry in fs::read_dir(self.path(folder)).unwrap().flatten() {
             let name = entry.path().strip_prefix(self.folder.path()).unwrap().display().to_string();
-            match entry.file_type().unwrap().is_dir() {
-                true => found.extend(self.files(&name)),
-                false => found.push((name, fs::read(entry.path()).unwrap())),
+            if entry.file_type().unwrap().is_dir() {
+                found.extend(self.files(&name));
+            } else {
+                found.push((name, fs::read(entry.path()).unwrap()));
             }
         }
         found

@@ -120,3 +120,20 @@ async fn what_does_not_end_within_the_grace_time_is_handed_back() {
     let outcome = desk.outcome("shop.yaml").await;
     assert_eq!((&outcome["ending"], &outcome["run"]), (&json!("succeeded"), &waits["run"]));
 }
+
+#[tokio::test]
+async fn a_request_to_stop_ends_the_plan_that_runs_and_the_next_one_begins() {
+    let control_plane = ControlPlane::shared().await;
+    let namespace = control_plane.namespace("daemon").await;
+    let desk = Desk::new(THREE_LINES, &control_plane.kubeconfig_path());
+    let daemon = desk.start();
+    desk.send("shop.yaml", &plan("shop", &namespace, json!({ STAGE: "never-ready" })));
+    desk.send("next.yaml", &plan("next", &namespace, json!({})));
+    daemon.says("component waits", json!({ "namespace": *namespace })).await;
+    let opened = daemon.says("run opened", json!({ "namespace": *namespace })).await;
+    let stopped = json!({ "requestId": opened["request"], "mode": "now" });
+    desk.send("shop.stop.json", &stopped.to_string());
+    let first = desk.outcome("shop.yaml").await;
+    assert_eq!((&first["ending"], &first["request"]), (&json!("cancelled"), &opened["request"]), "{first}");
+    assert_eq!(desk.outcome("next.yaml").await["ending"], "succeeded");
+}

@@ -3,7 +3,8 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "a test fails by a panic, and so do the functions that only tests call"
+    clippy::needless_pass_by_value,
+    reason = "a test fails by a panic, and so do the functions that only tests call; they take JSON as it is written"
 )]
 
 mod cloud;
@@ -11,4 +12,5 @@ mod desk;
 mod directory;
 mod main_job;
 mod refused;
+mod restart;
 mod undelivered;

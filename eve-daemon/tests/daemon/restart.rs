@@ -1,0 +1,77 @@
+//! What a daemon leaves to the next one: outcomes that nobody took, plans of a queue.
+
+use std::fs;
+
+use eve_testbed::{ControlPlane, DELAY, Receiver, Reply, STAGE};
+use serde_json::json;
+
+use crate::cloud::Cloud;
+use crate::desk::{Desk, plan};
+
+#[tokio::test]
+async fn an_outcome_that_nobody_took_is_told_by_the_next_daemon_as_it_would_have_been_before() {
+    let control_plane = ControlPlane::shared().await;
+    let namespace = control_plane.namespace("restart").await;
+    let receiver = Receiver::start().await;
+    receiver.otherwise(Reply::status(503));
+    let config = format!(
+        "source: {{ directory: {{ path: plans }} }}\nnotify: [{{ name: hook, webhook: {{ url: '{}', secretFile: key }} }}]\n",
+        receiver.url("/events")
+    );
+    let desk = Desk::new(&config, &control_plane.kubeconfig_path());
+    fs::write(desk.path("key"), "whsec_bm90aGluZyBidXQgYSBrZXkgb2YgYSB0ZXN0IQ==\n").unwrap();
+    let daemon = desk.start();
+    desk.send("shop.yaml", &plan("shop", &namespace, json!({})));
+    let hook = json!({ "receiver": "hook" });
+    daemon.says("outcome not told yet; it is tried again", hook.clone()).await;
+    // A receiver that is away holds up neither the plan nor the others who are told.
+    assert_eq!(desk.outcome("shop.yaml").await["ending"], "succeeded");
+    daemon.kill();
+    receiver.otherwise(Reply::status(200));
+    let daemon = desk.start();
+    daemon.says("outcome told", hook).await;
+    let received = receiver.received();
+    assert!(received.len() >= 2, "{received:?}");
+    for again in &received {
+        assert_eq!(again.header("webhook-id"), received[0].header("webhook-id"));
+        assert_eq!(again.body, received[0].body);
+    }
+}
+
+#[tokio::test]
+async fn a_plan_that_is_handed_back_is_in_the_queue_at_once() {
+    let control_plane = ControlPlane::shared().await;
+    let namespace = control_plane.namespace("restart").await;
+    let cloud = Cloud::new("restart").await;
+    // Longer than any test waits.
+    let desk = Desk::new(&cloud.source(), &control_plane.kubeconfig_path())
+        .with("EVE_DAEMON__SOURCE__SQS__VISIBILITY_TIMEOUT", "1h")
+        .with("EVE_DAEMON__SHUTDOWN__GRACE", "1s");
+    let token = control_plane.account_token(&namespace, "eve", "sts.amazonaws.com").await.unwrap();
+    fs::write(desk.path("aws-token"), token).unwrap();
+    let mut daemon = desk.start();
+    cloud.send("slow", &namespace, &plan("shop", &namespace, json!({ STAGE: "slow", DELAY: "8s" }))).await;
+    let waits = daemon.says("component waits", json!({ "namespace": *namespace })).await;
+    daemon.terminate();
+    assert!(daemon.ended().await.success());
+    let next = desk.start();
+    next.says("run goes on after an interruption", json!({ "run": waits["run"] })).await;
+    next.says("request answered", json!({ "request": "slow", "outcome": "succeeded" })).await;
+}
+
+#[tokio::test]
+async fn a_plan_that_reaches_too_far_is_told_what_whoever_runs_the_daemon_can_do() {
+    let control_plane = ControlPlane::shared().await;
+    let namespace = control_plane.namespace("restart").await;
+    let config = "source: { directory: { path: plans } }\n";
+    let desk = Desk::new(config, &control_plane.kubeconfig_path());
+    let _daemon = desk.start();
+    let far = plan("shop", &namespace, json!({})).replace("\"ConfigMap\"", "\"Namespace\"");
+    desk.send("far.yaml", &far);
+    let outcome = desk.outcome("far.yaml").await;
+    let message = outcome["failure"]["message"].as_str().unwrap();
+    assert!(message.contains("`kubernetes.allowClusterScoped`") && !message.contains("--"), "{message}");
+    desk.send("lost.yaml", &plan("shop", "no-such-namespace", json!({})));
+    let outcome = desk.outcome("lost.yaml").await;
+    assert_eq!(outcome["failure"]["code"], "k8s.namespace.missing", "{outcome}");
+}
