@@ -83,6 +83,7 @@ async fn whatever_dies_or_hangs_each_plan_has_one_outcome_told_under_one_identit
     );
     let told = world.until_all_is_told(&sent).await;
     world.end(daemon).await;
+    world.scan(&told).assert_clean();
     let mut broken = judge::outcomes(&sent, &told);
     broken.extend(judge::dead_letters(&sent, &world.cloud.take_all(&world.cloud.dead).await));
     broken.extend(order::broken(&world, &sent, &told).await);

@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use eve_core::testing::canary::{Canary, CanaryScan};
 use eve_testbed::{ControlPlane, KvVersion, Received, Receiver, Reply, Vault};
 use serde_json::{Value, json};
 
@@ -14,7 +15,9 @@ use crate::desk::{Daemon, Desk};
 const LIMIT: Duration = Duration::from_mins(10);
 /// How long a message is held, so that plans come again soon after a kill.
 const VISIBILITY: &str = "visibilityTimeout: 6s";
-const HOOK_SECRET: &str = "whsec_bm90aGluZyBidXQgYSBrZXkgb2YgYSB0ZXN0IQ==";
+const HOOK_SECRET: &str = "bm90aGluZyBidXQgYSBrZXkgb2YgYSB0ZXN0IQ==";
+/// The files that the daemon reads them from.
+const SECRET_FILES: [&str; 3] = ["vault-token", "aws-token", "hook-secret"];
 
 pub(crate) struct World {
     pub(crate) control_plane: &'static ControlPlane,
@@ -25,6 +28,7 @@ pub(crate) struct World {
     pub(crate) functions: Receiver,
     pub(crate) hook: Receiver,
     pub(crate) desk: Desk,
+    canaries: Vec<Canary>,
 }
 
 /// A notice as somebody got it.
@@ -48,17 +52,18 @@ impl Told {
 pub(crate) const RECEIVERS: [&str; 3] = ["function", "webhook", "queue"];
 
 impl World {
-    pub(crate) async fn new(namespaces: usize) -> Self {
+    pub(crate) async fn new(count: usize) -> Self {
         let control_plane = ControlPlane::shared().await;
         let vault = Vault::start().await.unwrap();
         let cloud = Cloud::new("chaos").await;
         let (functions, hook) = (Receiver::start().await, Receiver::start().await);
         let mount = vault.kv("shop", KvVersion::V2).await;
-        let config = config(&cloud, &vault, &functions, &hook, namespaces);
+        let config = config(&cloud, &vault, &functions, &hook, count);
         let desk = Desk::new(&config, &control_plane.kubeconfig_path());
+        let (namespaces, canaries) = (Vec::new(), vec![Canary::new(7), Canary::of(HOOK_SECRET)]);
         let mut world =
-            Self { control_plane, namespaces: Vec::new(), vault, mount, cloud, functions, hook, desk };
-        for _ in 0..namespaces {
+            Self { control_plane, namespaces, vault, mount, cloud, functions, hook, desk, canaries };
+        for _ in 0..count {
             world.namespaces.push(control_plane.namespace("chaos").await.name().to_owned());
         }
         world.receive();
@@ -66,18 +71,20 @@ impl World {
         world
     }
 
-    async fn fill(&self) {
+    async fn fill(&mut self) {
         let mount = &self.mount;
-        let data = json!({ "data": { "password": "correct horse" } });
+        let data = json!({ "data": { "password": self.canaries[0].value() } });
         self.vault.write(&format!("{mount}/data/db"), &data).await.unwrap();
         let policy = format!("path \"{mount}/data/*\" {{ capabilities = [\"read\"] }}");
         self.vault.write("sys/policies/acl/eve", &json!({ "policy": policy })).await.unwrap();
         let token = self.vault.write("auth/token/create", &json!({ "policies": ["eve"] })).await.unwrap();
-        fs::write(self.desk.path("vault-token"), token["auth"]["client_token"].as_str().unwrap()).unwrap();
+        let vault_token = token["auth"]["client_token"].as_str().unwrap().to_owned();
+        fs::write(self.desk.path("vault-token"), &vault_token).unwrap();
         let namespace = &self.namespaces[0];
         let token = self.control_plane.account_token(namespace, "eve", "sts.amazonaws.com").await.unwrap();
-        fs::write(self.desk.path("aws-token"), token).unwrap();
-        fs::write(self.desk.path("hook-secret"), HOOK_SECRET).unwrap();
+        fs::write(self.desk.path("aws-token"), &token).unwrap();
+        self.canaries.extend([Canary::of(vault_token), Canary::of(token)]);
+        fs::write(self.desk.path("hook-secret"), format!("whsec_{HOOK_SECRET}\n")).unwrap();
     }
 
     /// Receivers take what they are sent.
@@ -156,6 +163,20 @@ impl World {
     pub(crate) async fn end(&self, mut daemon: Daemon) {
         daemon.terminate();
         assert!(daemon.ended().await.success());
+    }
+
+    /// Looks for every secret in all that came out of the daemons.
+    pub(crate) fn scan(&self, told: &[Told]) -> CanaryScan {
+        let mut scan = CanaryScan::new(self.canaries.clone());
+        for (name, content) in self.desk.files(".") {
+            if !SECRET_FILES.iter().any(|file| name.ends_with(file)) {
+                scan.sink(name, content);
+            }
+        }
+        for told in told {
+            scan.sink(format!("{} of {}", told.receiver, told.request()), &told.body);
+        }
+        scan
     }
 
     /// What happened, in a line.
