@@ -15,6 +15,7 @@ use eve_core::testing::{Shape, ShapedPlan};
 use eve_core::time::Timestamp;
 
 pub mod hop;
+pub mod memory;
 
 /// The graph of a plan of this shape, without a limit on its size.
 ///

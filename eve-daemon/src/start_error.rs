@@ -59,12 +59,9 @@ impl From<FileError> for StartError {
 
 impl From<ConnectError> for StartError {
     fn from(error: ConnectError) -> Self {
-        let hint = match &error {
-            ConnectError::NoKubeconfig { .. } => {
-                Some("name one with `kubernetes.kubeconfig`, or in the variable KUBECONFIG".to_owned())
-            }
-            error => error.hint(),
-        };
+        let is_missing = matches!(error, ConnectError::NoKubeconfig { .. });
+        let ours = "name one with `kubernetes.kubeconfig`, or in the variable KUBECONFIG";
+        let hint = is_missing.then(|| ours.to_owned()).or_else(|| error.hint());
         Self::new(chain(&error)).with_hint(hint)
     }
 }

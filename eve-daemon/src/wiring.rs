@@ -14,12 +14,14 @@ use eve_core::plan::graph::Graph;
 use eve_core::ports::{Clock, Ledger as _, Reporter};
 use eve_core::run::RunOptions;
 use eve_core::scheduler::{Newer, Running, Scheduler, SchedulerOptions};
-use eve_k8s::OBJECT_KIND;
 use eve_k8s::kinds::Manifests;
+use eve_k8s::{KubeExecutor, OBJECT_KIND};
 use eve_queue::FunctionKind;
+use tokio::runtime::Handle;
 
 use crate::cluster::Cluster;
 use crate::config::{Config, NewerPlan};
+use crate::forget::Forget;
 use crate::health::Health;
 use crate::intake::PlanIntake;
 use crate::journal::Journal;
@@ -91,22 +93,25 @@ pub async fn wire(
         options: run_options(config),
     };
     let undelivered = journal.undelivered();
-    let observed = Arc::clone(&journal);
+    let (observed, objects) = (Arc::clone(&journal), cluster.executor());
     let ports = ServePorts {
         sources: vec![opened.source],
         intake: Arc::new(intake),
         executors,
         ledger: journal,
         notifiers: receivers,
-        reporters: Arc::new(reporters),
+        reporters: Arc::new(move |run, graph| reporters(&objects, run, graph)),
         observer: Arc::new(move |view| observed.observe(view)),
         clock,
     };
     Ok(Daemon { scheduler, ports, cluster, undelivered, source: opened.what })
 }
 
-fn reporters(run: &RunId, graph: &Graph) -> Vec<Arc<dyn Reporter>> {
-    vec![Arc::new(RunLog::new(run, graph))]
+/// Who is shown a run: the log, and who tidies up after it.
+fn reporters(objects: &Arc<KubeExecutor>, run: &RunId, graph: &Graph) -> Vec<Arc<dyn Reporter>> {
+    let forget = Forget::of(objects, &Handle::current(), run, graph);
+    let forget = forget.into_iter().map(|forget| Arc::new(forget) as Arc<dyn Reporter>);
+    std::iter::once(Arc::new(RunLog::new(run, graph)) as Arc<dyn Reporter>).chain(forget).collect()
 }
 
 fn run_options(config: &Config) -> RunOptions {

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, anyhow};
 use clap::Parser;
+use eve_benches::memory::peak_mib;
 use eve_core::driver::{Executors, Ports, drive};
 use eve_core::ids::RunId;
 use eve_core::plan::graph::Graph;
@@ -65,7 +66,7 @@ fn main() -> anyhow::Result<()> {
         "{mode} {} components={} records={records} graph_s={graph_s:.4} total_s={seconds:.4} peak_mib={}",
         args.shape,
         args.components,
-        peak_mib().map_or("unknown".into(), |mib| mib.to_string()),
+        peak_mib(),
     );
     Ok(())
 }
@@ -85,11 +86,4 @@ async fn driven(graph: Arc<Graph>, store: Arc<dyn RunStore>) -> anyhow::Result<(
     let (_keep, control) = tokio::sync::mpsc::channel(1);
     let outcome = drive(&mut run, &ports, control).await?;
     Ok((outcome, store.load(&id).await?.len()))
-}
-
-/// The most resident memory the process has held, as the kernel counts it; only Linux tells.
-fn peak_mib() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim().trim_end_matches(" kB").parse::<u64>().ok().map(|kib| kib / 1024)
 }

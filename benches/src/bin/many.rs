@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::anyhow;
 use async_trait::async_trait;
 use clap::Parser;
+use eve_benches::memory::peak_mib;
 use eve_core::driver::{Executors, Intake, Opened, Order, PlanName, ServePorts, serve};
 use eve_core::failure::Failure;
 use eve_core::ids::RunId;
@@ -80,7 +81,7 @@ fn main() -> anyhow::Result<()> {
         args.namespaces,
         args.components,
         args.runs as f64 / seconds,
-        peak_mib().map_or("unknown".into(), |mib| mib.to_string()),
+        peak_mib(),
     );
     Ok(())
 }
@@ -129,12 +130,4 @@ async fn run(args: &Args, ledger: Arc<dyn Ledger>) -> anyhow::Result<(usize, usi
     let (served, ()) = tokio::join!(serve(&mut scheduler, &ports, received), watch);
     served?;
     Ok((known.load(Ordering::Relaxed), live.load(Ordering::Relaxed)))
-}
-
-/// The most resident memory that this process has had, as the kernel counts it.
-fn peak_mib() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kib: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
-    Some(kib / 1024)
 }

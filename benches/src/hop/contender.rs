@@ -10,6 +10,7 @@ use anyhow::{Context as _, bail};
 use tokio::process::{Child, Command};
 
 use super::objects::Workload;
+use crate::memory::peak_in;
 
 /// How often the memory of a process is read; the kernel keeps the peak, so only its last moments can be missed.
 const SAMPLE_EVERY: Duration = Duration::from_millis(5);
@@ -161,25 +162,8 @@ async fn peak_until_end(child: &mut Child) -> anyhow::Result<u64> {
             ended = child.wait() => return ended.map(|_| peak).map_err(Into::into),
             () = tokio::time::sleep(SAMPLE_EVERY) => {
                 let text = status.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
-                peak = peak.max(text.as_deref().and_then(peak_bytes).unwrap_or_default());
+                peak = peak.max(text.as_deref().and_then(peak_in).unwrap_or_default());
             }
         }
-    }
-}
-
-/// The peak of resident memory in the text of `/proc/PID/status`; only Linux tells.
-fn peak_bytes(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.trim().trim_end_matches(" kB").parse::<u64>().ok().map(|kib| kib * 1024)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_peak_is_read_where_the_kernel_tells() {
-        assert_eq!(peak_bytes("Name:\teve\nVmHWM:\t   18036 kB\nVmRSS:\t 1 kB\n"), Some(18_036 * 1024));
-        assert_eq!(peak_bytes("Name:\teve\n"), None, "a process that has ended");
     }
 }

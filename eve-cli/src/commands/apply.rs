@@ -1,6 +1,6 @@
 //! `eve apply`: everything that can refuse does so before the first write; then the run is driven and shown.
 //!
-//! Order: read and check the input, connect, ask what the cluster serves, check what may be touched, ask for secrets, begin
+//! Order: read and check the input while connecting and asking what the cluster serves, check what may be touched, ask for secrets, begin
 //! the journal, create the namespace if that is wanted, run. Each stage reports all of its problems.
 
 use std::pin::pin;
@@ -37,12 +37,19 @@ fn deploy(args: &Apply, arguments: Vec<String>, printer: &Arc<Printer>) -> Resul
     let namespace = wiring::namespace(&args.cluster);
     // The input is judged first, even where the kubeconfig is of no use: both can be mended at once.
     let default = namespace.as_ref().map_or_else(|_| DEFAULT_NAMESPACE.to_owned(), Clone::clone);
-    let checked = inputs::check(&args.input, default, &overrides(args))?;
-    namespace?;
-    warn(&checked.plan, printer);
-    let sources = journal::sources(&args.input.filenames)?;
-    let call = Call { verb: "apply", arguments, sources, specs: Specs::Left };
-    drive::block_on(on_cluster(args, printer, checked, Origin::Call(call)))
+    let (input, overrides) = (args.input.clone(), overrides(args));
+    drive::block_on(async {
+        let mut signals = drive::signals()?;
+        let checking = drive::apart(move || inputs::check(&input, default, &overrides));
+        let reading = Box::pin(while_connecting(args, checking));
+        let (checked, connected) = drive::unless_stopped(&mut signals, reading).await?;
+        namespace?;
+        warn(&checked.plan, printer);
+        let sources = journal::sources(&args.input.filenames)?;
+        let call = Call { verb: "apply", arguments, sources, specs: Specs::Left };
+        let prepared = Prepared { checked, connected: connected?, signals };
+        Box::pin(on_cluster(args, printer, prepared, Origin::Call(call))).await
+    })
 }
 
 /// The same run of the same plan, from its journal on.
@@ -50,7 +57,44 @@ pub(super) fn resume(args: &Apply, file: Box<RunFile>, printer: &Arc<Printer>) -
     let namespace = file.header().namespace.clone();
     let checked = inputs::check(&args.input, namespace, &overrides(args))?;
     journal::is_of(&file, &checked.graph)?;
-    drive::block_on(on_cluster(args, printer, checked, Origin::Journal(file)))
+    drive::block_on(async {
+        let mut signals = drive::signals()?;
+        let connected = drive::unless_stopped(&mut signals, Box::pin(connect(args))).await?;
+        let prepared = Prepared { checked, connected, signals };
+        Box::pin(on_cluster(args, printer, prepared, Origin::Journal(file))).await
+    })
+}
+
+/// What is needed before anything of the plan is looked for.
+struct Prepared {
+    checked: Checked,
+    connected: Connected,
+    signals: Signals,
+}
+
+/// The checked input, and the cluster, which is connected to meanwhile. An input that is refused waits for no cluster.
+async fn while_connecting(
+    args: &Apply,
+    checking: impl Future<Output = Result<Checked, Halt>>,
+) -> Result<(Checked, Result<Connected, Halt>), Halt> {
+    let (mut checking, mut connecting) = (pin!(checking), pin!(connect(args)));
+    let mut connected = None;
+    let checked = loop {
+        tokio::select! {
+            checked = &mut checking => break checked?,
+            early = &mut connecting, if connected.is_none() => connected = Some(early),
+        }
+    };
+    let connected = match connected {
+        Some(connected) => connected,
+        None => connecting.await,
+    };
+    Ok((checked, connected))
+}
+
+async fn connect(args: &Apply) -> Result<Connected, Halt> {
+    let connecting = wiring::connect(&args.cluster, &args.allow_namespaces, &args.allow_cluster_scoped);
+    Deadline::of(args.timeout).hold(connecting).await
 }
 
 fn overrides(args: &Apply) -> Overrides {
@@ -64,14 +108,13 @@ fn overrides(args: &Apply) -> Overrides {
 async fn on_cluster(
     args: &Apply,
     printer: &Arc<Printer>,
-    checked: Checked,
+    prepared: Prepared,
     origin: Origin,
 ) -> Result<Exit, Halt> {
-    let mut signals = drive::signals()?;
+    let Prepared { checked, connected, mut signals } = prepared;
+    let connected = admit(connected, &checked, &checked.graph)?;
     // The deadline of the run holds for what comes before it as well.
     let deadline = Deadline::of(args.timeout);
-    let reading = Box::pin(deadline.hold(preflight(args, &checked)));
-    let connected = drive::unless_stopped(&mut signals, reading).await?;
     let graph = Arc::new(checked.graph);
     let executor = connected.executor(&args.graces, &args.take_over);
     let namespace = graph.namespace();
@@ -151,11 +194,4 @@ async fn make_namespace(
 /// to write is looked at when it is prepared.
 async fn of_no_other(executor: &KubeExecutor, plan: &Loaded, graph: &Arc<Graph>) -> Result<(), Halt> {
     refused(plan, &executor.of_other_plans(graph).await)
-}
-
-/// Everything in the plan that this cluster does not serve or that may not be touched.
-async fn preflight(args: &Apply, checked: &Checked) -> Result<Connected, Halt> {
-    let connected =
-        wiring::connect(&args.cluster, &args.allow_namespaces, &args.allow_cluster_scoped).await?;
-    admit(connected, checked, &checked.graph)
 }

@@ -145,7 +145,7 @@ pub(super) async fn journal(
 }
 
 /// Does in a thread of its own what may have to wait for a disk.
-async fn apart<T: Send + 'static>(
+pub(super) async fn apart<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Halt> + Send + 'static,
 ) -> Result<T, Halt> {
     joined(tokio::task::spawn_blocking(work).await)?

@@ -20,6 +20,7 @@
 )]
 
 mod cases;
+mod delete;
 mod desk;
 mod plans;
 mod rules;

@@ -45,11 +45,41 @@ pub(super) struct Desk {
     pub(super) calls: BTreeMap<Ticket, Timestamp>,
 }
 
+/// Plans as they were delivered, and how much memory they take.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Bodies {
+    by_ticket: BTreeMap<Ticket, Arc<[u8]>>,
+    bytes: usize,
+}
+
+impl Bodies {
+    pub(super) fn insert(&mut self, ticket: Ticket, body: Arc<[u8]>) {
+        self.remove(ticket);
+        self.bytes = self.bytes.saturating_add(body.len());
+        self.by_ticket.insert(ticket, body);
+    }
+
+    pub(super) fn remove(&mut self, ticket: Ticket) -> Option<Arc<[u8]>> {
+        let body = self.by_ticket.remove(&ticket)?;
+        self.bytes = self.bytes.saturating_sub(body.len());
+        Some(body)
+    }
+
+    pub(super) fn has(&self, ticket: Ticket) -> bool {
+        self.by_ticket.contains_key(&ticket)
+    }
+
+    /// Of all of them.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Flight {
     pub(super) holds: BTreeMap<Ticket, Hold>,
     /// The plans of requests whose run was not opened in this process.
-    pub(super) bodies: BTreeMap<Ticket, Arc<[u8]>>,
+    pub(super) bodies: Bodies,
     /// The namespaces of the queue whose next plan is in hand, by their places.
     pub(super) able: BTreeMap<u64, Arc<str>>,
     /// The place of each of them.

@@ -139,7 +139,9 @@ impl Scheduler {
 
     /// Whether more plans may be received. What was received is taken in also where not.
     pub fn has_room(&self) -> bool {
-        !self.flight.halted && self.state.waiting < self.options.waiting_max
+        !self.flight.halted
+            && self.state.waiting < self.options.waiting_max
+            && self.flight.bodies.bytes() < self.options.waiting_bytes_max
     }
 
     /// The place of the next record: where the ledger stands once all records that were polled are stored.

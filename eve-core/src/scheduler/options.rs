@@ -92,6 +92,9 @@ pub struct SchedulerOptions {
     pub visibility: Vec<Duration>,
     /// How many plans may wait before no more should be received.
     pub waiting_max: usize,
+    /// How many bytes the plans may have together that wait in memory before no more should be received. A plan more than
+    /// fits may be in hand.
+    pub waiting_bytes_max: usize,
     /// How long a process waits for the delivery of a plan that an earlier process accepted.
     pub return_timeout: Duration,
     /// How many answered requests are remembered, besides those with a notice that is still to be sent.
@@ -107,7 +110,7 @@ pub struct SchedulerOptions {
 }
 
 impl Default for SchedulerOptions {
-    /// 16 runs at once; plans queue; nobody is told; 10,000 wait; 1 h until a plan is given up that does not come back;
+    /// 16 runs at once; plans queue; nobody is told; 10,000 wait, or 256 MiB; 1 h until a plan is given up that does not come back;
     /// 50,000 requests are remembered for 15 days, a day more than a queue keeps a message; 1,000 logs.
     fn default() -> Self {
         Self {
@@ -120,6 +123,7 @@ impl Default for SchedulerOptions {
             acknowledge: AcknowledgeAfter::Stored,
             visibility: Vec::new(),
             waiting_max: 10_000,
+            waiting_bytes_max: 256 << 20,
             return_timeout: Duration::from_hours(1),
             remember_max: 50_000,
             remember_for: 15 * DAY,

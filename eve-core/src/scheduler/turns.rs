@@ -50,7 +50,7 @@ impl Scheduler {
         }
         let Some(place) = self.state.spaces.get(namespace).and_then(|space| space.since) else { return };
         let head = self.state.head(namespace);
-        if head.is_some_and(|ticket| self.flight.bodies.contains_key(&ticket)) {
+        if head.is_some_and(|ticket| self.flight.bodies.has(ticket)) {
             self.flight.able.insert(place, Arc::clone(namespace));
             self.flight.places.insert(Arc::clone(namespace), place);
         }
@@ -68,7 +68,7 @@ impl Scheduler {
     fn carry_on(&mut self, ticket: Ticket) {
         let Some(entry) = self.state.entry(ticket) else { return };
         let Status::Live { run } = &entry.status else { return };
-        let Some(body) = self.flight.bodies.remove(&ticket) else { return };
+        let Some(body) = self.flight.bodies.remove(ticket) else { return };
         let (run, stop) = (run.clone(), entry.stop);
         self.flight.opened.insert(ticket);
         self.commands.push_back(Command::Open { ticket, run: run.clone(), body });
@@ -122,7 +122,7 @@ impl Scheduler {
     /// The delivery of a plan that an earlier process accepted did not come back.
     pub(super) fn lost(&mut self, ticket: Ticket) {
         let is_open = self.state.entry(ticket).is_some_and(|entry| entry.closed().is_none());
-        let is_here = self.flight.opened.contains(&ticket) || self.flight.bodies.contains_key(&ticket);
+        let is_here = self.flight.opened.contains(&ticket) || self.flight.bodies.has(ticket);
         if !is_open || is_here {
             return;
         }
@@ -138,7 +138,7 @@ impl Scheduler {
         let receivers = self.options.receivers.clone();
         self.emit(LedgerEvent::RunClosed { ticket, outcome, reason, receivers });
         self.flight.opened.remove(&ticket);
-        self.flight.bodies.remove(&ticket);
+        self.flight.bodies.remove(ticket);
         self.refresh(&namespace);
         self.tell(ticket);
         self.give_back(ticket);

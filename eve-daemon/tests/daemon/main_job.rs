@@ -1,6 +1,7 @@
 //! The main job: a plan from S3 through SQS, secrets from Vault, into the cluster, a function told; and a plan that fails.
 
 use std::fs;
+use std::time::Duration;
 
 use eve_core::testing::canary::{Canary, CanaryScan};
 use eve_testbed::{ControlPlane, DELAY, KvVersion, Received, Receiver, Reply, STAGE, Vault};
@@ -110,7 +111,7 @@ impl World {
     /// Waits until nothing of the queue is left.
     async fn until_queue_is_empty(&self) {
         while self.cloud.left(&self.cloud.queue).await > 0 {
-            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+            tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
 
@@ -312,6 +313,17 @@ async fn first_plan_did_what_it_should(world: &World, daemon: &Daemon) {
     assert_eq!(world.count("read", &format!("{}/data/", world.mount)), 3, "{:#?}", world.vault.audit());
 }
 
+/// What was kept to undo a run may hold values of Secrets, and goes with the run.
+async fn nothing_is_kept_to_undo(world: &World) {
+    let path = format!("/api/v1/namespaces/{}/secrets?labelSelector=eve.dev%2Frun", world.namespace);
+    let gone = async {
+        while world.object(&path).await.unwrap()["items"] != json!([]) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(3), gone).await.unwrap();
+}
+
 async fn second_plan_was_undone_and_told(world: &World, daemon: &Daemon) {
     for name in ["db", "api", "web"] {
         let image =
@@ -322,6 +334,7 @@ async fn second_plan_was_undone_and_told(world: &World, daemon: &Daemon) {
     let settings = world.object(&format!("/api/v1/namespaces/{}/configmaps/settings", world.namespace)).await;
     assert_eq!(settings.unwrap()["data"]["mode"], "fast");
     assert_eq!(world.calls("/announce").len(), 1, "its turn did not come");
+    nothing_is_kept_to_undo(world).await;
     daemon.says("outcome told", json!({ "request": "r-2", "receiver": world.functions.url("/told") })).await;
     daemon.says("outcome told", json!({ "request": "r-2", "receiver": world.hook.url("/events") })).await;
     let told = world.calls("/told");

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use eve_core::testing::canary::{Canary, CanaryScan};
 use eve_testbed::{ControlPlane, KvVersion, Vault};
 use serde_json::{Value, json};
 
@@ -15,11 +16,11 @@ async fn four_references_wrong_in_four_ways_are_told_in_one_answer_with_their_pl
     let namespace = control_plane.namespace("refused").await;
     let vault = Vault::shared().await;
     let mount = vault.kv("shop", KvVersion::V2).await;
-    vault.write(&format!("{mount}/data/db"), &json!({ "data": { "password": "hunter2" } })).await.unwrap();
-    vault
-        .write(&format!("{mount}/data/hidden"), &json!({ "data": { "password": "hunter2" } }))
-        .await
-        .unwrap();
+    let value = Canary::new(u64::from(std::process::id()));
+    let data = json!({ "data": { "password": value.value() } });
+    for path in ["db", "hidden"] {
+        vault.write(&format!("{mount}/data/{path}"), &data).await.unwrap();
+    }
     let rules = format!(
         "path \"{mount}/data/*\" {{ capabilities = [\"read\"] }}\npath \"{mount}/data/hidden\" {{ capabilities = [\"deny\"] }}"
     );
@@ -30,7 +31,8 @@ async fn four_references_wrong_in_four_ways_are_told_in_one_answer_with_their_pl
         vault.address()
     );
     let desk = Desk::new(&config, &control_plane.kubeconfig_path());
-    fs::write(desk.path("token"), token["auth"]["client_token"].as_str().unwrap()).unwrap();
+    let token = Canary::of(token["auth"]["client_token"].as_str().unwrap());
+    fs::write(desk.path("token"), token.value()).unwrap();
     let text = format!(
         "apiVersion: eve.dev/v1alpha1
 kind: Plan
@@ -53,7 +55,7 @@ spec:
 ",
         &*namespace
     );
-    let _daemon = desk.start();
+    let daemon = desk.start();
     desk.send("shop.yaml", &text);
     let outcome = desk.outcome("shop.yaml").await;
     assert_eq!(outcome["ending"], "failed", "{outcome}");
@@ -62,7 +64,14 @@ spec:
         let told = format!("{place}: secret `{name}`: ");
         assert!(message.contains(&told), "{told} in {message}");
     }
-    assert!(!message.contains("`good`") && !message.contains("hunter2"), "{message}");
+    assert!(!message.contains("`good`"), "{message}");
+    let mut scan = CanaryScan::new([value, token]);
+    scan.sink("the outcome", outcome.to_string());
+    scan.sink("the log", format!("{:?}", daemon.log()));
+    for (name, content) in desk.files("plans").into_iter().chain(desk.files("eve-daemon-state")) {
+        scan.sink(name, content);
+    }
+    scan.assert_clean();
     let audit = control_plane.audit().settle().await;
     assert!(audit.by_user("eve").in_namespace(&namespace).writes().is_empty());
 }

@@ -30,11 +30,11 @@ async fn an_outcome_that_nobody_took_is_told_by_the_next_daemon_as_it_would_have
     receiver.otherwise(Reply::status(200));
     let daemon = desk.start();
     daemon.says("outcome told", hook).await;
-    let received = receiver.received();
-    assert!(received.len() >= 2, "{received:?}");
-    for again in &received {
-        assert_eq!(again.header("webhook-id"), received[0].header("webhook-id"));
-        assert_eq!(again.body, received[0].body);
+    let calls = receiver.received();
+    assert!(calls.len() >= 2, "{calls:?}");
+    for again in &calls {
+        assert_eq!(again.header("webhook-id"), calls[0].header("webhook-id"));
+        assert_eq!(again.body, calls[0].body);
     }
 }
 

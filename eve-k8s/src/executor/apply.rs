@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::intent::Intent;
 use super::owner::Sent;
-use super::prepare::{Mark, conflicts};
+use super::prepare::{Claim, Mark, conflicts};
 use super::{KubeExecutor, Located, Missing, Target, failure, maker, promise, wait};
 use crate::client::{Effect, Ensured};
 
@@ -64,8 +64,7 @@ impl KubeExecutor {
             (Ensured::Existed, None) => Change::Unknown,
         });
         if step.may_be_undone() {
-            after = after.with_claim(&written);
-            after.forced = is_forced;
+            after.claim = Claim { forced: is_forced, ..Claim::of(&written) };
         }
         applied.token = after.token();
         Ok(applied)

@@ -98,7 +98,9 @@ pub(super) fn claim(object: &Value) -> String {
 
 /// Who took fields of an object that the run made, as far as that can be told: which fields they were nobody wrote down.
 pub(super) fn since(live: &Value, applied: Option<&Mark>) -> Vec<Conflict> {
-    let Some(claimed) = applied.and_then(|applied| applied.claim.as_deref()) else { return Vec::new() };
+    let Some(claimed) = applied.and_then(|applied| applied.claim.fields.as_deref()) else {
+        return Vec::new();
+    };
     if claimed == claim(live) {
         return Vec::new();
     }

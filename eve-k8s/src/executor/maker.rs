@@ -62,7 +62,8 @@ fn later(live: &Value, plan: PlanName<'_>, promised: Option<&str>, applied: Opti
         return Some("belongs to no plan any more".to_owned());
     }
     let now = labels::annotation(live, labels::DESIRED);
-    let is_later = match (applied, applied.and_then(|applied| applied.desired.as_deref()).or(promised)) {
+    let is_later = match (applied, applied.and_then(|applied| applied.claim.desired.as_deref()).or(promised))
+    {
         (Some(_), Some(desired)) => now.is_some_and(|now| now != desired),
         (None, Some(desired)) => now != Some(desired),
         (Some(applied), None) => is_rewritten(live, applied),
@@ -78,7 +79,7 @@ fn later(live: &Value, plan: PlanName<'_>, promised: Option<&str>, applied: Opti
 /// Whether eve has written a Secret again, of which no digest tells: by the date of eve's entry, which a write renews that
 /// changes anything. Dates are in seconds: within one, a new version has to be somebody else's to be none of eve's.
 fn is_rewritten(live: &Value, applied: &Mark) -> bool {
-    if applied.changed_at.is_none()
+    if applied.claim.changed_at.is_none()
         || text(live, "/metadata/resourceVersion") == Some(&applied.resource_version)
     {
         return false;
@@ -86,7 +87,7 @@ fn is_rewritten(live: &Value, applied: &Mark) -> bool {
     let now = changed_at(live);
     let entries = live.pointer("/metadata/managedFields").and_then(Value::as_array).into_iter().flatten();
     let mut others = entries.filter(|entry| !owned::is_ours(entry));
-    now != applied.changed_at.as_deref() || !others.any(|entry| text(entry, "/time") >= now)
+    now != applied.claim.changed_at.as_deref() || !others.any(|entry| text(entry, "/time") >= now)
 }
 
 /// When eve last changed an object by an apply, by its managed fields.
@@ -144,6 +145,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::executor::prepare::Claim;
 
     const MADE: &str = "2030-01-01T00:00:09Z";
 
@@ -200,10 +202,10 @@ mod tests {
         };
         let theirs = entry("kubectl", "Update", 9, &["metadata"]);
         let other = entry("kubectl", "Update", 8, &["metadata"]);
-        let known =
-            Mark::of(&live("shop", "", "1", &[ours(9)])).with_claim(&live("shop", "1", "1", &[ours(9)]));
+        let mut known = Mark::of(&live("shop", "", "1", &[ours(9)]));
+        known.claim = Claim::of(&live("shop", "1", "1", &[ours(9)]));
         let mut secret = known.clone();
-        secret.desired = None;
+        secret.claim.desired = None;
         let mut gone = known.clone();
         gone.uid = "v".to_owned();
         let mut adopted = known.clone();

@@ -38,18 +38,38 @@ pub(crate) struct Mark {
     /// It is about to go, as soon as its finalizers let it: a write does not keep it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) leaves: bool,
-    /// Which fields are eve's, where the run may be undone; see [`claim`](super::conflict::claim).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) claim: Option<String>,
-    /// The digest of what was applied, where the run may be undone; none for Secrets.
+    /// Of what was written, where the run may be undone.
+    #[serde(flatten)]
+    pub(crate) claim: Claim,
+}
+
+/// What tells, once a run is to be undone, whether anything has changed since it wrote.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Claim {
+    /// Which fields are eve's; see [`claim`](super::conflict::claim).
+    #[serde(default, rename = "claim", skip_serializing_if = "Option::is_none")]
+    pub(crate) fields: Option<String>,
+    /// The digest of what was applied; none for Secrets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) desired: Option<String>,
+    /// When eve last changed the object, by its managed fields.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) changed_at: Option<String>,
     /// It was there when it was to be made, and eve took fields of it by force: what they were is not known.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) forced: bool,
-    /// When eve last changed the object, by its managed fields, where the run may be undone.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) changed_at: Option<String>,
+}
+
+impl Claim {
+    pub(crate) fn of(object: &Value) -> Self {
+        Self {
+            fields: Some(super::conflict::claim(object)),
+            desired: labels::annotation(object, labels::DESIRED).map(str::to_owned),
+            changed_at: maker::changed_at(object).map(str::to_owned),
+            forced: false,
+        }
+    }
 }
 
 impl Mark {
@@ -66,19 +86,8 @@ impl Mark {
             adopted: intent::is_adopted(object),
             managed_by_other: labels::managed_by(object).is_some_and(|manager| manager != FIELD_MANAGER),
             leaves: !text("/metadata/deletionTimestamp").is_empty(),
-            claim: None,
-            desired: None,
-            forced: false,
-            changed_at: None,
+            claim: Claim::default(),
         }
-    }
-
-    /// The same with what tells, once the run is to be undone, whether anything has changed since.
-    pub(crate) fn with_claim(mut self, object: &Value) -> Self {
-        self.claim = Some(super::conflict::claim(object));
-        self.desired = labels::annotation(object, labels::DESIRED).map(str::to_owned);
-        self.changed_at = maker::changed_at(object).map(str::to_owned);
-        self
     }
 
     /// The mark in a token; `None` where there is none.

@@ -236,7 +236,7 @@ impl Undoing<'_> {
             match Maker::of(&live, PlanName::of(self.step), desired, applied.as_ref()) {
                 Maker::Nobody => return Ok(self.report),
                 Maker::Somebody(what) => return Err(conflict(&self.place, &what)),
-                Maker::Another if applied.as_ref().is_some_and(|applied| applied.forced) => {
+                Maker::Another if applied.as_ref().is_some_and(|applied| applied.claim.forced) => {
                     return Err(conflict(&self.place, conflict::FORCED));
                 }
                 Maker::Another => self.release(&live).await?,

@@ -3,12 +3,12 @@
 use super::*;
 
 /// Makes one object the owner of another, as a controller would.
-async fn own(place: &Place, owner: &str, owned: &str) {
+async fn own(place: &Place, owner: &str, child: &str) {
     let owner = place.get(&place.config_map(owner)).await.unwrap();
     let reference = json!({
         "apiVersion": "v1", "kind": "ConfigMap", "name": owner["metadata"]["name"], "uid": owner["metadata"]["uid"],
     });
-    place.merge(&place.config_map(owned), json!({ "metadata": { "ownerReferences": [reference] } })).await;
+    place.merge(&place.config_map(child), json!({ "metadata": { "ownerReferences": [reference] } })).await;
 }
 
 async fn owners(place: &Place, name: &str) -> Vec<Value> {

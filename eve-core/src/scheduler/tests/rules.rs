@@ -202,6 +202,20 @@ fn no_more_is_received_than_may_wait() {
 }
 
 #[test]
+fn no_more_is_received_than_memory_may_hold() {
+    let mut rig = Rig::new(SchedulerOptions { waiting_bytes_max: 20, ..SchedulerOptions::default() });
+    for (request, room) in [("a", true), ("b", true), ("c", false)] {
+        rig.deliver(request, "ten bytes.", run_in("n", "p"));
+        assert_eq!(rig.scheduler.has_room(), room, "{request}");
+        // The first one runs, and is in memory no longer.
+        rig.opened();
+    }
+    rig.deliver("b", "ten bytes.", run_in("n", "p"));
+    rig.end("a", Outcome::Succeeded);
+    assert!(rig.scheduler.has_room(), "delivered twice, it is in memory once");
+}
+
+#[test]
 fn the_visibility_of_a_delivery_is_extended_after_a_third_until_it_is_dealt_with() {
     let third = Duration::from_secs(30);
     let mut rig = Rig::new(SchedulerOptions { visibility: vec![third * 3], ..SchedulerOptions::default() });
