@@ -64,8 +64,12 @@ impl Batch {
             }
         }
         let (poisons, cancels) = chosen.split_at(POISONS);
-        poisons.iter().enumerate().for_each(|(kind, number)| poison(kind, &mut all[*number], world));
-        cancels.iter().for_each(|number| never_ready(&mut all[*number], world));
+        for (kind, number) in poisons.iter().enumerate() {
+            poison(kind, &mut all[*number], world);
+        }
+        for number in cancels {
+            never_ready(&mut all[*number], world);
+        }
         for sent in all.iter_mut().take(size.duplicates) {
             // The second may overtake the first only where that changes no order: the first is the first of its namespace.
             let group = if dice.once_in(2) { "again/" } else { "" };

@@ -1,6 +1,6 @@
 //! Chance that follows from a seed.
 
-/// Numbers of SplitMix64 (Steele, Lea, Flood 2014).
+/// Numbers of `SplitMix64` (Steele, Lea, Flood 2014).
 #[derive(Clone, Debug)]
 pub(crate) struct Dice(u64);
 

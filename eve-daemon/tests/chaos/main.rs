@@ -6,8 +6,8 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
-    clippy::print_stdout,
     clippy::indexing_slicing,
+    clippy::needless_pass_by_value,
     reason = "a test fails by a panic, and so do the functions that only tests call"
 )]
 

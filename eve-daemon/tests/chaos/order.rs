@@ -24,7 +24,7 @@ pub(crate) async fn broken(world: &World, sent: &[Sent], told: &[Told]) -> Vec<S
         }
         broken.extend(one_after_another(&ran, &writes));
         let dates = ready(world, namespace).await;
-        ran.iter().for_each(|sent| broken.extend(dependants(sent, &writes, &dates)));
+        broken.extend(ran.iter().flat_map(|sent| dependants(sent, &writes, &dates)));
         broken.extend(latest(world, namespace, &ran).await);
     }
     broken
