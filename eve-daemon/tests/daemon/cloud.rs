@@ -67,22 +67,31 @@ impl Cloud {
 
     /// Puts a plan into the bucket, and a message that says where it is into the queue.
     pub(crate) async fn send(&self, request: &str, namespace: &str, plan: &str) {
-        let key = format!("plans/{request}.json");
-        self.s3(Method::PUT, &format!("/{key}"), plan).await;
-        let message = json!({
-            "version": 1, "requestId": request, "cluster": CLUSTER,
-            "plan": { "bucket": self.bucket, "key": key, "sha256": Digest::of(plan.as_bytes()) },
-        });
-        self.send_text(namespace, &message.to_string()).await;
+        self.put(request, plan).await;
+        self.send_text(namespace, &self.message(request, Digest::of(plan.as_bytes()))).await;
     }
 
-    /// Puts a text into the queue.
-    pub(crate) async fn send_text(&self, group: &str, text: &str) {
+    /// Puts the plan of a request into the bucket.
+    pub(crate) async fn put(&self, request: &str, plan: &str) {
+        self.s3(Method::PUT, &format!("/plans/{request}.json"), plan).await;
+    }
+
+    /// The message that says where the plan of a request is, and that it has this digest.
+    pub(crate) fn message(&self, request: &str, digest: Digest) -> String {
+        json!({
+            "version": 1, "requestId": request, "cluster": CLUSTER,
+            "plan": { "bucket": self.bucket, "key": format!("plans/{request}.json"), "sha256": digest },
+        })
+        .to_string()
+    }
+
+    /// Puts a text into the queue, and returns the identifier of its message.
+    pub(crate) async fn send_text(&self, group: &str, text: &str) -> String {
         let body = json!({
             "QueueUrl": self.queue, "MessageBody": text, "MessageGroupId": group,
             "MessageDeduplicationId": Digest::of(text.as_bytes()),
         });
-        self.sqs("SendMessage", body).await;
+        self.sqs("SendMessage", body).await["MessageId"].as_str().unwrap().to_owned()
     }
 
     /// How many messages of a queue wait or are held.

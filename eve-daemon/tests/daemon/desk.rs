@@ -1,6 +1,7 @@
 //! A folder with a configuration, a daemon that is started in it, and what comes out of it.
 
 use std::fs::{self, File};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -137,10 +138,11 @@ impl Daemon {
         (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
     }
 
-    /// Ends it with SIGKILL.
+    /// Ends it with SIGKILL, which it must have lived to see.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        let status = self.child.wait().unwrap();
+        assert_eq!(status.signal(), Some(9), "it had ended by itself: {status}");
     }
 
     /// Asks it to end with SIGTERM.
