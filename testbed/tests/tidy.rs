@@ -39,7 +39,6 @@ const SCANS: [&str; 3] = ["CanaryScan", "assert_clean(", "unseen("];
 const UNSCANNED: [(&str, &str); 9] = [
     ("eve-cli/tests/apply/expressions.rs", "nobody has a value: Vault is not named"),
     ("eve-cli/tests/folders/generated.rs", "the values are small numbers"),
-    ("eve-cli/tests/kills/delete.rs", "the same value stands in ConfigMaps beside it"),
     ("eve-cli/tests/rollback/main.rs", "desk.rs looks for the canary that is in every value"),
     ("eve-core/tests/expressions.rs", "a reference is refused, and every message is compared word by word"),
     (
