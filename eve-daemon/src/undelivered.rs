@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use eve_core::scheduler::{LedgerEvent, SchedulerView, Ticket};
+use eve_core::scheduler::{LedgerEvent, Reason, SchedulerView, Ticket};
+use eve_core::time::Timestamp;
 use serde::Serialize;
 
 /// What has not arrived. Follows the journal; cheap to read from any task.
@@ -30,20 +31,32 @@ pub struct Notice {
     pub retry_at: Option<String>,
 }
 
+impl Notice {
+    fn failed(
+        (request, receiver): (&str, &str),
+        attempts: u32,
+        reason: &Reason,
+        retry_at: Option<Timestamp>,
+    ) -> Self {
+        Self {
+            request: request.to_owned(),
+            receiver: receiver.to_owned(),
+            attempts,
+            code: reason.code.to_string(),
+            reason: reason.message.to_string(),
+            retry_at: retry_at.map(|at| at.to_string()),
+        }
+    }
+}
+
 impl Undelivered {
     /// Takes up what an earlier process left.
     pub fn recall(&self, view: SchedulerView<'_>) {
         let mut notices = self.lock();
         for notice in view.undelivered() {
-            let Some(reason) = notice.reason else { continue };
-            let found = Notice {
-                request: notice.request.to_string(),
-                receiver: notice.receiver.to_string(),
-                attempts: notice.attempts,
-                code: reason.code.to_string(),
-                reason: reason.message.to_string(),
-                retry_at: notice.retry_at.map(|at| at.to_string()),
-            };
+            let Some(reason) = &notice.reason else { continue };
+            let to = (&*notice.request, &*notice.receiver);
+            let found = Notice::failed(to, notice.attempts, reason, notice.retry_at);
             notices.insert((notice.ticket, notice.receiver), found);
         }
     }
@@ -57,15 +70,8 @@ impl Undelivered {
                 let mut notices = self.lock();
                 let key = (*ticket, Arc::clone(receiver));
                 let attempts = notices.get(&key).map_or(0, |notice| notice.attempts).saturating_add(1);
-                let notice = Notice {
-                    request: request.key().id.to_string(),
-                    receiver: receiver.to_string(),
-                    attempts,
-                    code: reason.code.to_string(),
-                    reason: reason.message.to_string(),
-                    retry_at: retry_at.map(|at| at.to_string()),
-                };
-                notices.insert(key, notice);
+                let to = (&*request.key().id, &**receiver);
+                notices.insert(key, Notice::failed(to, attempts, reason, *retry_at));
             }
             LedgerEvent::NoticeSent { ticket, receiver } => {
                 self.lock().remove(&(*ticket, Arc::clone(receiver)));

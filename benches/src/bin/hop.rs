@@ -61,7 +61,7 @@ enum Part {
 
 fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
-    // What `eve` runs on, so that the hand-written client has the same.
+    // As many threads as the machine of the figures has cores; `eve` brings its own runtime.
     let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     eve_k8s::init();
     match args.part {

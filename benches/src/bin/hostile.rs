@@ -9,37 +9,12 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use eve_benches::memory::peak_bytes;
 use eve_core::expr::{Budget, DEPTH_MAX, EXPRESSION_BYTES_MAX, Expression, Names, Root};
-use serde_json::{Value, json};
+use eve_core::testing::hostile::{GREEDY, inputs};
 
 /// The goals: an expression is refused, or ends with an error, within this.
 const TIME_MAX: Duration = Duration::from_millis(100);
 /// And so many bytes more than before it.
 const BYTES_MAX: u64 = 64 << 20;
-
-/// Loops in loops, long texts, long lists, all of them over the inputs of [`inputs`].
-const GREEDY: [&str; 16] = [
-    "inputs.list.map(a, inputs.list.map(b, inputs.list.map(c, a + b + c)))",
-    "inputs.list.all(a, inputs.list.all(b, inputs.list.all(c, true)))",
-    "inputs.list.exists(a, inputs.list.exists(b, a + b < 0) || a.b)",
-    "inputs.list.map(a, inputs.text)",
-    "inputs.list.map(a, inputs.text.contains('y'))",
-    "inputs.list.filter(a, inputs.text == inputs.text + 'x')",
-    "inputs.list.map(a, inputs.lists)",
-    "inputs.list.all(a, inputs.lists == inputs.lists)",
-    "inputs.list.all(a, -1 in inputs.list || true)",
-    "inputs.text.split('')",
-    "inputs.text.replace('x', inputs.text)",
-    "inputs.text.replace('', inputs.text)",
-    "inputs.list.map(a, string(a)).join(inputs.text)",
-    "[inputs.text + inputs.text].map(a, a + a).map(b, b + b).map(c, c + c)",
-    "inputs.list.map(x, inputs.list)[0].map(x, inputs.list)",
-    "inputs.lists",
-];
-
-fn inputs() -> Value {
-    let list: Vec<i64> = (0..2_000).collect();
-    json!({ "list": list, "text": "x".repeat(1_000_000), "lists": vec![vec![1; 1_000]; 1_000] })
-}
 
 /// Deep nesting and long chains.
 fn nested() -> Vec<String> {

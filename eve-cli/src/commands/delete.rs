@@ -19,6 +19,7 @@ use crate::halt::Halt;
 use crate::inputs::{self, Checked, Overrides};
 use crate::journal::{self, Call, Origin};
 use crate::output::{Printer, clean, count};
+use crate::signals::Signals;
 use crate::sketch::Specs;
 use crate::wiring::{self, Connected, DEFAULT_NAMESPACE};
 
@@ -46,16 +47,7 @@ pub(super) fn resume(args: &Delete, file: Box<RunFile>, printer: &Arc<Printer>) 
         let limits = limits(args);
         let reading = Box::pin(limits.deadline.hold(connect(args)));
         let connected = drive::unless_stopped(&mut signals, reading).await?;
-        let origin = Origin::Journal(file);
-        let journal = drive::journal(origin, &args.cluster, connected.server(), &graph, &mut signals).await?;
-        let work = Work {
-            graph,
-            objects: connected.deleter(adopted(args)),
-            journal,
-            secrets: none(),
-            task: Task::Delete,
-        };
-        drive::run(&limits, printer, work, &mut signals).await
+        remove(args, printer, (connected, graph), Origin::Journal(file), (limits, signals)).await
     })
 }
 
@@ -92,7 +84,17 @@ async fn on_cluster(
     let limits = limits(args);
     let reading = Box::pin(limits.deadline.hold(preflight(args, checked, &graph)));
     let connected = drive::unless_stopped(&mut signals, reading).await?;
-    let graph = Arc::new(graph);
+    remove(args, printer, (connected, Arc::new(graph)), origin, (limits, signals)).await
+}
+
+/// The run itself, once it is known what goes.
+async fn remove(
+    args: &Delete,
+    printer: &Arc<Printer>,
+    (connected, graph): (Connected, Arc<Graph>),
+    origin: Origin,
+    (limits, mut signals): (Limits, Signals),
+) -> Result<Exit, Halt> {
     let journal = drive::journal(origin, &args.cluster, connected.server(), &graph, &mut signals).await?;
     let work = Work {
         graph,
@@ -121,16 +123,8 @@ fn by_labels(
         let (connected, graph) = drive::unless_stopped(&mut signals, reading).await?;
         let call =
             Call { verb: "delete", arguments, sources: vec![RunSource::Installed], specs: Specs::Kept };
-        let (graph, origin) = (Arc::new(graph), Origin::Call(call));
-        let journal = drive::journal(origin, &args.cluster, connected.server(), &graph, &mut signals).await?;
-        let work = Work {
-            graph,
-            objects: connected.deleter(adopted(args)),
-            journal,
-            secrets: none(),
-            task: Task::Delete,
-        };
-        drive::run(&limits, printer, work, &mut signals).await
+        let found = (connected, Arc::new(graph));
+        remove(args, printer, found, Origin::Call(call), (limits, signals)).await
     })
 }
 

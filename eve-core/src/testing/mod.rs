@@ -7,6 +7,7 @@ pub mod canary;
 mod clock;
 mod events;
 mod executor;
+pub mod hostile;
 mod ledger;
 mod outside;
 mod shapes;

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use eve_core::plan::diagnostic::Diagnostic;
 use serde_json::{Map, Value};
 
+use super::resolved;
+
 /// What the names of these variables begin with.
 const PREFIX: &str = "EVE_DAEMON__";
 
@@ -54,21 +56,10 @@ fn lay(schema: &Value, document: &mut Value, path: &str, text: &str) -> Result<(
         }
         let Some(object) = target.as_object_mut() else { return Err("what it stands in is no map".into()) };
         target = object.entry(name.clone()).or_insert(Value::Null);
-        part = resolve(schema, field);
+        part = resolved(schema, field);
     }
     *target = value(part, text)?;
     Ok(())
-}
-
-/// The schema that a reference means; of one that may be null, the other branch.
-fn resolve<'a>(root: &'a Value, field: &'a Value) -> &'a Value {
-    let is_null = |branch: &&Value| branch.get("type").and_then(Value::as_str) == Some("null");
-    let branches = field.get("anyOf").and_then(Value::as_array);
-    let field =
-        branches.and_then(|branches| branches.iter().find(|branch| !is_null(branch))).unwrap_or(field);
-    let reference =
-        field.get("$ref").and_then(Value::as_str).and_then(|reference| reference.strip_prefix('#'));
-    reference.and_then(|pointer| root.pointer(pointer)).unwrap_or(field)
 }
 
 /// A text as the schema wants it. What does not fit is left to the check of the whole.

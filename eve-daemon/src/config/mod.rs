@@ -10,6 +10,7 @@ use eve_core::plan::load::{DocumentOptions, document};
 use eve_core::plan::spec::DurationSpec;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::Value;
 
 mod check;
 mod environment;
@@ -241,8 +242,7 @@ pub struct LogConfig {
 pub fn read(source: Source, folder: &Path, variables: &Variables) -> Result<Config, Diagnostics> {
     let mut limits = Limits::default();
     limits.input_bytes_max = CONFIG_BYTES_MAX;
-    let overlay =
-        |schema: &serde_json::Value, value: &mut serde_json::Value| variables.lay_over(schema, value);
+    let overlay = |schema: &Value, value: &mut Value| variables.lay_over(schema, value);
     let options = DocumentOptions { whole: "the configuration", codes: "config", overlay: &overlay, limits };
     let document = document::<Config>(source, &options)?;
     let problems = check::problems(&document);
@@ -255,8 +255,16 @@ pub fn read(source: Source, folder: &Path, variables: &Variables) -> Result<Conf
 }
 
 /// The JSON Schema (2020-12) of a configuration.
-pub fn schema() -> serde_json::Value {
+pub fn schema() -> Value {
     schemars::schema_for!(Config).to_value()
+}
+
+/// The schema that a reference means; of one that may be null, the other branch.
+fn resolved<'a>(root: &'a Value, field: &'a Value) -> &'a Value {
+    let branches = field["anyOf"].as_array().into_iter().flatten();
+    let branch = branches.clone().find(|branch| branch["type"] != "null").unwrap_or(field);
+    let pointer = branch["$ref"].as_str().and_then(|reference| reference.strip_prefix('#'));
+    pointer.and_then(|pointer| root.pointer(pointer)).unwrap_or(branch)
 }
 
 impl Config {

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
+use super::resolved;
+
 /// The page `docs/reference/daemon.md`.
 pub fn markdown() -> String {
     let mut text = String::from(
@@ -43,18 +45,11 @@ fn is_object(schema: &Value) -> bool {
 /// What a field holds, references followed; and whether it is a list of that.
 fn meaning<'a>(root: &'a Value, field: &'a Value) -> (&'a Value, bool) {
     let of_list = |schema: &'a Value| if schema["items"].is_object() { Some(&schema["items"]) } else { None };
-    let resolved = resolve(root, field);
-    match of_list(resolved) {
-        Some(items) => (resolve(root, items), true),
-        None => (resolved, false),
+    let held = resolved(root, field);
+    match of_list(held) {
+        Some(items) => (resolved(root, items), true),
+        None => (held, false),
     }
-}
-
-fn resolve<'a>(root: &'a Value, field: &'a Value) -> &'a Value {
-    let branches = field["anyOf"].as_array().into_iter().flatten();
-    let branch = branches.clone().find(|branch| branch["type"] != "null").unwrap_or(field);
-    let pointer = branch["$ref"].as_str().and_then(|reference| reference.strip_prefix('#'));
-    pointer.and_then(|pointer| root.pointer(pointer)).unwrap_or(branch)
 }
 
 /// The form of a value, in words.

@@ -1,6 +1,7 @@
 //! Expressions that want too much: refused, or ended by their budget, on a small stack.
 
 use super::*;
+use crate::testing::hostile::{GREEDY, inputs};
 
 /// So many bytes of stack are enough for whatever an expression says, in an unoptimised build.
 const STACK_BYTES: usize = 1024 * 1024;
@@ -83,29 +84,9 @@ fn length_depth_and_loops_are_bounded() {
 /// What is evaluated ends, and takes no more than its budget, whatever it does with large values.
 #[test]
 fn work_and_memory_are_bounded_by_the_budget() {
-    let list: Vec<i64> = (0..2_000).collect();
-    let inputs = json!({
-        "list": list, "text": "x".repeat(1_000_000), "lists": vec![vec![1; 1_000]; 1_000],
-    });
+    let inputs = inputs();
     let names = Names::new().with(Root::Inputs, &inputs);
-    for text in [
-        "inputs.list.map(a, inputs.list.map(b, inputs.list.map(c, a + b + c)))",
-        "inputs.list.all(a, inputs.list.all(b, inputs.list.all(c, true)))",
-        "inputs.list.exists(a, inputs.list.exists(b, a + b < 0) || a.b)",
-        "inputs.list.map(a, inputs.text)",
-        "inputs.list.map(a, inputs.text.contains('y'))",
-        "inputs.list.filter(a, inputs.text == inputs.text + 'x')",
-        "inputs.list.map(a, inputs.lists)",
-        "inputs.list.all(a, inputs.lists == inputs.lists)",
-        "inputs.list.all(a, -1 in inputs.list || true)",
-        "inputs.text.split('')",
-        "inputs.text.replace('x', inputs.text)",
-        "inputs.text.replace('', inputs.text)",
-        "inputs.list.map(a, string(a)).join(inputs.text)",
-        "[inputs.text + inputs.text].map(a, a + a).map(b, b + b).map(c, c + c)",
-        "inputs.list + inputs.list + inputs.list + inputs.list.map(x, inputs.list)[0].map(x, inputs.list)",
-        "inputs.lists",
-    ] {
+    for text in GREEDY {
         let mut budget = Budget::PLAN;
         let error =
             Expression::parse(text, &Root::ALL).unwrap().evaluate(&names, &mut budget).expect_err(text);
