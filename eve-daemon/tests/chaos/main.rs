@@ -1,5 +1,5 @@
-//! The real `eve-daemon`, killed again and again while whatever it talks to is paused or cut off: each plan is answered
-//! once, in order, under one identity, and nothing is lost, left over or written before its turn.
+//! The real `eve-daemon`, killed again and again while whatever it talks to is paused, killed or cut off: each plan is
+//! answered once, in order, under one identity, and nothing is lost, left over or written before its turn.
 //!
 //! `EVE_CHAOS=full` sends 120 plans to 20 namespaces and kills 15 times; otherwise it is 30 plans, 6 namespaces and 4 kills.
 //! `EVE_CHAOS_SEED` chooses plans and times (4 where nothing is said). It is printed; the servers add their own chance.

@@ -93,9 +93,13 @@ impl World {
         self.hook.otherwise(Reply::status(200));
     }
 
-    pub(crate) async fn object(&self, path: &str) -> Option<Value> {
+    async fn ask(&self, path: &str) -> Result<Value, kube::Error> {
         let request = http::Request::get(path).body(Vec::new()).unwrap();
-        match self.control_plane.admin_client().await.request(request).await {
+        self.control_plane.admin_client().await.request(request).await
+    }
+
+    pub(crate) async fn object(&self, path: &str) -> Option<Value> {
+        match self.ask(path).await {
             Ok(object) => Some(object),
             Err(kube::Error::Api(status)) if status.code == 404 => None,
             Err(error) => panic!("{path}: {error}"),
@@ -105,7 +109,8 @@ impl World {
     pub(crate) async fn until_deployed(&self, namespace: &str, name: &str) {
         let begun = Instant::now();
         let path = format!("/apis/apps/v1/namespaces/{namespace}/deployments/{name}");
-        while self.object(&path).await.is_none() {
+        // The API server may be away, too.
+        while self.ask(&path).await.is_err() {
             assert!(begun.elapsed() < LIMIT, "waited in vain for {path}");
             tokio::time::sleep(Duration::from_millis(500)).await;
         }

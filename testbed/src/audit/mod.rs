@@ -66,6 +66,16 @@ impl Audit {
         Mark(entries.0.last().map_or(0, |entry| entry.position + 1))
     }
 
+    /// The server that wrote the log is gone: nobody will write down how the requests ended that were under way. They stay
+    /// entries without an answer, and nobody waits for them.
+    pub(crate) fn give_up_open(&self) {
+        let mut reader = self.reader();
+        // Who reads on says what is wrong with the log.
+        if reader.read_on(&self.log).is_ok() {
+            reader.open.clear();
+        }
+    }
+
     async fn try_settle(&self) -> Result<Entries, TestbedError> {
         static MARKERS: AtomicU32 = AtomicU32::new(0);
         let marker =
