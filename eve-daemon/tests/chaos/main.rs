@@ -22,6 +22,9 @@ mod dice;
 mod faults;
 mod judge;
 mod order;
+#[expect(dead_code, reason = "queues and what is served are looked at otherwise")]
+#[path = "../daemon/sinks.rs"]
+mod sinks;
 mod world;
 
 use std::time::{Duration, Instant};
@@ -83,7 +86,8 @@ async fn whatever_dies_or_hangs_each_plan_has_one_outcome_told_under_one_identit
     );
     let told = world.until_all_is_told(&sent).await;
     world.end(daemon).await;
-    world.scan(&told).assert_clean();
+    world.control_plane.api_server_ready().await.unwrap();
+    world.scan(&told).await.assert_clean();
     let mut broken = judge::outcomes(&sent, &told);
     broken.extend(judge::dead_letters(&sent, &world.cloud.take_all(&world.cloud.dead).await));
     broken.extend(order::broken(&world, &sent, &told).await);

@@ -10,7 +10,6 @@ use crate::world::{Told, World};
 
 /// What of the order was not kept.
 pub(crate) async fn broken(world: &World, sent: &[Sent], told: &[Told]) -> Vec<String> {
-    world.control_plane.api_server_ready().await.unwrap();
     let audit = world.control_plane.audit().settle().await;
     let mut broken = Vec::new();
     for namespace in &world.namespaces {

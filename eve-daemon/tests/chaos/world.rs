@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::batch::Sent;
 use crate::cloud::Cloud;
 use crate::desk::{Daemon, Desk};
+use crate::sinks::Sinks;
 
 /// How long all outcomes are waited for, on whatever machine.
 const LIMIT: Duration = Duration::from_mins(10);
@@ -171,17 +172,21 @@ impl World {
     }
 
     /// Looks for every secret in all that came out of the daemons.
-    pub(crate) fn scan(&self, told: &[Told]) -> CanaryScan {
-        let mut scan = CanaryScan::new(self.canaries.clone());
-        for (name, content) in self.desk.files(".") {
-            if !SECRET_FILES.iter().any(|file| name.ends_with(file)) {
-                scan.sink(name, content);
-            }
+    pub(crate) async fn scan(&self, told: &[Told]) -> CanaryScan {
+        let mut sinks = Sinks::default();
+        sinks.files(&self.desk, &SECRET_FILES);
+        sinks.calls("call", &self.functions.received());
+        sinks.calls("event", &self.hook.received());
+        for told in told.iter().filter(|told| told.receiver == "queue") {
+            sinks.add(format!("answer to {}", told.request()), told.body.clone());
         }
-        for told in told {
-            scan.sink(format!("{} of {}", told.receiver, told.request()), &told.body);
+        for namespace in &self.namespaces {
+            sinks.objects(self.control_plane, namespace).await;
         }
-        scan
+        sinks.scan(
+            &self.canaries,
+            &["log-", "eve-daemon-state/", "body of call", "body of event", "answer to"],
+        )
     }
 
     /// What happened, in a line.
