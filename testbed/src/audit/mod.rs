@@ -111,3 +111,21 @@ impl Audit {
         self.reader.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_server_never_answered_is_an_entry_that_nobody_waits_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("audit.log");
+        let line = r#"{"auditID":"a","stage":"RequestReceived","verb":"patch","requestURI":"/x","user":{"username":"eve"},"requestReceivedTimestamp":"2026-01-01T00:00:00.000000Z"}"#;
+        std::fs::write(&log, format!("{line}\n")).unwrap();
+        let audit = Audit::new(log, Kubeconfig::default());
+        audit.give_up_open();
+        let reader = audit.reader();
+        assert!(reader.open.is_empty());
+        assert_eq!(reader.entries().iter().map(|entry| entry.code).collect::<Vec<_>>(), [None]);
+    }
+}
