@@ -10,6 +10,7 @@ use std::time::Duration;
 use eve_core::driver::{Executors, ServePorts, SystemClock};
 use eve_core::ids::RunId;
 use eve_core::kind::Kinds;
+use eve_core::plan::RetryPolicy;
 use eve_core::plan::graph::Graph;
 use eve_core::ports::{Clock, Ledger as _, Reporter};
 use eve_core::run::RunOptions;
@@ -37,6 +38,13 @@ use crate::undelivered::Undelivered;
 const FUNCTION_KIND: &str = "function";
 /// In how many namespaces plans run at once by default.
 const NAMESPACES_AT_ONCE: u32 = 8;
+
+/// What a component does about failures that may pass, unless it says otherwise. A daemon lives through an API server that
+/// is away for half a minute and takes as long again until it is ready, and so do its runs: between eight attempts there
+/// are pauses of 1, 2, 4, 8, 16, 30 and 30 s, in all 91 s, or 45 s where the jitter halves every one of them. Between three,
+/// which is what somebody who waits at a terminal gets, there are 3 s; between six 31 s, or 15 s.
+const RETRY: RetryPolicy =
+    RetryPolicy { attempts: 8, backoff: Duration::from_secs(1), max_backoff: Duration::from_secs(30) };
 
 /// A daemon that is about to serve.
 pub struct Daemon {
@@ -115,7 +123,7 @@ fn reporters(objects: &Arc<KubeExecutor>, run: &RunId, graph: &Graph) -> Vec<Arc
 }
 
 fn run_options(config: &Config) -> RunOptions {
-    let options = RunOptions::default();
+    let options = RunOptions::default().with_retry(RETRY);
     config.scheduler.run_timeout.iter().fold(options, |options, timeout| options.with_run_timeout(timeout.0))
 }
 

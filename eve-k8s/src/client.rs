@@ -1,8 +1,8 @@
 //! The one place that builds requests, from typed parts, and the one type that sends them.
 //!
 //! Nothing else in this crate touches [`kube::Client`]. Paths are made of [`PathSegment`]s only, each call has a
-//! timeout, each answer a size limit, and nothing is ever sent twice: who retries is the core. An overloaded server is
-//! sent less at once.
+//! timeout, each answer a size limit, and nothing that may have been done is sent twice: who retries is the core. A
+//! refusal is believed of a server that is ready. An overloaded server is sent less at once.
 
 use std::fmt;
 use std::sync::Arc;
@@ -45,6 +45,8 @@ const METADATA_LIST: &str =
 #[derive(Clone)]
 pub struct KubeClient {
     inner: Client,
+    /// The same, but acting as nobody else: who may not do that is refused everything, by a server that is ready, too.
+    own: Client,
     server: Arc<str>,
     request_timeout: Duration,
     answer_bytes_max: u64,
@@ -115,7 +117,7 @@ struct Parts {
     path: String,
     query: Vec<(&'static str, String)>,
     accept: &'static str,
-    body: Option<(&'static str, Vec<u8>)>,
+    body: Option<(&'static str, Bytes)>,
     call: String,
 }
 
@@ -123,6 +125,7 @@ impl KubeClient {
     /// Sends through this client, whose own retries should be off (`Config::default_retry`). 30 s for a request.
     pub fn new(client: Client) -> Self {
         Self {
+            own: client.clone(),
             inner: client,
             server: "the API server".into(),
             request_timeout: Duration::from_secs(30),
@@ -142,6 +145,12 @@ impl KubeClient {
     #[must_use]
     pub const fn with_answer_bytes_max(mut self, bytes: u64) -> Self {
         self.answer_bytes_max = bytes;
+        self
+    }
+
+    /// The same, with this one to ask whether the server is ready.
+    pub(crate) fn with_own(mut self, own: Client) -> Self {
+        self.own = own;
         self
     }
 
@@ -235,7 +244,7 @@ impl KubeClient {
         let mut parts =
             Parts::new(Method::POST, &place.resource, place.namespace.as_ref(), place.call("create"));
         parts.query.push(("fieldManager", FIELD_MANAGER.to_owned()));
-        parts.body = Some(("application/json", object.to_string().into_bytes()));
+        parts.body = Some(("application/json", object.to_string().into()));
         self.json(parts).await
     }
 
@@ -244,7 +253,7 @@ impl KubeClient {
     pub(crate) async fn merge(&self, place: &Location, patch: &Value) -> Result<Value, ApiError> {
         let mut parts = Parts::object(Method::PATCH, place, "patch");
         parts.query.push(("fieldManager", FIELD_MANAGER.to_owned()));
-        parts.body = Some(("application/merge-patch+json", patch.to_string().into_bytes()));
+        parts.body = Some(("application/merge-patch+json", patch.to_string().into()));
         self.json(parts).await
     }
 
@@ -263,6 +272,16 @@ impl KubeClient {
 
     /// Whether this client's user may do this with the objects of a collection; asks, and writes nothing.
     pub(crate) async fn may(&self, collection: &Collection, verb: &str) -> Result<bool, ApiError> {
+        if self.is_granted(collection, verb).await? {
+            return Ok(true);
+        }
+        // A no is judged as a refusal is.
+        let call = format!("ask whether {verb} of {} is allowed", collection.resource.plural);
+        self.is_past_its_start(&call).await?;
+        self.is_granted(collection, verb).await
+    }
+
+    async fn is_granted(&self, collection: &Collection, verb: &str) -> Result<bool, ApiError> {
         let resource = &collection.resource;
         let reviews = Resource::access_reviews()?;
         let call = format!("ask whether {verb} of {} is allowed", resource.plural);
@@ -274,7 +293,7 @@ impl KubeClient {
                 "group": resource.group(), "resource": resource.plural.as_str(), "verb": verb,
             } },
         });
-        parts.body = Some(("application/json", asked.to_string().into_bytes()));
+        parts.body = Some(("application/json", asked.to_string().into()));
         let answer = self.json(parts).await?;
         Ok(answer.pointer("/status/allowed").and_then(Value::as_bool) == Some(true))
     }
@@ -343,7 +362,7 @@ impl KubeClient {
             "apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Foreground",
             "preconditions": { "uid": uid },
         });
-        parts.body = Some(("application/json", options.to_string().into_bytes()));
+        parts.body = Some(("application/json", options.to_string().into()));
         self.json(parts).await.map(drop)
     }
 
@@ -435,17 +454,34 @@ impl KubeClient {
         read.map(|bytes| (code, bytes)).map_err(|error| lost(&call, error, self.answer_bytes_max))
     }
 
-    /// Sends, and turns an error status into an error.
+    /// Sends, and turns an error status into an error. What is forbidden is asked for once more after the server has said
+    /// that it is ready: it may have become so between the refusal and the question. A refusal has done nothing.
     async fn send(&self, parts: Parts) -> Result<Response<Body>, ApiError> {
-        let call = parts.call.clone();
-        let request = parts.request()?;
-        let answer = self.inner.send(request).await.map_err(|error| unreachable(&call, error))?;
-        let code = answer.status();
-        if code.is_success() {
-            return Ok(answer);
+        match sent(&self.inner, &parts).await {
+            Err(error) if error.is_code(403) => {
+                self.is_past_its_start(&parts.call).await?;
+                sent(&self.inner, &parts).await
+            }
+            answer => answer,
         }
-        let text = body::collect(answer.into_body(), REFUSAL_BYTES_MAX).await.unwrap_or_default();
-        Err(ApiError::Refused { call, status: Box::new(status(code.as_u16(), &text)) })
+    }
+
+    /// An API server answers before it has read who may do what, and until then it refuses everything; `/readyz` says when
+    /// it has. Where that is not served or not allowed, what everybody may ask tells.
+    ///
+    /// # Errors
+    /// [`ApiError::Starting`].
+    async fn is_past_its_start(&self, call: &str) -> Result<(), ApiError> {
+        for path in ["/readyz", "/api"] {
+            let parts = Parts { accept: "*/*", ..Parts::discovery(path) };
+            match self.in_time(call, sent(&self.own, &parts)).await {
+                Ok(_) => return Ok(()),
+                // It says so itself.
+                Err(ApiError::Refused { status, .. }) if status.code >= 500 => break,
+                Err(_) => {}
+            }
+        }
+        Err(ApiError::Starting { call: call.to_owned() })
     }
 
     /// In time once its turn has come: all requests but watches, of which there are fewer while the server is overloaded.
@@ -541,7 +577,7 @@ impl Parts {
             parts.query.push(("dryRun", "All".to_owned()));
         }
         // JSON is YAML; the media type names only the kind of patch.
-        parts.body = Some(("application/apply-patch+yaml", object.to_string().into_bytes()));
+        parts.body = Some(("application/apply-patch+yaml", object.to_string().into()));
         parts
     }
 
@@ -578,22 +614,35 @@ impl Parts {
         target
     }
 
-    fn request(self) -> Result<Request<Body>, ApiError> {
+    fn request(&self) -> Result<Request<Body>, ApiError> {
         let mut request = Request::builder()
             .method(self.method.clone())
             .uri(self.target())
             .header(header::ACCEPT, self.accept)
             .header(header::USER_AGENT, USER_AGENT);
-        let body = match self.body {
+        let body = match &self.body {
             None => Body::empty(),
             Some((content_type, bytes)) => {
-                request = request.header(header::CONTENT_TYPE, content_type);
-                Body::from(bytes)
+                request = request.header(header::CONTENT_TYPE, *content_type);
+                Body::from(bytes.clone())
             }
         };
-        let malformed = PathError { what: "request", text: self.call, reason: "it makes no valid request" };
+        let malformed =
+            PathError { what: "request", text: self.call.clone(), reason: "it makes no valid request" };
         request.body(body).map_err(|_| malformed.into())
     }
+}
+
+/// The answer to one request, once.
+async fn sent(client: &Client, parts: &Parts) -> Result<Response<Body>, ApiError> {
+    let call = || parts.call.clone();
+    let answer = client.send(parts.request()?).await.map_err(|error| unreachable(&call(), error))?;
+    let code = answer.status();
+    if code.is_success() {
+        return Ok(answer);
+    }
+    let text = body::collect(answer.into_body(), REFUSAL_BYTES_MAX).await.unwrap_or_default();
+    Err(ApiError::Refused { call: call(), status: Box::new(status(code.as_u16(), &text)) })
 }
 
 /// What an answer that is no success says. Proxies and unknown paths answer in plain text.

@@ -291,15 +291,24 @@ pub async fn connect(options: &KubeConfigOptions) -> Result<KubeClient, ConnectE
         config.auth_info.impersonate = Some(user.clone());
         config.auth_info.impersonate_groups = Some(options.as_groups.clone());
     }
+    let own = config.auth_info.impersonate.is_some().then(|| {
+        let mut own = config.clone();
+        (own.auth_info.impersonate, own.auth_info.impersonate_groups) = (None, None);
+        own
+    });
     // An exec plugin blocks while it runs.
-    let built = tokio::task::spawn_blocking(move || Client::try_from(config));
+    let built = tokio::task::spawn_blocking(move || {
+        let own = own.map(Client::try_from).transpose()?;
+        let client = KubeClient::new(Client::try_from(config)?);
+        Ok::<_, kube::Error>(own.into_iter().fold(client, KubeClient::with_own))
+    });
     let client = match tokio::time::timeout(LOGIN_TIMEOUT, built).await {
         Err(_) => Err(refused(format!("the login did not end within {} s", LOGIN_TIMEOUT.as_secs()))),
         Ok(Err(_)) => Err(refused("the login was broken off".to_owned())),
         Ok(Ok(Err(error))) => Err(refused(login_reason(&error))),
         Ok(Ok(Ok(client))) => Ok(client),
     }?;
-    Ok(KubeClient::new(client).with_request_timeout(options.request_timeout).with_server(server))
+    Ok(client.with_request_timeout(options.request_timeout).with_server(server))
 }
 
 /// Whether the token, if there is one, can be sent: the client panics over one that cannot.

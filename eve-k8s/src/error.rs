@@ -23,6 +23,12 @@ pub enum ApiError {
         /// What the server said.
         status: Box<ApiStatus>,
     },
+    /// The server refuses, and is not ready: it does not know yet who may do what.
+    #[error("{call}: the API server is still starting")]
+    Starting {
+        /// The request.
+        call: String,
+    },
     /// No answer in time. It is not known whether a write took effect.
     #[error("{call}: no answer within {}", seconds(*.after))]
     TimedOut {
@@ -120,9 +126,10 @@ impl ApiError {
     /// What the retry rule reads.
     pub fn class(&self) -> FailureClass {
         match self {
-            Self::TimedOut { .. } | Self::Unreachable { .. } | Self::Malformed { .. } => {
-                FailureClass::Transient
-            }
+            Self::Starting { .. }
+            | Self::TimedOut { .. }
+            | Self::Unreachable { .. }
+            | Self::Malformed { .. } => FailureClass::Transient,
             Self::Refused { status, .. } => status.class(),
             Self::Untrusted { .. } | Self::Credentials { .. } | Self::TooLarge { .. } | Self::Path(_) => {
                 FailureClass::Permanent
@@ -145,6 +152,11 @@ impl ApiError {
             Self::Refused { status, .. } if status.code == 401 => {
                 Some("the credentials are not accepted: log in again, or choose another context".to_owned())
             }
+            Self::Starting { .. } => Some(
+                "try again in a moment; who may read neither /readyz nor /api needs the role \
+                 `system:discovery`"
+                    .to_owned(),
+            ),
             Self::Refused { .. }
             | Self::TimedOut { .. }
             | Self::TooLarge { .. }
@@ -157,7 +169,8 @@ impl ApiError {
     pub fn status(&self) -> Option<&ApiStatus> {
         match self {
             Self::Refused { status, .. } => Some(status),
-            Self::TimedOut { .. }
+            Self::Starting { .. }
+            | Self::TimedOut { .. }
             | Self::Unreachable { .. }
             | Self::Untrusted { .. }
             | Self::Credentials { .. }
@@ -197,6 +210,7 @@ impl ApiError {
                 500.. => "k8s.api.unavailable",
                 _ => "k8s.api.refused",
             },
+            Self::Starting { .. } => "k8s.api.starting",
             Self::TimedOut { .. } => "k8s.api.timeout",
             Self::Unreachable { .. } => "k8s.api.unreachable",
             Self::Untrusted { .. } => "k8s.api.untrusted",

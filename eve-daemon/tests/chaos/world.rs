@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::batch::Sent;
 use crate::cloud::Cloud;
 use crate::desk::{Daemon, Desk};
+use crate::sinks::Sinks;
 
 /// How long all outcomes are waited for, on whatever machine.
 const LIMIT: Duration = Duration::from_mins(10);
@@ -93,9 +94,13 @@ impl World {
         self.hook.otherwise(Reply::status(200));
     }
 
-    pub(crate) async fn object(&self, path: &str) -> Option<Value> {
+    async fn ask(&self, path: &str) -> Result<Value, kube::Error> {
         let request = http::Request::get(path).body(Vec::new()).unwrap();
-        match self.control_plane.admin_client().await.request(request).await {
+        self.control_plane.admin_client().await.request(request).await
+    }
+
+    pub(crate) async fn object(&self, path: &str) -> Option<Value> {
+        match self.ask(path).await {
             Ok(object) => Some(object),
             Err(kube::Error::Api(status)) if status.code == 404 => None,
             Err(error) => panic!("{path}: {error}"),
@@ -105,7 +110,8 @@ impl World {
     pub(crate) async fn until_deployed(&self, namespace: &str, name: &str) {
         let begun = Instant::now();
         let path = format!("/apis/apps/v1/namespaces/{namespace}/deployments/{name}");
-        while self.object(&path).await.is_none() {
+        // The API server may be away, too.
+        while self.ask(&path).await.is_err() {
             assert!(begun.elapsed() < LIMIT, "waited in vain for {path}");
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
@@ -166,17 +172,21 @@ impl World {
     }
 
     /// Looks for every secret in all that came out of the daemons.
-    pub(crate) fn scan(&self, told: &[Told]) -> CanaryScan {
-        let mut scan = CanaryScan::new(self.canaries.clone());
-        for (name, content) in self.desk.files(".") {
-            if !SECRET_FILES.iter().any(|file| name.ends_with(file)) {
-                scan.sink(name, content);
-            }
+    pub(crate) async fn scan(&self, told: &[Told]) -> CanaryScan {
+        let mut sinks = Sinks::default();
+        sinks.files(&self.desk, &SECRET_FILES);
+        sinks.calls("call", &self.functions.received());
+        sinks.calls("event", &self.hook.received());
+        for told in told.iter().filter(|told| told.receiver == "queue") {
+            sinks.add(format!("answer to {}", told.request()), told.body.clone());
         }
-        for told in told {
-            scan.sink(format!("{} of {}", told.receiver, told.request()), &told.body);
+        for namespace in &self.namespaces {
+            sinks.objects(self.control_plane, namespace).await;
         }
-        scan
+        sinks.scan(
+            &self.canaries,
+            &["log-", "eve-daemon-state/", "body of call", "body of event", "answer to"],
+        )
     }
 
     /// What happened, in a line.

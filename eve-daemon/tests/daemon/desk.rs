@@ -121,6 +121,12 @@ impl Daemon {
         .await
     }
 
+    /// Where it serves HTTP.
+    pub(crate) async fn address(&self) -> String {
+        let started = self.says("eve-daemon takes plans", json!({})).await;
+        started["http"].as_str().unwrap().to_owned()
+    }
+
     /// What `/livez`, `/readyz`, `/metrics` or `/undelivered` answers.
     pub(crate) async fn get(&self, path: &str) -> (u16, String) {
         self.ask("GET", path).await
@@ -129,8 +135,7 @@ impl Daemon {
     /// What a path answers to this method.
     pub(crate) async fn ask(&self, method: &str, path: &str) -> (u16, String) {
         use std::io::{Read as _, Write as _};
-        let started = self.says("eve-daemon takes plans", json!({})).await;
-        let mut stream = std::net::TcpStream::connect(started["http"].as_str().unwrap()).unwrap();
+        let mut stream = std::net::TcpStream::connect(self.address().await).unwrap();
         write!(stream, "{method} {path} HTTP/1.1\r\nHost: eve\r\nConnection: close\r\n\r\n").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();

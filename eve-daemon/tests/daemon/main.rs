@@ -11,6 +11,8 @@ mod cloud;
 mod desk;
 mod directory;
 mod main_job;
+mod planted;
 mod refused;
 mod restart;
+mod sinks;
 mod undelivered;

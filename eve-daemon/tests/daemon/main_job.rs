@@ -3,12 +3,13 @@
 use std::fs;
 use std::time::Duration;
 
-use eve_core::testing::canary::{Canary, CanaryScan};
+use eve_core::testing::canary::Canary;
 use eve_testbed::{ControlPlane, DELAY, KvVersion, Received, Receiver, Reply, STAGE, Vault};
 use serde_json::{Value, json};
 
 use crate::cloud::{CLUSTER, Cloud};
 use crate::desk::{Daemon, Desk};
+use crate::sinks::Sinks;
 
 /// Everything around a daemon.
 struct World {
@@ -122,33 +123,45 @@ impl World {
         self.vault.audit().iter().filter(is_it).count()
     }
 
-    /// Everything that came out of the daemon but what the plan names.
-    fn scan(&self, outcomes: &[Value]) -> CanaryScan {
-        let mut scan = CanaryScan::new(self.canaries.clone());
-        for (name, content) in self.desk.files(".") {
-            if !["vault-token", "aws-token", "function-key", "hook-secret"]
-                .iter()
-                .any(|file| name.ends_with(file))
-            {
-                scan.sink(name, content);
-            }
+    /// Everything that came out of the daemon but what the plan names, while it runs.
+    async fn sinks(&self, daemon: &Daemon) -> Sinks {
+        let mut sinks = Sinks::default();
+        sinks.served(&daemon.address().await).await;
+        sinks.objects(self.control_plane, &self.namespace).await;
+        sinks.calls("event", &self.hook.received());
+        let (mut told, mut steps): (Vec<_>, Vec<_>) =
+            self.functions.received().into_iter().partition(|call| call.target.starts_with("/told"));
+        for call in told.iter_mut().chain(&mut steps) {
+            // The key of a function is a part of its address.
+            call.target.truncate(call.target.find('?').unwrap_or(call.target.len()));
         }
-        for (number, outcome) in outcomes.iter().enumerate() {
-            scan.sink(format!("answer {number}"), outcome.to_string());
-        }
-        for (number, call) in self.functions.received().iter().enumerate() {
-            scan.sink(format!("headers of call {number}"), format!("{:?}", call.headers));
-            if call.target.starts_with("/told") {
-                scan.sink(format!("body of call {number}"), &call.body);
-            }
-        }
-        for (number, call) in self.hook.received().iter().enumerate() {
-            scan.sink(format!("event {number}"), format!("{} {:?}", call.target, call.headers));
-            scan.sink(format!("body of event {number}"), &call.body);
-        }
-        scan
+        steps.iter_mut().for_each(|call| call.body.clear());
+        sinks.calls("notice", &told);
+        sinks.calls("step", &steps);
+        sinks
     }
 }
+
+/// The files in which the daemon is given secrets.
+const GIVEN: [&str; 4] = ["vault-token", "aws-token", "function-key", "hook-secret"];
+/// Where something must have come out.
+const PLACES: [&str; 15] = [
+    "log-0",
+    "eve-daemon-state/",
+    "answer 1",
+    "head of event 1",
+    "body of event 1",
+    "head of notice 1",
+    "body of notice 1",
+    "head of step 0",
+    "/metrics",
+    "/undelivered",
+    "configmaps/settings",
+    "secrets/db-login",
+    "deployments/web",
+    "pods/",
+    "events/",
+];
 
 fn config(cloud: &Cloud, vault: &Vault, functions: &Receiver, hook: &Receiver) -> String {
     format!(
@@ -258,6 +271,7 @@ async fn a_plan_comes_by_queue_and_bucket_gets_its_secrets_is_deployed_and_told_
     world.until_queue_is_empty().await;
     second_plan_was_undone_and_told(&world, &daemon).await;
 
+    let mut sinks = world.sinks(&daemon).await;
     daemon.terminate();
     assert!(daemon.ended().await.success());
     let answers: Vec<Value> = world.cloud.take_all(&world.cloud.answers).await;
@@ -270,17 +284,9 @@ async fn a_plan_comes_by_queue_and_bucket_gets_its_secrets_is_deployed_and_told_
     let endings: Vec<&Value> = told.iter().map(|notice| &notice["ending"]).collect();
     assert_eq!(endings, ["succeeded", "rolled_back"], "{told:?}");
     assert_eq!(world.cloud.left(&world.cloud.dead).await, 0);
-    world.scan(&answers).assert_clean();
-    // The scan reads what it should: what is planted in each place is found.
-    for (name, content) in [("eve-daemon-state/planted", "x"), ("log-0", "y")] {
-        let path = world.desk.path(name);
-        let before = fs::read(&path).unwrap_or_default();
-        fs::write(&path, [&before[..], content.as_bytes(), world.canaries[0].value().as_bytes()].concat())
-            .unwrap();
-        let scan = world.scan(&answers);
-        assert!(scan.leaks().iter().any(|leak| leak.sink.ends_with(name)), "{name}");
-        fs::write(path, before).unwrap();
-    }
+    sinks.files(&world.desk, &GIVEN);
+    sinks.messages("answer", &answers);
+    sinks.scan(&world.canaries, &PLACES).assert_clean();
 }
 
 async fn first_plan_did_what_it_should(world: &World, daemon: &Daemon) {

@@ -40,13 +40,10 @@ mod prepare;
 mod promise;
 mod publish;
 mod read;
-mod rights;
 mod sight;
 mod undo;
 mod verify;
 mod wait;
-
-use rights::Refusals;
 
 pub use compare::Difference;
 pub use delete::KEPT;
@@ -303,17 +300,7 @@ impl Executor for KubeExecutor {
         applied: Option<&'a Applied>,
         cx: &Context,
     ) -> Result<UndoReport, Failure> {
-        let mut refusals = Refusals::default();
-        loop {
-            match self.put_back(step, token, applied, cx).await {
-                Ok(report) => return Ok(report),
-                Err(failure) => {
-                    if let Some(failure) = self.believe(step, &mut refusals, failure).await {
-                        return Err(failure);
-                    }
-                }
-            }
-        }
+        self.put_back(step, token, applied, cx).await
     }
 
     async fn verify<'a>(&self, step: &Step, of: Verify<'a>, cx: &Context) -> Result<(), Failure> {

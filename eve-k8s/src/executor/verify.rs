@@ -13,7 +13,6 @@ use super::delete::Fate;
 use super::intent::{Doubt, Intent};
 use super::prepare::Mark;
 use super::promise::Promise;
-use super::rights::Refusals;
 use super::undo::{Past, is_untouched, not_served};
 use super::{Explanation, KubeExecutor, Located, Missing, Target, conflict};
 use crate::client::{Detail, Location};
@@ -30,7 +29,7 @@ const FIELDS_MAX: usize = 10;
 impl KubeExecutor {
     pub(super) async fn look_again(&self, step: &Step, of: Verify<'_>) -> Result<(), Failure> {
         match (of, step.action()) {
-            (Verify::Undone(token), _) => self.look_at_undone(step, token).await,
+            (Verify::Undone(token), _) => self.verify_undone(step, token).await,
             (Verify::Applied(_, until), Action::Delete) => self.verify_gone(step, until).await,
             (Verify::Applied(applied, until), Action::Apply | Action::Read | Action::None) => {
                 self.verify_there(step, applied, until).await
@@ -125,16 +124,6 @@ impl KubeExecutor {
             Fate::Goes => {
                 let message = format!("{place} is there again: somebody has made it since it was deleted");
                 Err(Failure::permanent("k8s.object.present", message))
-            }
-        }
-    }
-
-    async fn look_at_undone(&self, step: &Step, token: &UndoToken) -> Result<(), Failure> {
-        let mut refusals = Refusals::default();
-        loop {
-            let Err(failure) = self.verify_undone(step, token).await else { return Ok(()) };
-            if let Some(failure) = self.believe(step, &mut refusals, failure).await {
-                return Err(failure);
             }
         }
     }

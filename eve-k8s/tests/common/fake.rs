@@ -55,7 +55,16 @@ impl Drop for Open {
 type AnswerBody = UnsyncBoxBody<Bytes, BoxError>;
 
 impl FakeApi {
+    /// What the server serves it says itself.
     pub(crate) fn new(script: impl Fn(&str, usize, &str) -> Answer + Send + Sync + 'static) -> Self {
+        Self::bare(move |asked, before, query| {
+            let path = asked.split_once(' ').map_or("", |(_, path)| path);
+            discovery(path).unwrap_or_else(|| script(asked, before, query))
+        })
+    }
+
+    /// Every answer is the script's.
+    pub(crate) fn bare(script: impl Fn(&str, usize, &str) -> Answer + Send + Sync + 'static) -> Self {
         let (log, open): (Log, Arc<AtomicUsize>) = Default::default();
         let script: Arc<Script> = Arc::new(script);
         let (service_log, service_open) = (Arc::clone(&log), Arc::clone(&open));
@@ -73,7 +82,7 @@ impl FakeApi {
                 log.push((asked.clone(), query.clone()));
                 log.iter().filter(|(known, _)| *known == asked).count() - 1
             };
-            let answer = discovery(&path).unwrap_or_else(|| script(&asked, before, &query));
+            let answer = script(&asked, before, &query);
             let open = Arc::clone(&service_open);
             async move { respond(answer, open).await }
         });
@@ -124,7 +133,8 @@ async fn line_of(pause: u64, line: Line) -> Result<String, BoxError> {
     }
 }
 
-fn discovery(path: &str) -> Option<Answer> {
+/// What a server that has only these kinds says that it serves.
+pub(crate) fn discovery(path: &str) -> Option<Answer> {
     let resource = |kind: &str, plural: &str| {
         json!({ "resource": plural, "responseKind": { "kind": kind }, "scope": "Namespaced",
                 "verbs": ["get", "list", "watch", "patch"] })

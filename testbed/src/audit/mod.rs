@@ -66,6 +66,16 @@ impl Audit {
         Mark(entries.0.last().map_or(0, |entry| entry.position + 1))
     }
 
+    /// The server that wrote the log is gone: nobody will write down how the requests ended that were under way. They stay
+    /// entries without an answer, and nobody waits for them.
+    pub(crate) fn give_up_open(&self) {
+        let mut reader = self.reader();
+        // Who reads on says what is wrong with the log.
+        if reader.read_on(&self.log).is_ok() {
+            reader.open.clear();
+        }
+    }
+
     async fn try_settle(&self) -> Result<Entries, TestbedError> {
         static MARKERS: AtomicU32 = AtomicU32::new(0);
         let marker =
@@ -99,5 +109,23 @@ impl Audit {
     fn reader(&self) -> MutexGuard<'_, Reader> {
         // A panic while reading leaves at worst a line unread twice, and the test has failed anyway.
         self.reader.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_server_never_answered_is_an_entry_that_nobody_waits_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("audit.log");
+        let line = r#"{"auditID":"a","stage":"RequestReceived","verb":"patch","requestURI":"/x","user":{"username":"eve"},"requestReceivedTimestamp":"2026-01-01T00:00:00.000000Z"}"#;
+        std::fs::write(&log, format!("{line}\n")).unwrap();
+        let audit = Audit::new(log, Kubeconfig::default());
+        audit.give_up_open();
+        let reader = audit.reader();
+        assert!(reader.open.is_empty());
+        assert_eq!(reader.entries().iter().map(|entry| entry.code).collect::<Vec<_>>(), [None]);
     }
 }

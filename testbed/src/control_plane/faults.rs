@@ -22,6 +22,9 @@ impl ControlPlane {
         if let Some(process) = process {
             process.kill();
         }
+        if server == Server::KubeApiserver {
+            self.audit().give_up_open();
+        }
     }
 
     /// Starts a server that was killed, on its old port with its old data. Does not wait until it works.

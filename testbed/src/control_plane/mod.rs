@@ -171,7 +171,11 @@ impl ControlPlane {
         .await
     }
 
-    async fn api_server_ready(&self) -> Result<(), TestbedError> {
+    /// Waits until the API server says that it is ready.
+    ///
+    /// # Errors
+    /// As [`ControlPlane::start`].
+    pub async fn api_server_ready(&self) -> Result<(), TestbedError> {
         let client = api::client(self.admin.clone()).await?;
         self.until("/readyz of the API server", async || {
             match api::text(&client, Method::GET, "/readyz", None).await {

@@ -18,6 +18,11 @@ pub enum Form {
     Hex,
 }
 
+impl Form {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Plain, Self::JsonEscaped, Self::UrlEncoded, Self::Base64, Self::Hex];
+}
+
 /// How many bytes of a value in a row count as a find.
 const WINDOW_BYTES: usize = 8;
 /// Those bytes in base64: of 11 digits in a row at least eight bytes can be told but for some bits.

@@ -1,7 +1,8 @@
 //! Canaries: values that must turn up nowhere, and the scan that finds them in whatever form they do.
 //!
 //! A test gives canaries to the code as secrets, collects everything that comes out of it (a [`CanaryScan`], one sink for
-//! each way out), and asserts that none is in there. Who writes such a test also plants a leak into each sink and sees it found.
+//! each way out), and asserts that none is in there. Who writes such a test also plants a leak ([`Canary::leaked`]) into each
+//! sink and sees it found.
 //!
 //! ```
 //! use eve_core::testing::canary::{Canary, CanaryScan};
@@ -15,6 +16,7 @@
 //! ```
 
 mod forms;
+mod plant;
 
 use std::fmt::{self, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,28 +1,7 @@
 //! One leak of each form, planted, and found as that form.
 
+use super::plant::{base64, hex, unicode_escapes};
 use super::*;
-
-/// Base64 by the book, with padding; the scan has code of its own.
-fn base64(bytes: &[u8], last: [char; 2]) -> String {
-    let mut digits: Vec<char> = ('A'..='Z').chain('a'..='z').chain('0'..='9').collect();
-    digits.extend(last);
-    let mut text = String::new();
-    for chunk in bytes.chunks(3) {
-        let mut group = [0_u8; 3];
-        group[..chunk.len()].copy_from_slice(chunk);
-        let number = u32::from(group[0]) << 16 | u32::from(group[1]) << 8 | u32::from(group[2]);
-        for position in 0..4 {
-            let digit = number >> (18 - 6 * position) & 63;
-            let padding = usize::try_from(position).unwrap() > chunk.len();
-            text.push(if padding { '=' } else { digits[usize::try_from(digit).unwrap()] });
-        }
-    }
-    text
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
-}
 
 fn percent(bytes: &[u8]) -> String {
     let one = |byte: &u8| match byte {
@@ -31,11 +10,6 @@ fn percent(bytes: &[u8]) -> String {
         _ => format!("%{byte:02X}"),
     };
     bytes.iter().map(one).collect()
-}
-
-/// All characters as JSON allows them to be written.
-fn unicode_escapes(text: &str) -> String {
-    text.encode_utf16().fold(String::new(), |text, unit| text + &format!("\\u{unit:04X}"))
 }
 
 #[track_caller]
@@ -136,6 +110,15 @@ fn json_escaped_values_are_found() {
     found(canary.value().escape_unicode().to_string(), Form::JsonEscaped);
     let beyond = Canary::of("\u{1f600}\u{1f601}\u{1f602}\u{1f603}");
     assert_eq!(beyond.scan(unicode_escapes(beyond.value()).as_bytes()), [Form::JsonEscaped]);
+}
+
+#[test]
+fn a_planted_leak_is_found_as_the_form_it_has() {
+    for canary in [Canary::new(7), Canary::plain(7)] {
+        for form in Form::ALL {
+            assert_eq!(canary.scan(canary.leaked(form).as_bytes()), [form], "{form:?}");
+        }
+    }
 }
 
 #[test]
