@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::fields::{Entry, Path, find};
+use crate::owned;
 use crate::restore::Conflict;
 
 /// Field managers that act on behalf of what stands in an object, and have it all again from there.
@@ -71,7 +72,7 @@ pub(crate) fn content(live: &Value) -> Vec<Conflict> {
         }
     }
     let conflict = |(path, managers): (&Path, BTreeSet<&str>)| Conflict {
-        field: crate::owned::words(path),
+        field: owned::words(path),
         managers: managers.into_iter().map(str::to_owned).collect(),
     };
     found.into_iter().map(conflict).collect()
@@ -97,12 +98,8 @@ fn is_excused(path: &[String]) -> bool {
 /// Whether something would be lost with this field itself. Whoever owns a map or list of which parts are owned has only
 /// begun it: the parts tell.
 fn is_filled(entries: &[Entry], live: &Value, path: &[String]) -> bool {
-    let is_void = |value: &Value| {
-        value.as_object().is_some_and(serde_json::Map::is_empty)
-            || value.as_array().is_some_and(Vec::is_empty)
-    };
     entries.iter().all(|entry| entry.paths.beneath(path).next().is_none())
-        && find(live, path).is_none_or(|value| !is_void(value))
+        && find(live, path).is_none_or(|value| !owned::is_empty(value))
 }
 
 #[cfg(test)]

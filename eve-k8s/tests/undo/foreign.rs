@@ -168,17 +168,16 @@ async fn what_the_run_made_and_a_later_run_changed_stays() {
 
 /// Later runs apply one and then the other, until that is told by its date: the server's clock shows seconds.
 async fn back_and_forth(place: &Place, of: &Release, one: &Part, other: &Part) {
-    let written = of.done[&0].1.as_ref().unwrap().token.clone().unwrap();
-    let written = written["changedAt"].as_str().unwrap().to_owned();
-    let (mut number, mut now) = (0, written.clone());
-    while now == written {
-        number += 1;
+    let changed_at = |release: &Release| {
+        let applied = release.done[&0].1.clone().unwrap();
+        applied.token.unwrap()["changedAt"].as_str().unwrap().to_owned()
+    };
+    for number in 0.. {
         place.deploy(&format!("one-{number}"), std::slice::from_ref(one)).await;
         let last = place.deploy(&format!("other-{number}"), std::slice::from_ref(other)).await;
-        now = last.done[&0].1.as_ref().unwrap().token.clone().unwrap()["changedAt"]
-            .as_str()
-            .unwrap()
-            .to_owned();
+        if changed_at(&last) != changed_at(of) {
+            return;
+        }
     }
 }
 
