@@ -139,6 +139,10 @@ impl Entry {
         self.text("apiVersion")
     }
 
+    pub(crate) fn subresource(&self) -> &str {
+        self.text("subresource")
+    }
+
     /// What tells entries of one object apart.
     pub(crate) fn key(&self) -> [&str; 4] {
         ["manager", "operation", "apiVersion", "subresource"].map(|field| self.text(field))
@@ -146,7 +150,7 @@ impl Entry {
 
     /// Whether eve wrote it: by an apply, or by an undo that is not through.
     pub(crate) fn is_eves(&self) -> bool {
-        self.manager() == FIELD_MANAGER && self.text("subresource").is_empty()
+        self.manager() == FIELD_MANAGER && self.subresource().is_empty()
     }
 
     /// Whether eve wrote it otherwise than by an apply.
@@ -156,7 +160,7 @@ impl Entry {
 
     /// Whether it is a report of a controller on the object's state.
     pub(crate) fn is_report(&self) -> bool {
-        self.text("subresource") == "status"
+        self.subresource() == "status"
     }
 
     /// Whether both name the same fields.

@@ -18,6 +18,7 @@ mod account;
 mod body;
 mod client;
 mod config;
+mod controllers;
 pub mod diff;
 mod discovery;
 mod error;

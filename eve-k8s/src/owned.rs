@@ -297,7 +297,8 @@ fn follow<'a>(fields: &'a Fields, path: &[String]) -> Option<&'a Fields> {
     path.iter().try_fold(fields, |fields, key| inner(fields, key))
 }
 
-fn is_empty(value: &Value) -> bool {
+/// A list or a map with nothing in it.
+pub(crate) fn is_empty(value: &Value) -> bool {
     match value {
         Value::Array(items) => items.is_empty(),
         Value::Object(fields) => fields.is_empty(),

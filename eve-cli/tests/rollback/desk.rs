@@ -157,6 +157,21 @@ impl<'a> Desk<'a> {
         self.control_plane.admin_client().await.request::<Value>(request).await.unwrap();
     }
 
+    /// Somebody else makes an object.
+    pub(super) async fn make(&self, resource: &str, name: &str, object: &Value) {
+        let path = self.path(resource, name);
+        let request = http::Request::post(path.trim_end_matches(name).trim_end_matches('/'));
+        let request = request.header("content-type", "application/json");
+        let request = request.body(object.to_string().into_bytes()).unwrap();
+        self.control_plane.admin_client().await.request::<Value>(request).await.unwrap();
+    }
+
+    /// Somebody else deletes one.
+    pub(super) async fn remove(&self, resource: &str, name: &str) {
+        let request = http::Request::delete(self.path(resource, name)).body(Vec::new()).unwrap();
+        self.control_plane.admin_client().await.request::<Value>(request).await.unwrap();
+    }
+
     pub(super) async fn get(&self, resource: &str, name: &str) -> Option<Value> {
         let request = http::Request::get(self.path(resource, name)).body(Vec::new()).unwrap();
         self.control_plane.admin_client().await.request(request).await.ok()

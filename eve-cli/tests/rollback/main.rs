@@ -18,6 +18,7 @@ mod forgotten;
 #[cfg(feature = "fail-points")]
 mod kills;
 mod kinds;
+mod left;
 mod outages;
 mod verify;
 mod whole;

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::intent::Intent;
 use super::owner::Sent;
 use super::prepare::{Claim, Mark, conflicts};
-use super::{KubeExecutor, Located, Missing, Target, failure, maker, promise, wait};
+use super::{KubeExecutor, Target, failure, maker, promise, wait};
 use crate::client::{Effect, Ensured};
 
 /// How long a Job waits for the feed that will tell its end; without it a Job that removes itself may be missed.
@@ -23,13 +23,7 @@ impl KubeExecutor {
         prepared: &Prepared,
         cx: &Context,
     ) -> Result<Applied, Failure> {
-        let target = match self.locate(step, Missing::Ask).await? {
-            Located::Known(target) => target,
-            Located::Unknown(unknown) => {
-                let failure = Failure::permanent("k8s.kind.unknown", unknown.message);
-                return Err(unknown.hint.into_iter().fold(failure, Failure::with_hint));
-            }
-        };
+        let target = self.known(step).await?;
         let mut before = Mark::read(prepared.token.as_deref());
         let intent = Intent::of(step, &target, before.as_ref());
         if let Some(promised) = promise::to_be_kept(prepared) {

@@ -24,6 +24,25 @@ pub(super) fn conflict(place: &Location, what: &str) -> Failure {
 
 /// Somebody changed fields that the run had written, or is to put back.
 pub(super) fn of_fields(place: &Location, conflicts: &[Conflict]) -> Failure {
+    let (fields, who, first) = told(conflicts);
+    let message =
+        format!("{place}: {fields} changed by {who} since, first `{first}`; nothing is overwritten");
+    noted(Failure::permanent("k8s.undo.conflict", message).with_hint(HINT), conflicts)
+}
+
+/// The run made it, and it would take with it what others have written into it since.
+pub(super) fn shared(place: &Location, added: &[Conflict]) -> Failure {
+    let (fields, who, first) = told(added);
+    let message = format!(
+        "{place} was made by the run and stays: {fields} put into it by {who} since, first `{first}`"
+    );
+    let failure = Failure::permanent("k8s.undo.conflict", message)
+        .with_hint("delete it by hand, or leave it as it is; `eve rollback` looks at it again");
+    noted(failure, added)
+}
+
+/// Of conflicts: how many fields, whose, and the first of them.
+fn told(conflicts: &[Conflict]) -> (String, String, &str) {
     let mut managers: Vec<String> =
         conflicts.iter().flat_map(|conflict| &conflict.managers).map(|name| format!("`{name}`")).collect();
     managers.sort();
@@ -33,10 +52,10 @@ pub(super) fn of_fields(place: &Location, conflicts: &[Conflict]) -> Failure {
         1 => "a field was".to_owned(),
         count => format!("{count} fields were"),
     };
-    let first = conflicts.first().map(|conflict| conflict.field.as_str()).unwrap_or_default();
-    let message =
-        format!("{place}: {fields} changed by {who} since, first `{first}`; nothing is overwritten");
-    let failure = Failure::permanent("k8s.undo.conflict", message).with_hint(HINT);
+    (fields, who, conflicts.first().map(|conflict| conflict.field.as_str()).unwrap_or_default())
+}
+
+fn noted(failure: Failure, conflicts: &[Conflict]) -> Failure {
     let note = |conflict: &Conflict| match conflict.managers.as_slice() {
         [] => format!("`{}` was removed", conflict.field),
         managers => format!("`{}` belongs to `{}`", conflict.field, managers.join("`, `")),
@@ -74,6 +93,14 @@ pub(super) fn occupied(place: &Location, mut strangers: Vec<String>) -> Failure 
     let more = strangers.len().saturating_sub(FIELDS_MAX);
     let failure = strangers.iter().take(FIELDS_MAX).cloned().fold(failure, Failure::with_note);
     if more > 0 { failure.with_note(format!("and {more} more")) } else { failure }
+}
+
+/// The run changed it, and it is not there any more: whoever deleted it does not want it.
+pub(super) fn gone(place: &Location) -> Failure {
+    let message =
+        format!("{place} was deleted by somebody else since the run changed it, and is not made again");
+    Failure::permanent("k8s.undo.gone", message)
+        .with_hint("to have it again, apply the plan that was there before; else leave it as it is")
 }
 
 /// It cannot come back as it was.

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::{KubeExecutor, failure, prepare};
 use crate::client::{Collection, Detail, Labelled, Location};
+use crate::controllers;
 use crate::discovery::{Kinds, Scope};
 use crate::error::ApiError;
 use crate::inventory::{all, patiently};
@@ -20,8 +21,6 @@ use crate::readiness::text;
 
 /// How many lists are under way at once.
 const LISTS_MAX: usize = 16;
-/// The field manager of the controllers that come with Kubernetes.
-const CONTROLLERS: &str = "kube-controller-manager";
 /// What comes and goes by itself where pods are.
 const BESIDE: [&str; 2] = ["Event", "Lease"];
 /// What platforms put into every namespace: the default account and roots of trust of Kubernetes, `OpenShift` and Istio.
@@ -157,7 +156,7 @@ fn is_made_for_others(item: &Value) -> bool {
     }
     let entries = item.pointer("/metadata/managedFields").and_then(Value::as_array);
     let mut managers = entries.into_iter().flatten().map(|entry| text(entry, "/manager")).peekable();
-    managers.peek().is_some() && managers.all(|manager| manager == CONTROLLERS)
+    managers.peek().is_some() && managers.all(controllers::is_controller)
 }
 
 fn is_furniture(kind: &str, item: &Value) -> bool {

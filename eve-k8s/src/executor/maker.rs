@@ -9,6 +9,9 @@ use crate::labels::{self, PlanName};
 use crate::owned;
 use crate::survey::Making;
 
+/// What a later run did, as the end of a sentence that begins with the object.
+pub(super) const LATER: &str = "was changed since by a later run of `eve`";
+
 /// Who made an object that was not there before the run, and whose it is now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Maker {
@@ -64,13 +67,13 @@ fn later(live: &Value, plan: PlanName<'_>, promised: Option<&str>, applied: Opti
     let now = labels::annotation(live, labels::DESIRED);
     let is_later = match (applied, applied.and_then(|applied| applied.claim.desired.as_deref()).or(promised))
     {
-        (Some(_), Some(desired)) => now.is_some_and(|now| now != desired),
+        (Some(applied), Some(desired)) => now.is_some_and(|now| now != desired) || is_redated(live, applied),
         (None, Some(desired)) => now != Some(desired),
         (Some(applied), None) => is_rewritten(live, applied),
         (None, None) => false,
     };
     is_later.then(|| match applied {
-        Some(_) => "was changed since by a later run of `eve`".to_owned(),
+        Some(_) => LATER.to_owned(),
         // The mark of an adoption makes another digest.
         None => "was made by somebody else meanwhile, or changed by a later run of `eve`".to_owned(),
     })
@@ -88,6 +91,18 @@ fn is_rewritten(live: &Value, applied: &Mark) -> bool {
     let entries = live.pointer("/metadata/managedFields").and_then(Value::as_array).into_iter().flatten();
     let mut others = entries.filter(|entry| !owned::is_ours(entry));
     now != applied.claim.changed_at.as_deref() || !others.any(|entry| text(entry, "/time") >= now)
+}
+
+/// Whether eve's entry has another date than this run's write gave it: another write of eve changed something, even if all
+/// is as this run wrote it again by now.
+fn is_redated(live: &Value, applied: &Mark) -> bool {
+    let written = applied.claim.changed_at.as_deref();
+    written.is_some() && changed_at(live).is_some_and(|now| Some(now) != written)
+}
+
+/// The same of an object that was there before the run: what an undo has put back has the date of then.
+pub(super) fn is_written_again(before: &Value, live: &Value, applied: Option<&Mark>) -> bool {
+    applied.is_some_and(|applied| is_redated(live, applied)) && changed_at(live) != changed_at(before)
 }
 
 /// When eve last changed an object by an apply, by its managed fields.
@@ -206,13 +221,19 @@ mod tests {
         known.claim = Claim::of(&live("shop", "1", "1", &[ours(9)]));
         let mut secret = known.clone();
         secret.claim.desired = None;
+        // As journals were before the date was kept.
+        let mut undated = known.clone();
+        undated.claim.changed_at = None;
         let mut gone = known.clone();
         gone.uid = "v".to_owned();
         let mut adopted = known.clone();
         adopted.adopted = true;
         for (live, applied, expected) in [
             (live("shop", "1", "1", &[ours(9)]), Some(&known), "the run"),
-            (live("shop", "2", "2", &[ours(9)]), Some(&known), "was changed since by a later run of `eve`"),
+            (live("shop", "2", "2", &[ours(9)]), Some(&known), LATER),
+            (live("shop", "1", "2", &[ours(9)]), Some(&known), "the run"),
+            (live("shop", "1", "2", &[ours(10)]), Some(&known), LATER),
+            (live("shop", "1", "2", &[ours(10)]), Some(&undated), "the run"),
             (
                 live("other", "2", "2", &[ours(9)]),
                 Some(&known),
@@ -234,17 +255,9 @@ mod tests {
             (live("shop", "", "2", std::slice::from_ref(&theirs)), None, "nobody"),
             (live("shop", "", "1", &[ours(9)]), Some(&secret), "the run"),
             (live("shop", "", "2", &[ours(9), theirs.clone()]), Some(&secret), "the run"),
-            (
-                live("shop", "", "2", &[ours(9), other]),
-                Some(&secret),
-                "was changed since by a later run of `eve`",
-            ),
-            (live("shop", "", "2", &[ours(9)]), Some(&secret), "was changed since by a later run of `eve`"),
-            (
-                live("shop", "", "2", &[ours(10), theirs]),
-                Some(&secret),
-                "was changed since by a later run of `eve`",
-            ),
+            (live("shop", "", "2", &[ours(9), other]), Some(&secret), LATER),
+            (live("shop", "", "2", &[ours(9)]), Some(&secret), LATER),
+            (live("shop", "", "2", &[ours(10), theirs]), Some(&secret), LATER),
         ] {
             let promised = applied.is_none().then_some("1");
             let found = match Maker::of(&live, plan, promised, applied) {
@@ -254,6 +267,28 @@ mod tests {
                 Maker::Somebody(what) => what,
             };
             assert_eq!(found, expected, "{live} {applied:?}");
+        }
+    }
+
+    #[test]
+    fn a_write_of_a_later_run_is_told_by_its_date() {
+        let before = object(&[ours(1)]);
+        let written = |second: u32| {
+            let mut mark = Mark::default();
+            mark.claim = Claim::of(&object(&[ours(second)]));
+            mark
+        };
+        let half = entry("eve", "Update", 12, &["data"]);
+        let theirs = entry("kubectl", "Update", 12, &["data"]);
+        for (name, before, live, applied, expected) in [
+            ("as it was written", &before, vec![ours(9)], Some(written(9)), false),
+            ("somebody wrote beside it", &before, vec![ours(9), theirs], Some(written(9)), false),
+            ("eve wrote again", &before, vec![ours(11)], Some(written(9)), true),
+            ("the reply was lost", &before, vec![ours(11)], None, false),
+            ("half undone", &before, vec![ours(1), half.clone()], Some(written(9)), false),
+            ("half undone, and not eve's before", &object(&[]), vec![half], Some(written(9)), false),
+        ] {
+            assert_eq!(is_written_again(before, &object(&live), applied.as_ref()), expected, "{name}");
         }
     }
 

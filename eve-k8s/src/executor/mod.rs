@@ -192,6 +192,17 @@ enum Located<'a> {
 }
 
 impl KubeExecutor {
+    /// What the step's object stands for, where its kind has to be known by now.
+    async fn known<'a>(&self, step: &'a Step) -> Result<Target<'a>, Failure> {
+        match self.locate(step, Missing::Ask).await? {
+            Located::Known(target) => Ok(target),
+            Located::Unknown(unknown) => {
+                let failure = Failure::permanent("k8s.kind.unknown", unknown.message);
+                Err(unknown.hint.into_iter().fold(failure, Failure::with_hint))
+            }
+        }
+    }
+
     fn kinds(&self) -> Kinds {
         self.kinds.read().unwrap_or_else(PoisonError::into_inner).clone()
     }

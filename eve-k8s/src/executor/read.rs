@@ -4,8 +4,8 @@ use eve_core::failure::{Cause, Failure};
 use eve_core::ports::{Context, Step};
 use tokio::time::Instant;
 
+use super::KubeExecutor;
 use super::sight::{Seen, Sight};
-use super::{KubeExecutor, Located, Missing};
 
 impl KubeExecutor {
     /// Returns once the object exists, whoever made it.
@@ -13,10 +13,7 @@ impl KubeExecutor {
     /// # Errors
     /// Its kind is not served, it may not be read, or it was not there in time.
     pub(super) async fn wait_until_there(&self, step: &Step, cx: &Context) -> Result<(), Failure> {
-        let target = match self.locate(step, Missing::Ask).await? {
-            Located::Known(target) => target,
-            Located::Unknown(unknown) => return Err(Failure::permanent("k8s.kind.unknown", unknown.message)),
-        };
+        let target = self.known(step).await?;
         let place = &target.place;
         let deadline = Instant::now() + cx.remaining();
         let mut sight = Sight::of(self, step, place);

@@ -9,11 +9,12 @@ use eve_core::run::{Applied, Change, UndoReport, UndoToken};
 use serde_json::{Value, json};
 
 use super::conflict::{self, conflict};
-use super::maker::Maker;
+use super::maker::{self, Maker};
 use super::prepare::Mark;
 use super::promise::Promise;
 use super::{KubeExecutor, failure};
 use crate::client::{Conflicts, Effect, Location};
+use crate::controllers;
 use crate::fields::Entry;
 use crate::labels::{self, PlanName};
 use crate::readiness::text;
@@ -58,11 +59,10 @@ impl KubeExecutor {
         let past = self.past(step, &promise).await?;
         let report = UndoReport::new(Change::None);
         let undoing = Undoing { executor: self, step, cx, place, promise: &promise, report };
+        let written = applied.and_then(|applied| Mark::read(applied.token.as_deref()));
         match past {
-            Past::Absent => {
-                undoing.unmake(applied.and_then(|applied| Mark::read(applied.token.as_deref()))).await
-            }
-            Past::There(before, intent) => undoing.restore(&before, intent.as_ref()).await,
+            Past::Absent => undoing.unmake(written).await,
+            Past::There(before, intent) => undoing.restore(&before, intent.as_ref(), written).await,
             // It is on record that the run wrote, and nobody knows any more what was before.
             Past::Unkept if applied.is_some_and(|applied| applied.change != Change::None) => {
                 Err(conflict::unkept(&undoing.place))
@@ -136,7 +136,12 @@ impl Undoing<'_> {
         Err(conflict::unkept(&self.place))
     }
 
-    async fn restore(mut self, before: &Value, intent: Option<&Value>) -> Result<UndoReport, Failure> {
+    async fn restore(
+        mut self,
+        before: &Value,
+        intent: Option<&Value>,
+        written: Option<Mark>,
+    ) -> Result<UndoReport, Failure> {
         let mut left = Vec::new();
         for _ in 0..ROUNDS_MAX {
             let Some(live) = self.look().await? else {
@@ -168,6 +173,9 @@ impl Undoing<'_> {
                     return Err(conflict(&self.place, "was made anew by somebody else since"));
                 }
                 Restoration::Conflict(conflicts) => return Err(conflict::of_fields(&self.place, &conflicts)),
+                Restoration::Patch { .. } if maker::is_written_again(before, &live, written.as_ref()) => {
+                    return Err(conflict(&self.place, maker::LATER));
+                }
                 Restoration::Patch { patch, fields } => {
                     self.patch(&patch).await?;
                     left = fields;
@@ -200,7 +208,7 @@ impl Undoing<'_> {
     async fn remake(&mut self, before: &Value) -> Result<(), Failure> {
         let place = &self.place;
         if !self.promise.deletes {
-            return Err(conflict(place, "was deleted by somebody else since"));
+            return Err(conflict::gone(place));
         }
         if *place.resource.kind == *"Namespace" {
             return Err(conflict::lost(place, "what it held went with it"));
@@ -259,6 +267,10 @@ impl Undoing<'_> {
             return Err(conflict::held(place, annotation));
         }
         if live.pointer("/metadata/deletionTimestamp").is_none() {
+            let added = controllers::content(live);
+            if !added.is_empty() {
+                return Err(conflict::shared(place, &added));
+            }
             let strangers = self.executor.inside(self.step, place, live).await?;
             if !strangers.is_empty() {
                 return Err(conflict::occupied(place, strangers));

@@ -49,10 +49,7 @@ impl KubeExecutor {
         applied: Option<&Applied>,
         until: Until,
     ) -> Result<(), Failure> {
-        let target = match self.locate(step, Missing::Ask).await? {
-            Located::Known(target) => target,
-            Located::Unknown(unknown) => return Err(Failure::permanent("k8s.kind.unknown", unknown.message)),
-        };
+        let target = self.known(step).await?;
         let place = &target.place;
         let (live, detail) = match self.read_from(&self.fresh, step, place, None).await? {
             Found::There(live, detail) => (*live, detail),

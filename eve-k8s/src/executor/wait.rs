@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::pods::Pods;
 use super::prepare::Mark;
 use super::publish::{Granted, Wishes};
-use super::{KubeExecutor, Located, Missing, Target, failure};
+use super::{KubeExecutor, Target, failure};
 use crate::client::{Collection, Location};
 use crate::labels::{self, PlanName};
 use crate::live::{Phase, Subscription, Topic, Wanted};
@@ -97,10 +97,7 @@ impl KubeExecutor {
         if until == Until::Applied {
             return Ok(Outputs::NONE);
         }
-        let target = match self.locate(step, Missing::Ask).await? {
-            Located::Known(target) => target,
-            Located::Unknown(unknown) => return Err(Failure::permanent("k8s.kind.unknown", unknown.message)),
-        };
+        let target = self.known(step).await?;
         let resource = &target.place.resource;
         let mark = Mark::read(applied.token.as_deref());
         let leaves = mark.as_ref().is_some_and(|mark| mark.leaves);

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{Claims, Conflict, Rebirth, Sides, bare, value, words};
 use crate::fields::{Entry, Path, find};
-use crate::owned::Key;
+use crate::owned::{Key, is_empty};
 use crate::{labels, normal};
 
 /// The content of the object as it should be, and what stands in the way.
@@ -120,9 +120,7 @@ impl Merge<'_> {
         live: Option<&Value>,
         stray: Stray,
     ) -> Option<Value> {
-        let is_empty =
-            wanted.as_object().is_some_and(Map::is_empty) || wanted.as_array().is_some_and(Vec::is_empty);
-        if !is_empty {
+        if !is_empty(&wanted) {
             return Some(wanted);
         }
         match (before, live) {
@@ -130,10 +128,10 @@ impl Merge<'_> {
             // Of what was not there before, others keep at most what they own as such.
             (None, Some(live)) => {
                 let owned = self.claims.others_live.iter().any(|entry| entry.paths.touch(&self.path));
-                let stays = owned || (is_void(live) && stray == Stray::Stays);
+                let stays = owned || (is_empty(live) && stray == Stray::Stays);
                 stays.then_some(wanted)
             }
-            (Some(before), None) if is_void(before) => self.leaf(Some(before), None, stray),
+            (Some(before), None) if is_empty(before) => self.leaf(Some(before), None, stray),
             (Some(_) | None, None) => None,
         }
     }
@@ -256,10 +254,6 @@ fn touched(entries: &[Entry], path: &[String]) -> bool {
 
 fn same_shape(one: &Value, other: &Value) -> bool {
     one.is_object() == other.is_object() && one.is_array() == other.is_array()
-}
-
-fn is_void(value: &Value) -> bool {
-    value.as_object().is_some_and(Map::is_empty) || value.as_array().is_some_and(Vec::is_empty)
 }
 
 /// How `fieldsV1` names an item; `None` where a key field is missing.

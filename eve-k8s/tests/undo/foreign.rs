@@ -10,9 +10,13 @@ async fn two(place: &Place) -> Release {
 
 /// That the undo is refused for these reasons, and writes nothing.
 async fn assert_conflict(place: &Place, release: &Release, words: &[&str]) {
+    assert_refused(place, release, "k8s.undo.conflict", words).await;
+}
+
+async fn assert_refused(place: &Place, release: &Release, code: &str, words: &[&str]) {
     let mark = place.control_plane.audit().mark().await;
     let failure = release.undo(0).await.unwrap_err();
-    assert_eq!(failure.code, "k8s.undo.conflict", "{failure:?}");
+    assert_eq!(failure.code, code, "{failure:?}");
     for word in words {
         assert!(format!("{failure:?}").contains(word), "{word}: {failure:?}");
     }
@@ -77,7 +81,8 @@ async fn what_was_deleted_or_made_anew_is_not_touched() {
     let collection = path.trim_end_matches("/x").to_owned();
     let release = two(&place).await;
     place.other("DELETE", &path, "application/json", &json!({})).await.unwrap();
-    assert_conflict(&place, &release, &["deleted by somebody else"]).await;
+    assert_refused(&place, &release, "k8s.undo.gone", &["deleted by somebody else", "not made again"]).await;
+    assert!(place.get(&path).await.is_none());
     let theirs = config_map("x", json!({ "a": "9" }));
     place.other("POST", &collection, "application/json", &theirs).await.unwrap();
     assert_conflict(&place, &release, &["made anew by somebody else"]).await;
@@ -96,10 +101,51 @@ async fn what_the_run_made_and_somebody_changed_or_made_anew_stays() {
     let failure = release.undo(0).await.unwrap_err();
     assert_eq!(failure.code, "k8s.undo.conflict", "{failure:?}");
     assert_eq!(place.get(&path).await.unwrap()["data"]["a"], "9");
-    // Beside what the run wrote they may write what they like: it goes with the object.
-    let place = Place::new("made-beside").await;
+}
+
+#[tokio::test]
+async fn what_the_run_made_stays_with_what_others_have_put_into_it() {
+    for (prefix, change, field) in [
+        ("made-data", json!({ "data": { "theirs": "2" } }), "data.theirs"),
+        ("made-label", json!({ "metadata": { "labels": { "l": "1" } } }), "metadata.labels.l"),
+        ("made-note", json!({ "metadata": { "annotations": { "n": "1" } } }), "metadata.annotations.n"),
+    ] {
+        let place = Place::new(prefix).await;
+        let path = place.config_map("x");
+        let release = place.deploy("first", &[apply(config_map("x", json!({ "a": "1" })))]).await;
+        place.merge(&path, change).await;
+        let was = place.get(&path).await;
+        assert_conflict(&place, &release, &["was made by the run and stays", field, "`somebody`"]).await;
+        assert_eq!(place.get(&path).await, was);
+    }
+}
+
+#[tokio::test]
+async fn what_somebody_has_put_in_and_taken_out_again_is_in_nobodys_way() {
+    let place = Place::new("made-empty").await;
+    let path = place.config_map("x");
     let release = place.deploy("first", &[apply(config_map("x", json!({ "a": "1" })))]).await;
-    place.merge(&place.config_map("x"), json!({ "data": { "theirs": "2" } })).await;
+    for theirs in [json!("2"), Value::Null] {
+        let labels = json!({ "l": theirs });
+        place.merge(&path, json!({ "data": { "theirs": theirs }, "metadata": { "labels": labels } })).await;
+    }
+    assert_eq!(release.undo_all().await, [Change::Delete]);
+}
+
+#[tokio::test]
+async fn a_workload_that_the_run_made_goes_with_what_controllers_wrote_into_it() {
+    let place = Place::new("made-scaled").await;
+    let path = place.path("apis/apps/v1", "deployments", "web");
+    let mut web = deployment("web", 1, json!([container("web", "web:1")]));
+    web["spec"].as_object_mut().unwrap().remove("replicas");
+    let mut release = place.release("first", &[apply(web)]).await;
+    release.apply(0).await.unwrap();
+    let (token, applied) = &release.done[&0];
+    assert!(token.is_some());
+    let (step, (cx, _)) = (release.step(0), Told::context());
+    // Its controller has numbered the revision by then.
+    release.executor.wait(&step, applied.as_ref().unwrap(), Until::Ready, &cx).await.unwrap();
+    place.merge(&format!("{path}/scale"), json!({ "spec": { "replicas": 2 } })).await;
     assert_eq!(release.undo_all().await, [Change::Delete]);
 }
 
@@ -115,20 +161,61 @@ async fn what_the_run_made_and_a_later_run_changed_stays() {
         place.deploy("second", &[apply(of("2"))]).await;
         assert_conflict(&place, &release, &["a later run", "`eve`"]).await;
         // Nor is it this run's if it has the values again that this run gave it.
-        place.deploy("third", &[apply(of("1"))]).await;
-        if prefix == "later-secret" {
-            assert_conflict(&place, &release, &["a later run", "`eve`"]).await;
+        back_and_forth(&place, &release, &apply(of("2")), &apply(of("1"))).await;
+        assert_conflict(&place, &release, &["a later run", "`eve`"]).await;
+    }
+}
+
+/// Later runs apply one and then the other, until that is told by its date: the server's clock shows seconds.
+async fn back_and_forth(place: &Place, of: &Release, one: &Part, other: &Part) {
+    let changed_at = |release: &Release| {
+        let applied = release.done[&0].1.clone().unwrap();
+        applied.token.unwrap()["changedAt"].as_str().unwrap().to_owned()
+    };
+    for number in 0.. {
+        place.deploy(&format!("one-{number}"), std::slice::from_ref(one)).await;
+        let last = place.deploy(&format!("other-{number}"), std::slice::from_ref(other)).await;
+        if changed_at(&last) != changed_at(of) {
+            return;
         }
     }
 }
 
 #[tokio::test]
-async fn a_secret_that_the_run_made_goes_with_what_others_added() {
+async fn what_a_later_run_changed_is_its_own_even_if_it_has_the_values_of_this_run() {
+    for (prefix, of) in [
+        ("same-again", (|value| config_map("x", json!({ "a": value }))) as fn(&str) -> Value),
+        ("same-secret", |value| secret("x", value)),
+    ] {
+        let place = Place::new(prefix).await;
+        place.deploy("first", &[apply(of("1"))]).await;
+        let mut release = place.deploy("second", &[apply(of("2"))]).await;
+        back_and_forth(&place, &release, &apply(of("3")), &apply(of("2"))).await;
+        assert_conflict(&place, &release, &["changed since by a later run of `eve`"]).await;
+        // A journal of before that was written down tells only what is there.
+        let applied = release.done.get_mut(&0).unwrap().1.as_mut().unwrap();
+        applied.token.as_mut().unwrap().as_object_mut().unwrap().remove("changedAt");
+        assert_eq!(release.undo_all().await, [Change::Update]);
+        place.assert_unchanged(&[apply(of("1"))]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_found_nothing_to_write_is_no_later_one() {
+    let place = Place::new("idle").await;
+    let release = two(&place).await;
+    place.deploy("third", &[apply(config_map("x", json!({ "a": "2", "new": "n" })))]).await;
+    assert_eq!(release.undo_all().await, [Change::Update]);
+    place.assert_unchanged(&[apply(config_map("x", json!({ "a": "1", "b": "1" })))]).await;
+}
+
+#[tokio::test]
+async fn a_secret_that_the_run_made_stays_with_what_others_added() {
     let place = Place::new("added-secret").await;
     let path = place.path("api/v1", "secrets", "x");
     let release = place.deploy("first", &[apply(secret("x", "1"))]).await;
     place.merge(&path, json!({ "metadata": { "annotations": { "theirs": "1" } } })).await;
-    assert_eq!(release.undo_all().await, [Change::Delete]);
+    assert_conflict(&place, &release, &["metadata.annotations.theirs", "`somebody`"]).await;
 }
 
 #[tokio::test]

@@ -142,33 +142,55 @@ async fn a_foreign_write_is_named_and_everything_else_is_rolled_back() {
     }
 }
 
+/// As a kubelet would: the readiness probe of this workload's only pod succeeds from now on, or fails; and its controller has
+/// seen that.
+async fn probed(place: &Place, name: &str, ready: &str) {
+    let pods = format!("{}?labelSelector=app={name}", place.path("api/v1", "pods", "").trim_end_matches('/'));
+    let pod = loop {
+        let list = place.get(&pods).await.unwrap();
+        match list["items"].as_array().unwrap().first() {
+            Some(pod) if pod["status"]["phase"] == "Running" => break pod.clone(),
+            _ => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    };
+    let mut containers = pod["status"]["containerStatuses"].clone();
+    containers[0]["ready"] = json!(ready == "True");
+    let conditions = ["Ready", "ContainersReady"].map(|kind| json!({ "type": kind, "status": ready }));
+    let change = json!({ "status": { "conditions": conditions, "containerStatuses": containers } });
+    let path = place.path("api/v1", "pods", pod["metadata"]["name"].as_str().unwrap()) + "/status";
+    place.other("PATCH", &path, "application/strategic-merge-patch+json", &change).await.unwrap();
+    let workload = place.path("apis/apps/v1", "deployments", name);
+    let wanted = u64::from(ready == "True");
+    while place.get(&workload).await.unwrap()["status"]["availableReplicas"].as_u64().unwrap_or(0) != wanted {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 #[tokio::test]
 async fn a_workload_that_turns_unready_before_the_end_fails_the_run_with_the_reason() {
     let place = Place::new("turns").await;
     let mut parts: Vec<Part> = (0..11)
         .map(|index| apply(deployment(&format!("web-{index}"), 1, json!([container("web", "web:1")]))))
         .collect();
-    // The last one is ready a little after all others, and all others depend on nothing.
-    let mut slow = deployment("slow", 1, json!([container("web", "web:1")]));
-    slow["spec"]["template"]["metadata"]["annotations"] =
-        json!({ STAGE: "slow", "testbed.eve.dev/delay": "4s" });
-    parts.push(apply(slow));
+    // The last one comes after all others, and is ready when it is told to be.
+    let mut last = deployment("last", 1, json!([container("web", "web:1")]));
+    last["spec"]["template"]["metadata"]["annotations"] = json!({ STAGE: "never-ready" });
+    parts.push(apply(last));
     let graph = plan(&place, &parts);
-    let path = place.path("apis/apps/v1", "deployments", "web-3");
-    let slow = place.path("apis/apps/v1", "deployments", "slow");
     let turns = async {
-        // Once the last is applied all others were ready.
-        while place.get(&slow).await.is_none() {
+        // Once the last is there all others were ready.
+        while place.get(&place.path("apis/apps/v1", "deployments", "last")).await.is_none() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        let stage = json!({ STAGE: "never-ready" });
-        place.merge(&path, json!({ "spec": { "template": { "metadata": { "annotations": stage } } } })).await;
+        probed(&place, "web-3", "False").await;
+        probed(&place, "last", "True").await;
     };
     let ((outcome, ended), ()) = tokio::join!(run(&place, "first", &graph), turns);
     let view = ended.view();
     let failed: Vec<_> = graph.ids().filter_map(|id| view.failure(id)).collect();
     assert_eq!(outcome, Outcome::RolledBack, "{failed:?}");
     assert_eq!(failed.len(), 1, "{failed:?}");
-    assert!(failed[0].message.contains("web-3"), "{failed:?}");
+    let message = &failed[0].message;
+    assert!(message.contains("container `web` of pod web-3-") && message.contains("not ready"), "{failed:?}");
     assert!(failed[0].notes.iter().any(|note| note.contains("ready before")), "{failed:?}");
 }
