@@ -22,6 +22,7 @@ mod delete;
 mod diff;
 mod drive;
 mod explain;
+mod foreseen;
 mod forget;
 mod get;
 mod graph;
