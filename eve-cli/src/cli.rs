@@ -134,6 +134,9 @@ pub struct Apply {
     /// How long the whole run may take, for example 90s or 1h30m; time in which no process drives it does not count
     #[arg(long, value_name = "DURATION", value_parser = parse_timeout, default_value = "1h")]
     pub timeout: Duration,
+    /// How long a wait, or the undo of an object, may tell nothing new until it is given up, for example 10m
+    #[arg(long, value_name = "DURATION", value_parser = parse_timeout, default_value = "5m")]
+    pub no_progress_timeout: Duration,
     /// What a failed component does to the run; overrides the plan
     #[arg(long, value_enum, value_name = "POLICY")]
     pub on_failure: Option<OnFailure>,
@@ -272,6 +275,9 @@ pub struct Delete {
     /// How long the whole run may take, for example 90s or 1h30m; time in which no process drives it does not count
     #[arg(long, value_name = "DURATION", value_parser = parse_timeout, default_value = "1h")]
     pub timeout: Duration,
+    /// How long a wait, or the undo of an object, may tell nothing new until it is given up, for example 10m
+    #[arg(long, value_name = "DURATION", value_parser = parse_timeout, default_value = "5m")]
+    pub no_progress_timeout: Duration,
     /// What a failed component does to the run; overrides the plan
     #[arg(long, value_enum, value_name = "POLICY")]
     pub on_failure: Option<OnFailure>,
@@ -415,6 +421,9 @@ pub struct Rollback {
     /// How long the rollback may take, for example 90s or 1h30m; time in which no process drives it does not count
     #[arg(long, value_name = "DURATION", value_parser = parse_timeout, default_value = "1h")]
     pub timeout: Duration,
+    /// How long a wait, or the undo of an object, may tell nothing new until it is given up, for example 10m
+    #[arg(long, value_name = "DURATION", value_parser = parse_timeout, default_value = "5m")]
+    pub no_progress_timeout: Duration,
     /// How many calls that change or read one object may be under way at once
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub concurrency: u32,

@@ -184,6 +184,27 @@ pub(crate) fn sketched(header: &RunHeader) -> Result<Arc<Graph>, Halt> {
     sketch.graph().map(Arc::new).map_err(|_| damaged())
 }
 
+/// Whether this is a run of the same plan that began after that one.
+pub(crate) fn is_later(other: &RunHeader, header: &RunHeader) -> bool {
+    let of = |header: &RunHeader| (header.cluster.clone(), header.namespace.clone(), header.plan.clone());
+    other.started_at > header.started_at && of(other) == of(header)
+}
+
+/// The newest of these runs that came after that one; of runs that are listed, the newest first.
+pub(crate) fn newest_after<'a>(runs: &'a [RunSummary], header: &RunHeader) -> Option<&'a RunId> {
+    runs.iter().map(|run| &run.header).find(|other| is_later(other, header)).map(|other| &other.run)
+}
+
+/// The newest run on this machine that came after that one.
+pub(crate) fn newest_listed_after(folder: &RunFolder, header: &RunHeader) -> Result<Option<RunId>, Halt> {
+    let listed = folder.list().map_err(|error| halt(&error))?;
+    let runs = listed.into_iter().filter_map(|listed| match listed {
+        Listed::Run(run) => Some(*run),
+        Listed::Damaged { .. } => None,
+    });
+    Ok(newest_after(&runs.collect::<Vec<_>>(), header).cloned())
+}
+
 /// Which runs a command is about, where none is named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wanted {
@@ -191,7 +212,7 @@ pub(crate) enum Wanted {
     Newest,
     /// The only one that goes on.
     Live,
-    /// The only one that was interrupted.
+    /// The only one that was interrupted and can go on.
     Interrupted,
 }
 
@@ -221,7 +242,7 @@ pub(crate) fn choose(folder: &RunFolder, name: Option<&str>, wanted: Wanted) -> 
     }
     match name {
         Some(name) => named(runs, name),
-        None => unnamed(runs, wanted),
+        None => unnamed(&runs, wanted),
     }
 }
 
@@ -253,14 +274,13 @@ fn named(runs: Vec<RunSummary>, name: &str) -> Result<RunSummary, Halt> {
     }
 }
 
-fn unnamed(runs: Vec<RunSummary>, wanted: Wanted) -> Result<RunSummary, Halt> {
+fn unnamed(runs: &[RunSummary], wanted: Wanted) -> Result<RunSummary, Halt> {
     let fits = |run: &RunSummary| match (wanted, &run.state) {
-        (Wanted::Newest, _)
-        | (Wanted::Live, RunState::Live(_))
-        | (Wanted::Interrupted, RunState::Interrupted) => true,
+        (Wanted::Newest, _) | (Wanted::Live, RunState::Live(_)) => true,
+        (Wanted::Interrupted, RunState::Interrupted) => newest_after(&runs, &run.header).is_none(),
         (Wanted::Live | Wanted::Interrupted, _) => false,
     };
-    let mut fitting: Vec<RunSummary> = runs.into_iter().filter(fits).collect();
+    let mut fitting: Vec<RunSummary> = runs.iter().filter(|run| fits(run)).cloned().collect();
     let none = match wanted {
         Wanted::Newest => "there is no run on this machine yet",
         Wanted::Live => "no run is under way on this machine",

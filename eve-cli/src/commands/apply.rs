@@ -140,7 +140,8 @@ async fn on_cluster(
             return Err(halt);
         }
     }
-    let limits = Limits { deadline, concurrency: args.concurrency, output: args.output };
+    let no_progress = args.no_progress_timeout;
+    let limits = Limits { deadline, no_progress, concurrency: args.concurrency, output: args.output };
     let work = Work { graph: Arc::clone(&graph), objects: executor, journal, secrets, task: Task::Apply };
     drive::run(&limits, printer, work, &mut signals).await
 }
@@ -177,7 +178,7 @@ async fn make_namespace(
                     return Err(Halt::error(exit, message));
                 }
                 asked = true;
-                drive::say_stopping(printer);
+                drive::say_stopping(printer, "finishing the call in flight");
             }
         }
     };

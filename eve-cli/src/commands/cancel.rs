@@ -4,7 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use eve_core::ids::RunId;
-use eve_core::run::Outcome;
+use eve_core::run::{Outcome, StopMode};
 use eve_store::{RunFolder, RunState, RunSummary};
 
 use super::ended;
@@ -13,7 +13,7 @@ use crate::duration::show;
 use crate::exit::Exit;
 use crate::halt::Halt;
 use crate::journal::{self, Wanted};
-use crate::output::{Printer, state_word};
+use crate::output::{Board, Printer, effect, state_word};
 
 /// How often is looked whether it has stopped.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
@@ -26,26 +26,49 @@ pub(super) fn run(args: &Cancel, printer: &Printer) -> Result<Exit, Halt> {
         printer.err(&format!("run {id} is over already: {}", state_word(&run.state)));
         return Ok(Exit::Succeeded);
     }
-    let asked = folder.request_stop(id, args.stop_mode(), &who());
-    asked.map_err(|error| journal::halt(&error))?;
-    if run.state == RunState::Interrupted {
+    if run.state == RunState::Interrupted
+        && let Some(by) = journal::newest_listed_after(&folder, &run.header)?
+    {
         printer.err(&format!(
-            "no process drives run {id}: it stops as soon as it is resumed (`eve resume {id}`)"
+            "run {id} was interrupted and goes on no more, for run {by} of this plan came after it; `eve rollback {id}` \
+             undoes what it changed"
         ));
         return Ok(Exit::Succeeded);
     }
-    if args.timeout.is_zero() {
-        printer.err(&format!("run {id} was asked to stop"));
+    let mode = args.stop_mode();
+    let effect = effect(&board(&folder, &run)?, mode);
+    let asked = folder.request_stop(id, mode, &who());
+    asked.map_err(|error| journal::halt(&error))?;
+    if run.state == RunState::Interrupted {
+        printer.err(&format!(
+            "no process drives run {id}: it stops as soon as it is resumed (`eve resume {id}`): {effect}"
+        ));
         return Ok(Exit::Succeeded);
     }
-    wait(args.timeout, &folder, &run, printer)
+    printer.err(&format!("run {id} was asked to stop: {effect}"));
+    if args.timeout.is_zero() {
+        return Ok(Exit::Succeeded);
+    }
+    wait((args.timeout, mode), &folder, &run, printer)
 }
 
-fn wait(timeout: Duration, folder: &RunFolder, run: &RunSummary, printer: &Printer) -> Result<Exit, Halt> {
+/// The run as far as its journal has it.
+fn board(folder: &RunFolder, run: &RunSummary) -> Result<Board, Halt> {
+    let records = folder.read(&run.header.run).and_then(|reader| reader.records());
+    let records = records.map_err(|error| journal::halt(&error))?;
+    Ok(Board::of(journal::sketched(&run.header)?, &records))
+}
+
+fn wait(
+    (timeout, mode): (Duration, StopMode),
+    folder: &RunFolder,
+    run: &RunSummary,
+    printer: &Printer,
+) -> Result<Exit, Halt> {
     let (id, begun) = (&run.header.run, Instant::now());
     while begun.elapsed() < timeout {
         let state = folder.state(id).map_err(|error| journal::halt(&error))?;
-        if let Some(said) = stopped(id, &state)? {
+        if let Some(said) = stopped(id, &state, mode)? {
             printer.out(&said);
             return Ok(Exit::Succeeded);
         }
@@ -56,10 +79,17 @@ fn wait(timeout: Duration, folder: &RunFolder, run: &RunSummary, printer: &Print
 }
 
 /// How a run ended that was asked to stop; `None` while it goes on.
-fn stopped(run: &RunId, state: &RunState) -> Result<Option<String>, Halt> {
+fn stopped(run: &RunId, state: &RunState, mode: StopMode) -> Result<Option<String>, Halt> {
     match state {
         RunState::Live(_) => Ok(None),
         RunState::Finished(Outcome::Cancelled) => Ok(Some(format!("run {run}: {}", state_word(state)))),
+        RunState::Finished(Outcome::RolledBack) if mode == StopMode::Rollback => {
+            Ok(Some(format!("run {run}: {}", state_word(state))))
+        }
+        RunState::Finished(Outcome::RollbackFailed) => Ok(Some(format!(
+            "run {run} {}; what is left, and what puts it back: `eve status {run}`",
+            ended(state)
+        ))),
         RunState::Finished(_) => Ok(Some(format!("run {run} came to another end: it {}", ended(state)))),
         RunState::Interrupted => {
             let message = format!("the process of run {run} is gone before the run has stopped");
@@ -83,12 +113,17 @@ mod tests {
     #[test]
     fn a_cancel_says_how_the_run_ended_and_fails_where_its_process_died() {
         let run = RunId::new("r1");
-        let said = |outcome| stopped(&run, &RunState::Finished(outcome)).unwrap().unwrap();
+        let asked = |outcome, mode| stopped(&run, &RunState::Finished(outcome), mode).unwrap().unwrap();
+        let said = |outcome| asked(outcome, StopMode::Now);
         assert_eq!(said(Outcome::Cancelled), "run r1: cancelled");
         assert_eq!(said(Outcome::Succeeded), "run r1 came to another end: it succeeded");
         assert_eq!(said(Outcome::Superseded), "run r1 came to another end: it was superseded");
-        assert_eq!(stopped(&run, &RunState::Live(None)).unwrap(), None);
-        let died = stopped(&run, &RunState::Interrupted).unwrap_err();
+        assert_eq!(said(Outcome::RolledBack), "run r1 came to another end: it was rolled back");
+        assert_eq!(asked(Outcome::RolledBack, StopMode::Rollback), "run r1: rolled back");
+        let left = said(Outcome::RollbackFailed);
+        assert!(left.starts_with("run r1 was to be rolled back, and not all of it is"), "{left}");
+        assert_eq!(stopped(&run, &RunState::Live(None), StopMode::Now).unwrap(), None);
+        let died = stopped(&run, &RunState::Interrupted, StopMode::Now).unwrap_err();
         assert_eq!(died.exit(), Exit::Failed);
         assert!(died.to_string().contains("stops as soon as it is resumed: `eve resume r1`"), "{died}");
     }

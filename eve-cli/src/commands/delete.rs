@@ -173,7 +173,8 @@ fn adopted(args: &Delete) -> Adopted {
 }
 
 fn limits(args: &Delete) -> Limits {
-    Limits { deadline: Deadline::of(args.timeout), concurrency: args.concurrency, output: args.output }
+    let (deadline, no_progress) = (Deadline::of(args.timeout), args.no_progress_timeout);
+    Limits { deadline, no_progress, concurrency: args.concurrency, output: args.output }
 }
 
 /// The graph that removes what the plan builds.

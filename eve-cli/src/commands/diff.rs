@@ -1,13 +1,13 @@
 //! `eve diff`: what `eve apply` would change, object by object and field by field. Writes nothing.
 //!
-//! What cannot be told yet, because its kind or namespace is still to come, is said to be so; what the cluster would
-//! refuse is shown, and is what makes the command fail.
+//! What the plan wants gone is told too: whether it would be deleted, stays, or is not there. What cannot be told yet,
+//! because its kind or namespace is still to come, is said to be so; what the cluster would refuse is shown, and is what
+//! makes the command fail.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use eve_core::driver::foresee;
 use eve_core::failure::{Failure, FailureClass};
 use eve_core::ids::{Attempt, ComponentId, RunId};
 use eve_core::plan::graph::Graph;
@@ -21,6 +21,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::admit::admit;
+use super::foreseen::Foreseen;
 use super::or_json;
 use crate::cli::{Diff, DiffOutput};
 use crate::diagnose;
@@ -35,7 +36,7 @@ use crate::wiring::{self, DEFAULT_NAMESPACE};
 const VALUE_CHARS_MAX: usize = 200;
 
 /// What was found of one component.
-type Finding = (ComponentId, Result<Difference, Failure>);
+type Finding = (ComponentId, Result<Foreseen, Failure>);
 
 pub(super) fn run(args: &Diff, printer: &Printer) -> Result<Exit, Halt> {
     let result = compare(args, printer);
@@ -83,7 +84,7 @@ async fn on_cluster(args: &Diff, checked: Checked) -> Result<(Arc<Graph>, Vec<Fi
     Ok((graph, findings))
 }
 
-/// Compares all objects, in the order of the plan.
+/// Looks at all objects that `eve apply` may write, in the order of the plan.
 async fn findings(
     executor: Arc<KubeExecutor>,
     (graph, secrets): (&Arc<Graph>, &Secrets),
@@ -91,15 +92,12 @@ async fn findings(
 ) -> Result<Vec<Finding>, Halt> {
     let slots = Arc::new(Semaphore::new(concurrency as usize));
     let mut tasks = JoinSet::new();
-    for id in graph.ids().filter(|id| graph.node(*id).action() == Action::Apply) {
+    for id in graph.ids().filter(|id| matches!(graph.node(*id).action(), Action::Apply | Action::Delete)) {
         let step = Step::new(RunId::new("diff"), Arc::clone(graph), id, Attempt::FIRST);
         let (executor, slots, secrets) = (Arc::clone(&executor), Arc::clone(&slots), secrets.clone());
         tasks.spawn(async move {
             let _slot = slots.acquire_owned().await;
-            match foresee(step, &secrets) {
-                Ok(step) => (id, executor.difference(&step).await),
-                Err(failure) => (id, Err(failure)),
-            }
+            (id, Foreseen::of(&executor, step, &secrets).await)
         });
     }
     let mut findings = Vec::new();
@@ -116,6 +114,11 @@ struct Tally {
     create: usize,
     update: usize,
     unchanged: usize,
+    delete: usize,
+    /// To be gone, and not there.
+    absent: usize,
+    /// To be gone, and kept.
+    kept: usize,
     unverified: usize,
     refused: usize,
     /// Of the refused, those that the cluster could not even judge.
@@ -127,11 +130,14 @@ impl Tally {
         let mut tally = Self::default();
         for (_, found) in findings {
             match found {
-                Ok(Difference::None) => tally.unchanged += 1,
-                Ok(Difference::Create) => tally.create += 1,
-                Ok(Difference::Update(_)) => tally.update += 1,
+                Ok(Foreseen::Wanted(Difference::None)) => tally.unchanged += 1,
+                Ok(Foreseen::Wanted(Difference::Create)) => tally.create += 1,
+                Ok(Foreseen::Wanted(Difference::Update(_))) => tally.update += 1,
                 // What this version does not know is not known.
-                Ok(Difference::Unverified(_) | _) => tally.unverified += 1,
+                Ok(Foreseen::Wanted(Difference::Unverified(_) | _)) => tally.unverified += 1,
+                Ok(Foreseen::Deleted) => tally.delete += 1,
+                Ok(Foreseen::Absent) => tally.absent += 1,
+                Ok(Foreseen::Kept(_)) => tally.kept += 1,
                 Err(failure) => {
                     tally.refused += 1;
                     tally.unreachable += usize::from(failure.class == FailureClass::Transient);
@@ -146,7 +152,7 @@ impl Tally {
             Exit::Cluster
         } else if self.refused > 0 {
             Exit::Refused
-        } else if exit_code && self.create + self.update + self.unverified > 0 {
+        } else if exit_code && self.create + self.update + self.delete + self.unverified > 0 {
             Exit::Failed
         } else {
             Exit::Succeeded
@@ -156,7 +162,13 @@ impl Tally {
     fn text(&self) -> String {
         let mut text =
             format!("{} to create, {} to change, {} unchanged", self.create, self.update, self.unchanged);
-        for (number, what) in [(self.unverified, "not verified"), (self.refused, "refused")] {
+        for (number, what) in [
+            (self.delete, "to delete"),
+            (self.absent, "not there"),
+            (self.kept, "kept"),
+            (self.unverified, "not verified"),
+            (self.refused, "refused"),
+        ] {
             if number > 0 {
                 let _ = write!(text, ", {number} {what}");
             }
@@ -170,33 +182,8 @@ fn text(graph: &Graph, findings: &[Finding], tally: &Tally) -> String {
     for (id, found) in findings {
         let object = object(graph, *id);
         match found {
-            Ok(Difference::None) => {}
-            Ok(Difference::Create) => {
-                let _ = writeln!(text, "{} {object}", style::good("+"));
-            }
-            Ok(Difference::Update(changes)) => {
-                let note = if changes.is_empty() { "  (only what eve keeps for itself)" } else { "" };
-                let _ = writeln!(text, "{} {object}{note}", style::warning("~"));
-                for change in changes {
-                    let _ = writeln!(text, "  {}", line(change));
-                }
-            }
-            Ok(Difference::Unverified(why)) => {
-                let _ = writeln!(text, "{} {object}  not verified: {}", style::hint("?"), clean(why));
-            }
-            Ok(_) => {
-                let _ = writeln!(text, "{} {object}  not verified", style::hint("?"));
-            }
-            Err(failure) => {
-                let _ =
-                    writeln!(text, "{} {object}  refused: {}", style::error("!"), clean(&failure.message));
-                for note in &failure.notes {
-                    let _ = writeln!(text, "    {}", clean(note));
-                }
-                if let Some(hint) = &failure.hint {
-                    let _ = writeln!(text, "    {}: {}", style::hint("hint"), clean(hint));
-                }
-            }
+            Ok(found) => tell(&object, found, &mut text),
+            Err(failure) => tell_refusal(&object, failure, &mut text),
         }
     }
     for (stop, kept) in stops(graph, findings) {
@@ -214,6 +201,38 @@ fn text(graph: &Graph, findings: &[Finding], tally: &Tally) -> String {
     text
 }
 
+/// A line for what would be done with an object, and one for each field; none where nothing would be done with what is
+/// wanted.
+fn tell(object: &str, found: &Foreseen, text: &mut String) {
+    let line = match found {
+        Foreseen::Wanted(Difference::None) => return,
+        Foreseen::Wanted(Difference::Create) => format!("{} {object}", style::good("+")),
+        Foreseen::Wanted(Difference::Update(changes)) => {
+            let note = if changes.is_empty() { "  (only what eve keeps for itself)" } else { "" };
+            let lines = changes.iter().map(|change| format!("\n  {}", line(change)));
+            format!("{} {object}{note}{}", style::warning("~"), lines.collect::<String>())
+        }
+        Foreseen::Wanted(Difference::Unverified(why)) => {
+            format!("{} {object}  not verified: {}", style::hint("?"), clean(why))
+        }
+        Foreseen::Wanted(_) => format!("{} {object}  not verified", style::hint("?")),
+        Foreseen::Deleted => format!("{} {object}  would be deleted", style::error("-")),
+        Foreseen::Absent => format!("{} {object}  is not there", style::faint("=")),
+        Foreseen::Kept(why) => format!("{} {object}  stays: {}", style::warning("="), clean(why)),
+    };
+    let _ = writeln!(text, "{line}");
+}
+
+fn tell_refusal(object: &str, failure: &Failure, text: &mut String) {
+    let _ = writeln!(text, "{} {object}  refused: {}", style::error("!"), clean(&failure.message));
+    for note in &failure.notes {
+        let _ = writeln!(text, "    {}", clean(note));
+    }
+    if let Some(hint) = &failure.hint {
+        let _ = writeln!(text, "    {}: {}", style::hint("hint"), clean(hint));
+    }
+}
+
 /// What a rollback would leave by rule, were it to come after everything was done: each component that would be written
 /// and says `undo: never`, with those that would be written and that it depends on, directly or over others.
 fn stops(graph: &Graph, findings: &[Finding]) -> Vec<(ComponentId, Vec<ComponentId>)> {
@@ -222,7 +241,7 @@ fn stops(graph: &Graph, findings: &[Finding]) -> Vec<(ComponentId, Vec<Component
     }
     let written: BTreeSet<ComponentId> = findings
         .iter()
-        .filter(|(_, found)| !matches!(found, Ok(Difference::None)))
+        .filter(|(_, found)| !found.as_ref().is_ok_and(Foreseen::is_nothing))
         .map(|(id, _)| *id)
         .collect();
     let is_stop = |id: &ComponentId| graph.node(*id).undo() == UndoRule::Never;
@@ -278,11 +297,16 @@ fn json(graph: &Graph, findings: &[Finding], tally: &Tally) -> Value {
         .iter()
         .map(|(id, found)| {
             let (difference, more) = match found {
-                Ok(Difference::None) => ("none", json!({})),
-                Ok(Difference::Create) => ("create", json!({})),
-                Ok(Difference::Update(changes)) => ("update", json!({ "changes": changes })),
-                Ok(Difference::Unverified(why)) => ("unverified", json!({ "reason": why })),
-                Ok(_) => ("unverified", json!({})),
+                Ok(Foreseen::Wanted(Difference::None)) => ("none", json!({})),
+                Ok(Foreseen::Wanted(Difference::Create)) => ("create", json!({})),
+                Ok(Foreseen::Wanted(Difference::Update(changes))) => {
+                    ("update", json!({ "changes": changes }))
+                }
+                Ok(Foreseen::Wanted(Difference::Unverified(why))) => ("unverified", json!({ "reason": why })),
+                Ok(Foreseen::Wanted(_)) => ("unverified", json!({})),
+                Ok(Foreseen::Deleted) => ("delete", json!({})),
+                Ok(Foreseen::Absent) => ("absent", json!({})),
+                Ok(Foreseen::Kept(why)) => ("kept", json!({ "reason": why })),
                 Err(failure) => ("refused", json!({ "failure": failure })),
             };
             let mut object = json!({
@@ -302,7 +326,8 @@ fn json(graph: &Graph, findings: &[Finding], tally: &Tally) -> Value {
     json!({
         "type": "diff", "plan": graph.name(), "namespace": graph.namespace(), "objects": objects,
         "create": tally.create, "update": tally.update, "unchanged": tally.unchanged,
-        "unverified": tally.unverified, "refused": tally.refused, "rollbackStops": stops,
+        "delete": tally.delete, "absent": tally.absent, "kept": tally.kept, "unverified": tally.unverified,
+        "refused": tally.refused, "rollbackStops": stops,
     })
 }
 
@@ -314,11 +339,15 @@ mod tests {
     fn the_exit_code_tells_changes_only_when_asked_and_refusals_always() {
         let id = ComponentId::new(0);
         let refused = || Err(Failure::permanent("k8s.apply.conflict", "x"));
+        let wanted = |difference| Ok(Foreseen::Wanted(difference));
         for (found, plain, asked) in [
-            (Ok(Difference::None), Exit::Succeeded, Exit::Succeeded),
-            (Ok(Difference::Create), Exit::Succeeded, Exit::Failed),
-            (Ok(Difference::Update(Vec::new())), Exit::Succeeded, Exit::Failed),
-            (Ok(Difference::Unverified(String::new())), Exit::Succeeded, Exit::Failed),
+            (wanted(Difference::None), Exit::Succeeded, Exit::Succeeded),
+            (wanted(Difference::Create), Exit::Succeeded, Exit::Failed),
+            (wanted(Difference::Update(Vec::new())), Exit::Succeeded, Exit::Failed),
+            (wanted(Difference::Unverified(String::new())), Exit::Succeeded, Exit::Failed),
+            (Ok(Foreseen::Deleted), Exit::Succeeded, Exit::Failed),
+            (Ok(Foreseen::Absent), Exit::Succeeded, Exit::Succeeded),
+            (Ok(Foreseen::Kept(String::new())), Exit::Succeeded, Exit::Succeeded),
             (refused(), Exit::Refused, Exit::Refused),
             (Err(Failure::transient("k8s.api.timeout", "x")), Exit::Cluster, Exit::Cluster),
         ] {

@@ -1,6 +1,7 @@
 //! A run on a cluster, written down, driven and shown: what `eve apply`, `eve delete`, `eve rollback` and `eve
 //! resume` have in common.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -41,6 +42,7 @@ const STOPS_MAX: usize = 4;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     pub(super) deadline: Deadline,
+    pub(super) no_progress: Duration,
     pub(super) concurrency: u32,
     pub(super) output: ApplyOutput,
 }
@@ -182,6 +184,7 @@ pub(super) async fn run(
     let ports = crate::fail_points::armed(ports, &graph)?;
     let options = RunOptions::default()
         .with_run_timeout(limits.deadline.left())
+        .with_no_progress_timeout(limits.no_progress)
         .with_api_limit(limits.concurrency)
         .with_seed(wiring::random())
         .with_pins(pins);
@@ -191,7 +194,9 @@ pub(super) async fn run(
     let (namespace, plan) = (graph.namespace().to_owned(), graph.name().to_owned());
     let run = match work.task {
         Task::Undo(run, undone) if records.is_empty() => {
-            let begun = Run::rollback(graph, options, id.clone(), (&run, &undone), clock.now());
+            // Nobody goes on with it: this run came after it, and holds the plan.
+            let begun =
+                Run::rollback_of_abandoned(graph, options, id.clone(), (&run, &undone), clock.now());
             begun.map_err(|error| Halt::error(Exit::Refused, wiring::chain(&error)))
         }
         Task::Apply | Task::Delete | Task::Undo(..) => {
@@ -231,42 +236,44 @@ async fn pass_on<E: fmt::Display>(
     }
 }
 
-/// The way to tell the driver to stop. It may be slow to listen: then the strongest that was asked for waits.
+/// The way to tell the driver to stop. It may be slow to listen: then what was asked for waits, in its order, for none of it
+/// stands for another: who asks for a rollback and then for its end wants both.
 struct Stops {
     driver: mpsc::Sender<StopMode>,
-    wanted: Option<StopMode>,
+    wanted: VecDeque<StopMode>,
 }
 
 impl Stops {
-    fn want(&mut self, mode: StopMode) {
-        self.wanted = self.wanted.max(Some(mode));
+    fn new(driver: mpsc::Sender<StopMode>) -> Self {
+        Self { driver, wanted: VecDeque::new() }
     }
 
-    /// Tells the driver as soon as there is room. Dropping the future loses nothing.
+    /// Whether more may be asked for. Ctrl-C, which comes once, always may.
+    fn has_room(&self) -> bool {
+        self.wanted.len() < STOPS_MAX
+    }
+
+    fn want(&mut self, mode: StopMode) {
+        self.wanted.push_back(mode);
+    }
+
+    /// Tells the driver the first of them as soon as there is room. Dropping the future loses nothing.
     async fn tell(&mut self) {
         let room = self.driver.reserve().await;
         // Where nobody listens any more, the run is over.
-        if let (Some(mode), Ok(room)) = (self.wanted.take(), room) {
+        if let (Some(mode), Ok(room)) = (self.wanted.pop_front(), room) {
             room.send(mode);
         }
     }
 }
 
-pub(super) fn say_stopping(printer: &Printer) {
-    printer.err(&format!(
-        "{}: finishing the calls in flight, giving up waits; press Ctrl-C again to abort",
-        style::warning("stopping"),
-    ));
+pub(super) fn say_stopping(printer: &Printer, effect: &str) {
+    printer.err(&format!("{}: {effect}; press Ctrl-C again to abort", style::warning("stopping")));
 }
 
-fn say_asked(printer: &Printer, request: &StopRequest) {
-    let how = match request.mode {
-        StopMode::Drain => "starting nothing new, letting what runs come to its end",
-        StopMode::Now | StopMode::Supersede => "finishing the calls in flight, giving up waits",
-        StopMode::Rollback => "finishing the calls in flight, then undoing what the run changed",
-    };
+fn say_asked(printer: &Printer, request: &StopRequest, effect: &str) {
     let who = clean(&request.who);
-    printer.err(&format!("{}: {how}; asked for by {who}", style::warning("stopping")));
+    printer.err(&format!("{}: {effect}; asked for by {who}", style::warning("stopping")));
 }
 
 /// Waits until everything that was said is written, or until a signal says that nobody wants to read it.
@@ -313,6 +320,12 @@ impl Display {
         self.human.iter().for_each(|human| human.tick());
     }
 
+    /// What a request to stop does to the run, as far as it has come.
+    fn effect(&self, mode: StopMode) -> &'static str {
+        let human = self.human.iter().map(|human| human.effect(mode));
+        human.chain(self.json.iter().map(|json| json.effect(mode))).next().unwrap_or_default()
+    }
+
     fn end(&self, exit: Exit) {
         self.human.iter().for_each(|human| human.end(exit));
         self.json.iter().for_each(|json| json.end(exit));
@@ -353,7 +366,7 @@ async fn drive_run(
     let Watched { display, printer, ref journal, .. } = watched;
     let (id, journal) = (run.id().clone(), Arc::clone(journal));
     let (driver, control) = mpsc::channel(STOPS_MAX);
-    let mut stops = Stops { driver, wanted: None };
+    let mut stops = Stops::new(driver);
     let (asked, mut requests) = mpsc::channel(STOPS_MAX);
     let mut passing_on: Pin<Box<dyn Future<Output = ()>>> = Box::pin(async move {
         pass_on(async |after| journal.requests(after).await, asked).await;
@@ -374,14 +387,14 @@ async fn drive_run(
                     return Ok(exit);
                 }
                 interrupted = true;
-                say_stopping(printer);
+                say_stopping(printer, display.effect(StopMode::Now));
                 stops.want(StopMode::Now);
             }
-            Some(request) = requests.recv() => {
-                say_asked(printer, &request);
+            Some(request) = requests.recv(), if stops.has_room() => {
+                say_asked(printer, &request, display.effect(request.mode));
                 stops.want(request.mode);
             }
-            () = stops.tell(), if stops.wanted.is_some() => {}
+            () = stops.tell(), if !stops.wanted.is_empty() => {}
             () = &mut passing_on => passing_on = Box::pin(std::future::pending()),
             _ = frames.tick() => display.tick(),
         }
@@ -404,21 +417,27 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_stronger_stop_waits_until_the_driver_has_room_for_it() {
+    async fn requests_to_stop_wait_in_their_order_until_the_driver_has_room_for_them() {
         let (driver, mut control) = mpsc::channel(1);
-        let mut stops = Stops { driver, wanted: None };
-        stops.want(StopMode::Drain);
-        stops.tell().await;
-        for mode in [StopMode::Drain, StopMode::Now, StopMode::Drain] {
-            stops.want(mode);
-        }
-        let heard = async { (control.recv().await, control.recv().await) };
-        let ((), heard) = tokio::join!(stops.tell(), heard);
-        assert_eq!(heard, (Some(StopMode::Drain), Some(StopMode::Now)));
+        let mut stops = Stops::new(driver);
+        // The last of them ends the rollback that the one before asks for.
+        let asked = [StopMode::Drain, StopMode::Rollback, StopMode::Now];
+        asked.into_iter().for_each(|mode| stops.want(mode));
+        let telling = async {
+            while !stops.wanted.is_empty() {
+                stops.tell().await;
+            }
+        };
+        let hearing = async { [control.recv().await, control.recv().await, control.recv().await] };
+        let ((), heard) = tokio::join!(telling, hearing);
+        assert_eq!(heard, asked.map(Some));
+        assert!(stops.has_room());
+        (0..STOPS_MAX).for_each(|_| stops.want(StopMode::Now));
+        assert!(!stops.has_room());
         drop(control);
-        stops.want(StopMode::Now);
-        stops.tell().await;
-        assert_eq!(stops.wanted, None, "nothing waits for a driver that is gone");
+        while !stops.wanted.is_empty() {
+            stops.tell().await;
+        }
     }
 
     #[tokio::test]

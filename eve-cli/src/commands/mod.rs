@@ -22,6 +22,7 @@ mod delete;
 mod diff;
 mod drive;
 mod explain;
+mod foreseen;
 mod forget;
 mod get;
 mod graph;
@@ -92,7 +93,8 @@ fn unseen(inventory: &Inventory) -> impl Iterator<Item = String> {
 /// How a run ended, for a sentence that begins with `it`.
 fn ended(state: &RunState) -> String {
     match state_word(state) {
-        word @ ("cancelled" | "superseded") => format!("was {word}"),
+        word @ ("cancelled" | "superseded" | "interrupted" | "rolled back") => format!("was {word}"),
+        "rollback failed" => "was to be rolled back, and not all of it is".to_owned(),
         word => word.to_owned(),
     }
 }

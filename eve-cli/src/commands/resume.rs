@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use eve_core::ids::RunId;
-use eve_store::{Listed, RunFile, RunFolder, RunHeader, RunState};
+use eve_store::{RunFile, RunFolder, RunHeader, RunState};
 
 use super::{apply, delete, ended, or_json, rollback};
 use crate::cli::{ApplyOutput, Resume};
@@ -55,20 +55,13 @@ fn not_over(run: &RunId, state: &RunState) -> Result<(), Halt> {
 
 /// A later run of the plan may have changed what this one takes for done.
 fn nothing_came_after(folder: &RunFolder, header: &RunHeader) -> Result<(), Halt> {
-    let listed = folder.list().map_err(|error| journal::halt(&error))?;
-    let later = listed.into_iter().find_map(|listed| match listed {
-        Listed::Run(other) if is_later(&other.header, header) => Some(other.header.run),
-        Listed::Run(_) | Listed::Damaged { .. } => None,
-    });
-    let Some(later) = later else { return Ok(()) };
-    let message = format!("run {} cannot go on: run {later} of this plan came after it", header.run);
-    let hint = "start a new run: `eve apply` starts from what the cluster has".to_owned();
+    let Some(later) = journal::newest_listed_after(folder, header)? else { return Ok(()) };
+    let run = &header.run;
+    let message = format!("run {run} cannot go on: run {later} of this plan came after it");
+    let hint = format!(
+        "start a new run, `eve apply` starts from what the cluster has; or undo what this one changed: `eve rollback {run}`"
+    );
     Err(Halt::error(Exit::Refused, message).with_hint(hint))
-}
-
-pub(super) fn is_later(other: &RunHeader, header: &RunHeader) -> bool {
-    let of = |header: &RunHeader| (header.cluster.clone(), header.namespace.clone(), header.plan.clone());
-    other.started_at > header.started_at && of(other) == of(header)
 }
 
 #[cfg(test)]

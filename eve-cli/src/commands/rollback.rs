@@ -8,7 +8,6 @@ use eve_core::secret::PinnedSecrets;
 use eve_store::{Listed, RunFile, RunFolder, RunHeader, RunState, RunSummary};
 
 use super::drive::{self, Deadline, Limits, Task, Work};
-use super::resume::is_later;
 use super::{ended, or_json};
 use crate::cli::{ApplyOutput, Rollback};
 use crate::exit::Exit;
@@ -78,11 +77,15 @@ impl Undone {
                 let hint = format!("stop it and have it undo what it changed: `eve cancel {run} --rollback`");
                 return refused(format!("run {run} is still under way"), hint);
             }
-            RunState::Interrupted => {
-                let hint = format!("go on with it first: `eve resume {run}`");
+            RunState::Interrupted if journal::newest_listed_after(folder, &self.header)?.is_none() => {
+                let hint = format!(
+                    "go on with it: `eve resume {run}`; so that it undoes what it changed, say `eve cancel {run} \
+                     --rollback` before"
+                );
                 return refused(format!("run {run} was interrupted and is not over"), hint);
             }
-            RunState::Finished(_) => {}
+            // Nobody can go on with it any more.
+            RunState::Interrupted | RunState::Finished(_) => {}
         }
         if self.header.verb == "delete" && self.state == RunState::Finished(Outcome::Succeeded) {
             let message =
@@ -109,7 +112,7 @@ impl Undone {
         let mut later = Vec::new();
         for listed in folder.list().map_err(|error| journal::halt(&error))? {
             if let Listed::Run(other) = listed
-                && is_later(&other.header, &self.header)
+                && journal::is_later(&other.header, &self.header)
             {
                 let other = Self::read(folder, *other)?;
                 let board = other.board()?;
@@ -164,6 +167,7 @@ async fn on_cluster(
 ) -> Result<Exit, Halt> {
     let mut signals = drive::signals()?;
     let deadline = Deadline::of(args.timeout);
+    let begins = matches!(origin, Origin::Call(_));
     let graph = journal::sketched(&undone.header)?;
     let Reach { cluster, allow_namespaces, allow_cluster_scoped } = journal::reach(&undone.header)?;
     let connecting = wiring::connect(&cluster, &allow_namespaces, &allow_cluster_scoped);
@@ -171,11 +175,34 @@ async fn on_cluster(
     let connected = drive::unless_stopped(&mut signals, connecting).await?;
     is_on(&undone.header, connected.server())?;
     let journal = drive::journal(origin, &cluster, connected.server(), &graph, &mut signals).await?;
-    let limits = Limits { deadline, concurrency: args.concurrency, output: args.output };
+    let undone = if begins {
+        match drive::unless_stopped(&mut signals, found_again(undone.header.run)).await {
+            Ok(undone) => undone,
+            Err(halt) => {
+                journal::discard(journal);
+                return Err(halt);
+            }
+        }
+    } else {
+        undone
+    };
+    let no_progress = args.no_progress_timeout;
+    let limits = Limits { deadline, no_progress, concurrency: args.concurrency, output: args.output };
     let task = Task::Undo(undone.header.run, undone.records);
     let objects = connected.executor(&[], &[]);
     let secrets = PinnedSecrets::default();
     drive::run(&limits, printer, Work { graph, objects, journal, secrets, task }, &mut signals).await
+}
+
+/// The run that is undone as it is now that the plan is held: until then others might go on with it, or come after it.
+async fn found_again(run: RunId) -> Result<Undone, Halt> {
+    drive::apart(move || {
+        let folder = journal::folder()?;
+        let undone = Undone::find(&folder, run.as_str())?;
+        undone.may_be_undone(&folder)?;
+        Ok(undone)
+    })
+    .await
 }
 
 /// Whether this is the cluster on which the run changed something.

@@ -5,14 +5,15 @@ use super::status::{Recorded, recorded};
 use crate::cli::{self, GetOutput};
 use crate::exit::Exit;
 use crate::halt::Halt;
-use crate::output::{Printer, state_word};
+use crate::output::{Printer, Standing};
 
 pub(super) fn run(args: &cli::Timeline, printer: &Printer) -> Result<Exit, Halt> {
     or_json(show(args, printer), (args.output, GetOutput::Json), printer)
 }
 
 fn show(args: &cli::Timeline, printer: &Printer) -> Result<Exit, Halt> {
-    let Recorded { run, timeline, .. } = recorded(args.run.as_deref())?;
+    let Recorded { run, newest_after, timeline, .. } = recorded(args.run.as_deref())?;
+    let standing = Standing { state: &run.state, newest_after: newest_after.as_ref() };
     match args.output {
         GetOutput::Text => {
             let header = &run.header;
@@ -22,7 +23,7 @@ fn show(args: &cli::Timeline, printer: &Printer) -> Result<Exit, Halt> {
                 header.verb,
                 header.plan,
                 header.namespace,
-                state_word(&run.state)
+                standing.word()
             ));
             printer.out(&timeline.text());
         }

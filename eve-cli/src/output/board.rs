@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use eve_core::failure::{Cause, Failure, FailureClass};
 use eve_core::ids::{Attempt, ComponentId, RunId};
+use eve_core::plan::FailurePolicy;
 use eve_core::plan::graph::Graph;
-use eve_core::run::{Change, Event, Outcome, Phase, Record, SkipReason, StopReason};
+use eve_core::run::{Change, Event, Outcome, Phase, Record, SkipReason, StopMode, StopReason};
 use eve_core::time::Timestamp;
 
 use super::text::is_join;
@@ -28,6 +29,10 @@ pub(crate) struct Board {
     pub(crate) last_at: Timestamp,
     /// Why nothing new is started any more; the first reason.
     pub(crate) stopping: Option<StopReason>,
+    /// Whether what the run changed is put back once nothing is in flight.
+    pub(crate) rolls_back: bool,
+    /// Whether somebody has asked for its end.
+    asked: bool,
     /// How it ended.
     pub(crate) outcome: Option<Outcome>,
     /// Components that are under way, joins never.
@@ -160,6 +165,8 @@ impl Board {
             started_at: Timestamp::EPOCH,
             last_at: Timestamp::EPOCH,
             stopping: None,
+            rolls_back: false,
+            asked: false,
             outcome: None,
             open: BTreeSet::new(),
             ready: 0,
@@ -183,10 +190,15 @@ impl Board {
         board
     }
 
-    /// The names of the components that this run has written, or may have, and that are not put back.
+    /// The names of the components that this run has written, or may have, and that are not put back; all of them, where
+    /// they were put back and nothing says that they were looked at.
     pub(crate) fn left_by(&self) -> BTreeSet<String> {
         let is_undone = |id| self.undos.get(&id).is_some_and(|undo| undo.stage == UndoStage::Undone);
-        self.names(|id| self.row(id).touched && !is_undone(id))
+        let left = self.names(|id| self.row(id).touched && !is_undone(id));
+        if left.is_empty() && self.outcome != Some(Outcome::RolledBack) {
+            return self.names(|id| self.row(id).touched);
+        }
+        left
     }
 
     /// Whether something was kept that could put any of it back.
@@ -223,12 +235,28 @@ impl Board {
             }
             Event::Stopping { reason } => {
                 self.stopping.get_or_insert(*reason);
+                self.stops(*reason);
             }
             Event::Verifying => self.verifying = true,
             Event::RollingBack => self.roll_back(at),
             Event::Finished { outcome } => self.outcome = Some(*outcome),
             event => self.component_event(event, at),
         }
+    }
+
+    /// What follows from a reason to stop: who was asked to end does not roll back, unless that was asked for.
+    fn stops(&mut self, reason: StopReason) {
+        let plan = self.graph.on_failure();
+        let policy = match reason {
+            StopReason::Failure { component } => self.graph.node(component).on_failure().unwrap_or(plan),
+            StopReason::Asked { mode } => {
+                self.asked = true;
+                self.rolls_back |= mode == StopMode::Rollback;
+                return;
+            }
+            StopReason::Deadline | _ => plan,
+        };
+        self.rolls_back |= policy == FailurePolicy::Rollback && !self.asked;
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "what this version does not know it does not show")]
@@ -313,8 +341,12 @@ impl Board {
         }
     }
 
-    /// A wait tells what it waits for.
+    /// A wait or an undo tells what it waits for.
     pub(crate) fn waits_for(&mut self, component: ComponentId, cause: &Cause, at: Timestamp) {
+        if let Some(undo) = self.undos.get_mut(&component).filter(|undo| undo.stage == UndoStage::Undoing) {
+            undo.cause = Some(cause.clone());
+            return;
+        }
         let stage = self.row(component).stage;
         if stage.is_final() {
             return;

@@ -8,7 +8,7 @@ use eve_core::failure::Cause;
 use eve_core::ids::ComponentId;
 use eve_core::plan::graph::Graph;
 use eve_core::ports::{Clock, Reporter};
-use eve_core::run::{Event, Record, RunView};
+use eve_core::run::{Event, Record, RunView, StopMode};
 use eve_core::time::Timestamp;
 
 use super::board::Board;
@@ -16,7 +16,7 @@ use super::lines::line;
 use super::live::{Size, frame};
 use super::summary::Summary;
 use super::text::{Precision, cut_styled, rfc3339};
-use super::{Ending, Printer, report, style};
+use super::{Ending, Printer, effect, report, style};
 use crate::duration::show;
 use crate::exit::Exit;
 
@@ -114,6 +114,10 @@ impl Reporter for HumanReporter {
 }
 
 impl Ending for HumanReporter {
+    fn effect(&self, mode: StopMode) -> &'static str {
+        effect(&self.board(), mode)
+    }
+
     fn end(&self, _exit: Exit) {
         let board = self.board();
         self.printer.frame(Vec::new());

@@ -5,14 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use eve_core::failure::Failure;
 use eve_core::plan::graph::Graph;
 use eve_core::ports::Reporter;
-use eve_core::run::{Event, Record, RunView, SkipReason, StopReason};
+use eve_core::run::{Event, Record, RunView, SkipReason, StopMode, StopReason};
 use eve_core::secret::SecretPins;
 use eve_core::time::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::board::Board;
 use super::summary::Summary;
-use super::{Ending, Printer, undoing};
+use super::{Ending, Printer, effect, undoing};
 use crate::exit::Exit;
 
 /// Writes JSON lines to stdout.
@@ -49,6 +49,10 @@ impl Reporter for JsonReporter {
 }
 
 impl Ending for JsonReporter {
+    fn effect(&self, mode: StopMode) -> &'static str {
+        effect(&self.board.lock().unwrap_or_else(PoisonError::into_inner), mode)
+    }
+
     fn end(&self, exit: Exit) {
         let board = self.board.lock().unwrap_or_else(PoisonError::into_inner);
         self.printer.out(&summary(&board, exit).to_string());
@@ -164,6 +168,11 @@ fn failure(failure: &Failure) -> Value {
     })
 }
 
+/// The rollback as far as it has come; `null` where there is none.
+pub(crate) fn rollback(board: &Board) -> Value {
+    undoing::json(board, failure)
+}
+
 /// The object at the end. Its fields are those of [`Summary`].
 pub(crate) fn summary(board: &Board, exit: Exit) -> Value {
     let summary = Summary::of(board);
@@ -205,7 +214,7 @@ pub(crate) fn summary(board: &Board, exit: Exit) -> Value {
         "criticalPath": path.collect::<Vec<_>>(),
         "failures": failures.collect::<Vec<_>>(),
         "undoes": board.undoes.as_ref().map(eve_core::ids::RunId::as_str),
-        "rollback": undoing::json(board, failure),
+        "rollback": rollback(board),
         "givenUp": names(&summary.given_up),
         "underWay": names(&board.open.iter().copied().collect::<Vec<_>>()),
         "notStarted": summary.skips.get(&None).map(|ids| names(ids)).unwrap_or_default(),

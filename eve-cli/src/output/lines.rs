@@ -2,6 +2,7 @@
 
 use eve_core::failure::FailureClass;
 use eve_core::ids::ComponentId;
+use eve_core::plan::UndoRule;
 use eve_core::run::{Change, Event, Record, SkipReason, StopMode, StopReason};
 
 use super::board::Board;
@@ -61,7 +62,12 @@ fn of_component(board: &Board, event: &Event) -> Option<(ComponentId, String, We
         Event::Started { component, attempt } => {
             let again = if attempt.get() > 1 { format!(", attempt {attempt}") } else { String::new() };
             let doing = if is_delete(&board.graph, *component) { "deleting" } else { "applying" };
-            (*component, format!("{doing}{again}"), Weight::Step)
+            let stays = if is_never_undone(board, *component) {
+                "; no rollback puts it back (`undo: never`)"
+            } else {
+                ""
+            };
+            (*component, format!("{doing}{again}{stays}"), Weight::Step)
         }
         Event::Applied { component, .. } if is_delete(&board.graph, *component) => {
             (*component, "deletion accepted".to_owned(), Weight::Step)
@@ -112,6 +118,11 @@ fn of_component(board: &Board, event: &Event) -> Option<(ComponentId, String, We
             (component, undoing::line(board, event)?, weight)
         }
     })
+}
+
+/// Whether others of the plan would be put back, and this is not.
+fn is_never_undone(board: &Board, component: ComponentId) -> bool {
+    board.graph.may_be_rolled_back() && board.graph.node(component).undo() == UndoRule::Never
 }
 
 fn rolling_back(board: &Board) -> String {

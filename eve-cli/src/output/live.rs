@@ -88,7 +88,10 @@ fn undoing(board: &Board, id: ComponentId, now: Timestamp) -> (String, String, D
             let text = format!("attempt {} to undo failed: {}", undo.attempt, clean(why));
             (format!("retry in {left:>7}"), text, Duration::ZERO)
         }
-        None => (format!("undoing  {here:>7}"), String::new(), Duration::ZERO),
+        None => {
+            let cause = undo.cause.as_ref().map(|cause| clean(&cause.message).into_owned());
+            (format!("undoing  {here:>7}"), cause.unwrap_or_default(), Duration::ZERO)
+        }
     }
 }
 

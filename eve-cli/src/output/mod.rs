@@ -9,7 +9,9 @@ mod lines;
 mod live;
 mod printer;
 mod recorded;
+mod remedy;
 mod report;
+mod stopping;
 pub(crate) mod style;
 mod summary;
 mod table;
@@ -23,17 +25,23 @@ mod undoing;
 pub(crate) use board::Board;
 pub(crate) use explanation::{Explained, Findings, object};
 pub(crate) use human::HumanReporter;
-pub(crate) use json::{JsonReporter, summary as summary_json};
+pub(crate) use json::{JsonReporter, rollback as rollback_json, summary as summary_json};
 pub(crate) use printer::Printer;
-pub(crate) use recorded::{header_json, requests_json, state_json, state_word, status};
+pub(crate) use recorded::{Standing, header_json, requests_json, state_word, status};
+pub(crate) use stopping::effect;
 pub(crate) use table::table;
 pub(crate) use text::{clean, count};
 pub(crate) use timeline::Timeline;
+
+use eve_core::run::StopMode;
 
 use crate::exit::Exit;
 
 /// Says the last words on a run.
 pub(crate) trait Ending {
+    /// What a request to stop does to the run, as it stands.
+    fn effect(&self, mode: StopMode) -> &'static str;
+
     /// Called once, when nothing more will be reported.
     fn end(&self, exit: Exit);
 }

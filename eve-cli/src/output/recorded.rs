@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use eve_core::ids::{ComponentId, RunId};
 use eve_core::run::{Outcome, StopMode};
 use eve_core::time::Timestamp;
 use eve_store::{RunHeader, RunState, RunSummary, StopRequest};
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 use super::board::Board;
 use super::summary::Summary;
 use super::text::{Precision, clean, count, rfc3339};
-use super::{report, style};
+use super::{report, style, undoing};
 use crate::duration::{show, show_whole};
 
 /// Components under way that are named; the rest is counted.
@@ -31,15 +32,37 @@ pub(crate) const fn state_word(state: &RunState) -> &'static str {
     }
 }
 
-/// The same for programs, with the process that drives it.
-pub(crate) fn state_json(state: &RunState) -> Value {
-    let holder = match state {
-        RunState::Live(Some(holder)) => json!({
-            "process": holder.process, "host": holder.host, "since": rfc3339(holder.since, Precision::Microseconds),
-        }),
-        RunState::Live(None) | RunState::Interrupted | RunState::Finished(_) => Value::Null,
-    };
-    json!({ "name": state_word(state), "holder": holder })
+/// How a run stands among the others on its machine.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Standing<'a> {
+    pub(crate) state: &'a RunState,
+    /// The newest run of the same plan that came after it.
+    pub(crate) newest_after: Option<&'a RunId>,
+}
+
+impl<'a> Standing<'a> {
+    /// The run because of which nobody can go on with this one, which was interrupted.
+    pub(crate) fn superseded_by(&self) -> Option<&'a RunId> {
+        self.newest_after.filter(|_| *self.state == RunState::Interrupted)
+    }
+
+    /// In one word.
+    pub(crate) fn word(&self) -> &'static str {
+        if self.superseded_by().is_some() { "superseded" } else { state_word(self.state) }
+    }
+
+    /// The same for programs, with the process that drives it.
+    pub(crate) fn json(&self) -> Value {
+        let holder = match self.state {
+            RunState::Live(Some(holder)) => json!({
+                "process": holder.process, "host": holder.host,
+                "since": rfc3339(holder.since, Precision::Microseconds),
+            }),
+            RunState::Live(None) | RunState::Interrupted | RunState::Finished(_) => Value::Null,
+        };
+        let by = self.superseded_by().map(RunId::as_str);
+        json!({ "name": self.word(), "holder": holder, "supersededBy": by })
+    }
 }
 
 /// What is known of a run before its first record.
@@ -78,8 +101,14 @@ fn asked(requests: &[StopRequest], now: Timestamp) -> Option<String> {
 }
 
 /// A run and how it stands, for people: which it is, what went wrong, what is under way, the figures.
-pub(crate) fn status(run: &RunSummary, board: &Board, requests: &[StopRequest], now: Timestamp) -> String {
+pub(crate) fn status(
+    (run, newest_after): (&RunSummary, Option<&RunId>),
+    board: &Board,
+    requests: &[StopRequest],
+    now: Timestamp,
+) -> String {
     let RunSummary { header, state, .. } = run;
+    let standing = Standing { state, newest_after };
     let mut text = format!(
         "run {}: {} of plan {} in namespace {} on {}\nstarted {}, {} ago; {}",
         header.run,
@@ -89,7 +118,7 @@ pub(crate) fn status(run: &RunSummary, board: &Board, requests: &[StopRequest], 
         clean(&header.cluster),
         rfc3339(header.started_at, Precision::Seconds),
         show_whole(now.since(header.started_at)),
-        state_text(state),
+        standing_text(standing),
     );
     let summary = Summary::of(board);
     if let RunState::Finished(_) = state {
@@ -99,39 +128,67 @@ pub(crate) fn status(run: &RunSummary, board: &Board, requests: &[StopRequest], 
     if let Some(asked) = asked(requests, now) {
         let _ = write!(text, "\n{asked}");
     }
-    let _ = write!(text, "\n{} of {} ready", summary.ready, count(summary.components, "component"));
-    for (number, word) in [(summary.failed, "failed"), (board.open.len(), "under way")] {
-        if number > 0 {
-            let _ = write!(text, ", {number} {word}");
-        }
-    }
     let until = match state {
         RunState::Live(_) => now,
         RunState::Interrupted | RunState::Finished(_) => board.last_at,
     };
+    let _ = write!(text, "\n{}", progress(board, &summary, until));
     for &id in board.open.iter().take(OPEN_MAX) {
-        let row = board.row(id);
-        let cause = row.cause.as_ref().map_or("", |(cause, _)| cause.message.as_str());
-        let since = row.began_at.map_or_else(String::new, |at| show(until.since(at)));
-        let _ = write!(text, "\n  {since:>7}  {}  {}", clean(board.name(id)), clean(cause));
+        let (since, why) = under_way(board, id);
+        let since = since.map_or_else(String::new, |at| show(until.since(at)));
+        let _ = write!(text, "\n  {since:>7}  {}  {}", clean(board.name(id)), clean(why));
         text.truncate(text.trim_end().len());
     }
     if board.open.len() > OPEN_MAX {
         let _ = write!(text, "\n  and {} more", board.open.len() - OPEN_MAX);
     }
     if *state == RunState::Interrupted {
-        let _ = write!(text, "\n{}: go on with it: `eve resume {}`", style::hint("hint"), header.run);
+        let _ = write!(text, "\n{}: {}", style::hint("hint"), interrupted(standing, &header.run));
     }
     text
 }
 
-fn state_text(state: &RunState) -> String {
-    match state {
+/// What to do about a run that no process drives, though it is not over.
+fn interrupted(standing: Standing<'_>, run: &RunId) -> String {
+    match standing.superseded_by() {
+        None => format!("go on with it: `eve resume {run}`"),
+        Some(by) => format!(
+            "it cannot go on, for run {by} of this plan came after it; apply the plan as it is to be, or undo what this one \
+             changed: `eve rollback {run}`"
+        ),
+    }
+}
+
+/// How far it has come, on its way forward or back.
+fn progress(board: &Board, summary: &Summary, until: Timestamp) -> String {
+    if let Some(since) = board.rolling_back {
+        let what = style::warning("rolling back");
+        return format!("{what} for {}: {}", show(until.since(since)), undoing::Tally::of(board).text());
+    }
+    let mut text = format!("{} of {} ready", summary.ready, count(summary.components, "component"));
+    for (number, word) in [(summary.failed, "failed"), (board.open.len(), "under way")] {
+        if number > 0 {
+            let _ = write!(text, ", {number} {word}");
+        }
+    }
+    text
+}
+
+/// Since when something is done with a component, and what is known of why it is not over.
+fn under_way(board: &Board, id: ComponentId) -> (Option<Timestamp>, &str) {
+    if let Some(undo) = board.undos.get(&id).filter(|undo| undo.stage.is_open()) {
+        let why = undo.failure.as_ref().map_or("being put back", |(_, failure)| failure.message.as_str());
+        return (undo.began_at, why);
+    }
+    let row = board.row(id);
+    (row.began_at, row.cause.as_ref().map_or("", |(cause, _)| cause.message.as_str()))
+}
+
+fn standing_text(standing: Standing<'_>) -> String {
+    match standing.state {
         RunState::Live(Some(holder)) => {
             format!("running in process {} on {}", holder.process, clean(&holder.host))
         }
-        other @ (RunState::Live(None) | RunState::Interrupted | RunState::Finished(_)) => {
-            state_word(other).to_owned()
-        }
+        RunState::Live(None) | RunState::Interrupted | RunState::Finished(_) => standing.word().to_owned(),
     }
 }

@@ -11,7 +11,7 @@ use eve_core::plan::graph::Graph;
 use eve_core::plan::{Dependency, Until};
 use eve_core::run::{
     Applied, Change, Event, Outcome, Outputs, Phase, Prepared, Record, RunOptions, RunStart, SkipReason,
-    StopMode, StopReason,
+    StopMode, StopReason, UndoReport,
 };
 use eve_core::testing::{
     sample_events, sample_graph, sample_rollback, sample_rollback_graph, sample_undoing,
@@ -23,7 +23,7 @@ use super::board::Board;
 use super::json::{line as json_line, summary as json_summary};
 use super::lines::line;
 use super::live::{Size, frame};
-use super::recorded::status;
+use super::recorded::{Standing, status};
 use super::report;
 use super::summary::Summary;
 use super::text::{Precision, rfc3339};
@@ -521,12 +521,10 @@ fn time_without_a_process_is_no_time_of_a_phase() {
     assert_eq!(phases(1), own(&[("queued", 1.0), ("applying", 1.0), ("waiting", 0.0)]));
 }
 
-#[test]
-fn what_is_under_way_is_measured_to_now_while_a_process_drives_the_run() {
-    let story = Story::begin(graph([ComponentBuilder::new("db", "x")])).created("db", 0.0, 1.0);
+fn header() -> RunHeader {
     let folder = tempfile::tempdir().unwrap();
     let key = RunFolder::open(folder.path()).unwrap().key().unwrap();
-    let header = RunHeader {
+    RunHeader {
         run: RunId::new("run-1"),
         plan: "shop".to_owned(),
         namespace: "shop".to_owned(),
@@ -540,11 +538,83 @@ fn what_is_under_way_is_measured_to_now_while_a_process_drives_the_run() {
         graph: String::new(),
         started_at: moment(0.0),
         eve_version: "0.1.0".to_owned(),
+    }
+}
+
+/// One that was made and is put back.
+fn going_back() -> Story {
+    let story = Story::begin(graph([ComponentBuilder::new("db", "x")])).created("db", 0.0, 1.0).ready("db", 4.0);
+    let (component, attempt) = (story.id("db"), Attempt::FIRST);
+    story.at(60.0, Event::RollingBack).at(61.0, Event::UndoStarted { component, attempt })
+}
+
+#[test]
+fn time_between_the_way_forward_and_the_way_back_is_no_wait() {
+    let story = going_back();
+    let (component, report) = (story.id("db"), Box::new(UndoReport::new(Change::Delete)));
+    let phases = |story: &Story| {
+        let timeline = Timeline::of(story.graph.clone(), &story.records).json();
+        let lane = timeline["components"][0].clone();
+        let phases: Vec<(String, f64)> = lane["phases"].as_array().unwrap().iter().map(|phase| {
+            (phase["phase"].as_str().unwrap().to_owned(), phase["seconds"].as_f64().unwrap())
+        }).collect();
+        (lane["seconds"].as_f64().unwrap(), phases)
     };
+    let own = |undoing: f64| {
+        let phases = [("applying", 1.0), ("waiting", 3.0), ("undoing", undoing)];
+        (4.0, phases.map(|(word, seconds)| (word.to_owned(), seconds)).to_vec())
+    };
+    assert_eq!(phases(&story), own(0.0));
+    let story = story.at(63.0, Event::Undone { component, report }).at(70.0, Event::Verifying);
+    assert_eq!(phases(&story), own(2.0));
+}
+
+#[test]
+fn a_run_that_rolls_back_says_so_and_how_far_it_is() {
+    let progress = Progress { records: 7, last_at: Some(moment(61.0)), outcome: None };
+    let run = RunSummary { header: header(), progress, state: RunState::Live(None) };
+    let text = plain(&status((&run, None), &going_back().board(), &[], moment(62.0)));
+    assert!(text.contains("rolling back for 2.0s: 0 of 1 put back, 1 under way"), "{text}");
+    assert!(text.contains("   1.0s  db  being put back"), "{text}");
+    assert!(!text.contains("ready"), "{text}");
+}
+
+#[test]
+fn what_holds_up_an_undo_is_shown_while_it_does() {
+    let story = going_back();
+    let mut board = story.board();
+    board.waits_for(story.id("db"), &Cause::new("test", "finalizer `example.com/hold`"), moment(62.0));
+    let shown = |board: &Board| plain(&frame(board, Size { width: 80, height: 24 }, moment(63.0)).join("\n"));
+    assert!(shown(&board).contains("undoing       2s  finalizer `example.com/hold`"), "{}", shown(&board));
+    let (component, report) = (story.id("db"), Box::new(UndoReport::new(Change::Delete)));
+    let undone = Record { seq: Seq::new(9), at: moment(63.0), event: Event::Undone { component, report } };
+    board.record(&undone);
+    assert!(!shown(&board).contains("finalizer"), "{}", shown(&board));
+}
+
+#[test]
+fn a_run_that_nobody_can_go_on_with_is_not_called_interrupted_and_its_way_out_is_named() {
+    let progress = Progress { records: 4, last_at: Some(moment(1.0)), outcome: None };
+    let run = RunSummary { header: header(), progress, state: RunState::Interrupted };
+    let later = RunId::new("run-2");
+    let text = plain(&status((&run, Some(&later)), &going_back().board(), &[], moment(62.0)));
+    for part in ["; superseded", "run run-2 of this plan came after it", "`eve rollback run-1`"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(!text.contains("eve resume"), "{text}");
+    let over = RunState::Finished(Outcome::Failed);
+    let standing = Standing { state: &over, newest_after: Some(&later) };
+    assert_eq!((standing.word(), standing.superseded_by()), ("failed", None));
+}
+
+#[test]
+fn what_is_under_way_is_measured_to_now_while_a_process_drives_the_run() {
+    let story = Story::begin(graph([ComponentBuilder::new("db", "x")])).created("db", 0.0, 1.0);
+    let header = header();
     let progress = Progress { records: 4, last_at: Some(moment(1.0)), outcome: None };
     for (state, since) in [(RunState::Live(None), "  40.0s  db"), (RunState::Interrupted, "   1.0s  db")] {
         let run = RunSummary { header: header.clone(), progress, state };
-        let text = plain(&status(&run, &story.board(), &[], moment(40.0)));
+        let text = plain(&status((&run, None), &story.board(), &[], moment(40.0)));
         assert!(text.contains(since), "{text}");
     }
 }

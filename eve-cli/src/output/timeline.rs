@@ -39,6 +39,8 @@ pub(crate) struct Timeline {
 struct Lane {
     id: ComponentId,
     turn: Timestamp,
+    /// From its turn to its end on the way forward; where it had none, to the last of its undo.
+    took: Duration,
     spans: Vec<Span>,
     slack: Duration,
     is_critical: bool,
@@ -98,7 +100,7 @@ impl Timeline {
     /// From all records of a run of this graph, or the first of them.
     pub(crate) fn of(graph: Arc<Graph>, records: &[Record]) -> Self {
         let mut board = Board::new(graph);
-        let mut spans: BTreeMap<ComponentId, Vec<Span>> = BTreeMap::new();
+        let mut phases: BTreeMap<ComponentId, Phases> = BTreeMap::new();
         let mut gaps = Vec::new();
         for record in records {
             let before = board.last_at;
@@ -107,10 +109,10 @@ impl Timeline {
                 gaps.push((before, record.at));
             }
             if let Some((id, doing)) = begun(&record.event) {
-                follow(spans.entry(id).or_default(), doing, record.at);
+                phases.entry(id).or_default().follow(doing, record.at);
             }
         }
-        let lanes = lanes(&board, spans, &gaps);
+        let lanes = lanes(&board, phases, &gaps);
         Self { board, lanes, gaps }
     }
 
@@ -134,7 +136,7 @@ impl Timeline {
                 text,
                 "\n{:>8} {:>8} {slack:>9}  {name}{:pad$}  {}",
                 show(self.since_begin(lane.turn)),
-                show(lane.took()),
+                show(lane.took),
                 "",
                 self.phases(lane),
                 pad = widest - width(&name),
@@ -186,7 +188,7 @@ impl Timeline {
                 "component": self.board.name(lane.id), "end": end(row.stage), "attempt": row.attempt,
                 "undo": self.board.undos.get(&lane.id).map(|undo| undo.stage.word()),
                 "runnableAt": at(lane.turn), "endedAt": row.ended_at.map(at),
-                "seconds": lane.took().as_secs_f64(), "slackSeconds": lane.slack.as_secs_f64(),
+                "seconds": lane.took.as_secs_f64(), "slackSeconds": lane.slack.as_secs_f64(),
                 "critical": lane.is_critical, "phases": phases.collect::<Vec<_>>(),
             })
         });
@@ -203,10 +205,6 @@ impl Timeline {
 }
 
 impl Lane {
-    fn took(&self) -> Duration {
-        self.spans.last().map_or(Duration::ZERO, |span| span.to.since(self.turn))
-    }
-
     /// How long it was in each phase, in the order of the first of each.
     fn by_word(&self) -> Vec<(&'static str, Duration)> {
         summed(self.spans.iter().map(|span| (span.doing.word(), span.to.since(span.from))))
@@ -252,25 +250,39 @@ fn begun(event: &Event) -> Option<(ComponentId, Option<Doing>)> {
     })
 }
 
-/// Ends the phase that was under way, and begins the next.
-fn follow(spans: &mut Vec<Span>, doing: Option<Doing>, at: Timestamp) {
-    if let Some(last) = spans.last_mut() {
-        last.to = at;
+/// The phases of a component. Between its way forward and its way back there may be none.
+#[derive(Debug, Default)]
+struct Phases {
+    spans: Vec<Span>,
+    /// Whether the last is under way.
+    is_open: bool,
+}
+
+impl Phases {
+    /// Ends the phase that was under way, and begins the next.
+    fn follow(&mut self, doing: Option<Doing>, at: Timestamp) {
+        self.until(at);
+        self.is_open = doing.is_some();
+        self.spans.extend(doing.map(|doing| Span { doing, from: at, to: at }));
     }
-    if let Some(doing) = doing {
-        spans.push(Span { doing, from: at, to: at });
+
+    /// What is under way is so until then.
+    fn until(&mut self, at: Timestamp) {
+        if let Some(last) = self.spans.last_mut().filter(|_| self.is_open) {
+            last.to = at;
+        }
     }
 }
 
 fn lanes(
     board: &Board,
-    mut spans: BTreeMap<ComponentId, Vec<Span>>,
+    mut phases: BTreeMap<ComponentId, Phases>,
     gaps: &[(Timestamp, Timestamp)],
 ) -> Vec<Lane> {
     let times = Times::of(board);
     let slack = times.slack();
     let critical: BTreeSet<ComponentId> = times.critical_path().into_iter().map(|(id, _)| id).collect();
-    let told: BTreeSet<ComponentId> = spans.keys().copied().collect();
+    let told: BTreeSet<ComponentId> = phases.keys().copied().collect();
     let begun = board.graph.ids().filter(|&id| {
         let stage = board.row(id).stage;
         let has_begun = !matches!(stage, Stage::Pending | Stage::Skipped) || told.contains(&id);
@@ -279,17 +291,18 @@ fn lanes(
     let lane = |id: ComponentId| {
         let turn = times.turn(id);
         let end = board.row(id).ended_at.unwrap_or(board.last_at);
-        let mut own = spans.remove(&id).unwrap_or_default();
-        if let Some(last) = own.last_mut().filter(|_| board.row(id).ended_at.is_none()) {
-            last.to = end;
-        }
+        let mut own = phases.remove(&id).unwrap_or_default();
+        own.until(board.last_at);
+        let mut own = own.spans;
+        let took = board.row(id).ended_at.or(own.last().map(|span| span.to)).map(|to| to.since(turn));
         let first = own.first().map_or(end, |span| span.from);
         if first > turn {
             own.insert(0, Span { doing: Doing::Queued, from: turn, to: first });
         }
         let own = own.into_iter().flat_map(|span| span.without(gaps)).collect();
         let slack = slack.get(id.index()).copied().unwrap_or_default();
-        Lane { id, turn, spans: own, slack, is_critical: critical.contains(&id) }
+        let took = took.unwrap_or_default();
+        Lane { id, turn, took, spans: own, slack, is_critical: critical.contains(&id) }
     };
     let mut lanes: Vec<Lane> = begun.map(lane).collect();
     lanes.sort_by_key(|lane| (lane.turn, lane.id));

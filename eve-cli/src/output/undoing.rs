@@ -1,14 +1,16 @@
 //! What the displays know of a rollback: where each component stands in it, and what is said of that. Pure.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use eve_core::failure::Failure;
+use eve_core::failure::{Cause, Failure};
 use eve_core::ids::{Attempt, ComponentId};
 use eve_core::run::{Change, Event, KeepReason, Phase};
 use eve_core::time::Timestamp;
 use serde_json::{Value, json};
 
 use super::board::Board;
+use super::remedy::{Remedy, is_unseen};
 use super::style;
 use super::text::{clean, count, is_join};
 use crate::duration::show;
@@ -25,12 +27,14 @@ pub(crate) struct Undo {
     /// When its first attempt began; `None` for one that has none.
     pub(crate) began_at: Option<Timestamp>,
     pub(crate) attempt: Attempt,
+    /// What the attempt under way waits for, as far as it has told this process.
+    pub(crate) cause: Option<Cause>,
     /// Why its last failed attempt failed, or the fresh look afterwards.
     pub(crate) failure: Option<(Phase, Box<Failure>)>,
     pub(crate) retry_at: Option<Timestamp>,
     /// What the undo changed.
     pub(crate) change: Option<Change>,
-    /// Why it stays as the run made it.
+    /// Why it is left alone.
     pub(crate) because: Option<KeepReason>,
 }
 
@@ -47,7 +51,7 @@ pub(crate) enum UndoStage {
     Undone,
     /// It could not be put back.
     Failed,
-    /// It is left as the run made it.
+    /// It is left alone: nobody looks at it either.
     Kept,
 }
 
@@ -75,6 +79,7 @@ impl Undo {
             since,
             began_at: None,
             attempt: Attempt::FIRST,
+            cause: None,
             failure: None,
             retry_at: None,
             change: None,
@@ -107,6 +112,7 @@ impl Undo {
             }
             _ => return,
         };
+        self.cause = None;
         self.since = at;
     }
 }
@@ -152,7 +158,7 @@ impl Tally {
     pub(crate) fn text(&self) -> String {
         let mut text = format!("{} of {} put back", self.undone, self.total);
         for (number, word) in
-            [(self.open, "under way"), (self.failed, "not undone"), (self.kept, "left as the run made them")]
+            [(self.open, "under way"), (self.failed, "not undone"), (self.kept, "left alone")]
         {
             if number > 0 {
                 let _ = write!(text, ", {number} {word}");
@@ -174,7 +180,7 @@ pub(crate) const fn changed(change: Option<Change>) -> &'static str {
     }
 }
 
-/// Why a component stays as the run made it.
+/// Why a component is left alone.
 pub(crate) fn why(board: &Board, because: KeepReason) -> String {
     match because {
         KeepReason::Rule => "the plan says `undo: never`".to_owned(),
@@ -210,11 +216,15 @@ pub(crate) fn line(board: &Board, event: &Event) -> Option<String> {
             show(at.since(board.last_at)),
         ),
         Event::UndoFailed { phase, failure, retry_at: None, .. } => {
-            let what = if *phase == Phase::Verify { "not as before" } else { "not undone" };
+            let what = match phase {
+                Phase::Verify if is_unseen(failure) => "not looked at again",
+                Phase::Verify => "not as before",
+                _ => "not undone",
+            };
             format!("{}: {}", style::error(what), clean(&failure.message))
         }
         Event::Kept { because, .. } => {
-            format!("{}: {}", style::warning("stays as the run made it"), why(board, *because))
+            format!("{}: {}", style::warning("left alone"), why(board, *because))
         }
         _ => return None,
     })
@@ -227,17 +237,20 @@ fn left(board: &Board) -> impl Iterator<Item = (ComponentId, &Undo)> {
     board.undos.iter().filter(is_left).map(|(id, undo)| (*id, undo))
 }
 
-/// The command that goes on with a rollback; `None` where it would find nothing to do.
-pub(crate) fn command(board: &Board) -> Option<String> {
-    let helps = |undo: &Undo| {
-        !matches!(undo.because, Some(KeepReason::Rule | KeepReason::NoToken | KeepReason::Dependant { .. }))
-    };
-    let run = board.undoes.as_ref().or(board.run.as_ref())?;
-    left(board).any(|(_, undo)| helps(undo)).then(|| format!("eve rollback {run}"))
+/// The command that undoes what the run changed, or the run that this one undoes.
+fn rollback(board: &Board) -> String {
+    let run = board.undoes.as_ref().or(board.run.as_ref()).map_or("RUN", |run| run.as_str());
+    format!("eve rollback {run}")
 }
 
-/// What a rollback that has not put everything back leaves, each object with its state, and how to go on; empty where it
-/// leaves nothing.
+/// The command that goes on with a rollback; `None` where it would find nothing that it could do as things are.
+pub(crate) fn command(board: &Board) -> Option<String> {
+    let helps = |(_, undo): (ComponentId, &Undo)| Remedy::of(board, undo) == Remedy::Again;
+    left(board).any(helps).then(|| rollback(board))
+}
+
+/// What a rollback that has not put everything back leaves, each object with its state, and what puts it back; empty where
+/// it leaves nothing.
 pub(crate) fn remains(board: &Board) -> String {
     let mut text = String::new();
     if board.rolling_back.is_none() {
@@ -267,11 +280,16 @@ pub(crate) fn remains(board: &Board) -> String {
     if all.len() > LEFT_MAX {
         let _ = writeln!(text, "  and {} more", all.len() - LEFT_MAX);
     }
-    let hint = match command(board) {
-        Some(command) => format!("go on with the rollback: `{command}`"),
-        None => "no rollback puts back what is kept; put it back by hand, or apply the plan again".to_owned(),
-    };
-    let _ = writeln!(text, "{} {hint}", style::hint("hint:"));
+    if all.iter().any(|(_, undo)| undo.stage == UndoStage::Kept) {
+        let _ = writeln!(
+            text,
+            "  what is left alone was not looked at: it is as the run last saw it, unless somebody has changed it since"
+        );
+    }
+    let remedies: BTreeSet<Remedy> = all.iter().map(|(_, undo)| Remedy::of(board, undo)).collect();
+    for remedy in remedies {
+        let _ = writeln!(text, "{} {}", style::hint("hint:"), remedy.hint(&rollback(board)));
+    }
     text
 }
 
@@ -296,6 +314,7 @@ pub(crate) fn json(board: &Board, failure: impl Fn(&Failure) -> Value) -> Value 
             "change": board.row(id).change,
             "failure": undo.failure.as_ref().map(|(_, why)| failure(why)),
             "because": undo.because.map(|because| reason(board, because)),
+            "remedy": Remedy::of(board, undo).word(),
         })
     });
     let left: Vec<Value> = left.collect();

@@ -139,3 +139,54 @@ async fn what_is_still_to_come_is_not_verified_and_a_conflict_is_refused() {
     assert!(ended.out.contains("! ConfigMap settings  refused: "), "{}", ended.out);
     assert!(ended.out.contains("belongs to `somebody`, first `.data.key`"), "{}", ended.out);
 }
+
+#[tokio::test]
+async fn what_the_plan_wants_gone_is_told_and_whether_it_is_there() {
+    let control_plane = ControlPlane::shared().await;
+    let namespace = control_plane.namespace("diff-gone").await;
+    let namespace = namespace.name();
+    let plan = |action: &str, objects: &[(&str, &str)]| {
+        let component = |(name, annotation): &(&str, &str)| {
+            format!(
+                "    - {{ name: {name}, action: {action}, undo: {undo}, manifests: {{ objects: [{{ apiVersion: v1, kind: \
+                 ConfigMap, metadata: {{ name: {name}, annotations: {{ {annotation} }} }} }}] }} }}\n",
+                undo = if *name == "old" { "never" } else { "allowed" },
+            )
+        };
+        let components: String = objects.iter().map(component).collect();
+        format!(
+            "apiVersion: eve.dev/v1alpha1\nkind: Plan\nmetadata: {{ name: shop, namespace: {namespace} }}\nspec:\n  \
+             onFailure: rollback\n  components:\n{components}"
+        )
+    };
+    let there = [("old", ""), ("held", "eve.dev/keep: 'true'")];
+    let applied = eve(control_plane, &["apply", "-f", "-"], &plan("apply", &there)).await;
+    assert_eq!(applied.code, Some(0), "{}", applied.err);
+
+    let mark = control_plane.audit().mark().await;
+    let gone = plan("delete", &[there[0], there[1], ("lost", "")]);
+    let ended = eve(control_plane, &["diff", "-f", "-", "--exit-code"], &gone).await;
+    assert_eq!(ended.code, Some(1), "{}{}", ended.out, ended.err);
+    let expected = "- ConfigMap old  would be deleted
+= ConfigMap held  stays: its annotation `eve.dev/keep` keeps it
+= ConfigMap lost  is not there
+note: a rollback stops at old/configmap/old (`undo: never`)
+0 to create, 0 to change, 0 unchanged, 1 to delete, 1 not there, 1 kept of 3 objects
+";
+    assert_eq!(ended.out, expected);
+    let ended = eve(control_plane, &["diff", "-f", "-", "-o", "json"], &gone).await;
+    let told: Value = serde_json::from_str(&ended.out).unwrap();
+    let of = |field: &str| -> Vec<Value> {
+        told["objects"].as_array().unwrap().iter().map(|object| object[field].clone()).collect()
+    };
+    assert_eq!(of("difference"), ["delete", "kept", "absent"], "{told}");
+    assert_eq!([&told["delete"], &told["absent"], &told["kept"]], [1, 1, 1]);
+    assert_eq!(of("reason")[1], "its annotation `eve.dev/keep` keeps it");
+    assert!(requests(control_plane, namespace, mark).await.writes().is_empty());
+
+    let ended = eve(control_plane, &["apply", "-f", "-"], &gone).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    let ended = eve(control_plane, &["diff", "-f", "-", "--exit-code"], &gone).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.out);
+    assert!(ended.out.contains("= ConfigMap old  is not there"), "{}", ended.out);
+}

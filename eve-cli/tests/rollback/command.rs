@@ -1,13 +1,13 @@
 //! `eve rollback RUN`: what it undoes, what it refuses, and that it needs no file.
 
 use eve_testbed::ControlPlane;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::desk::Desk;
 use super::{component, config_map, never_ready, plan, release};
 
 /// A release that goes well.
-fn good() -> String {
+pub(super) fn good() -> String {
     component("last", super::ALL, &config_map("bad", json!({ "a": "1" })))
 }
 
@@ -31,6 +31,48 @@ async fn a_run_that_went_well_is_undone_without_its_sources_and_refused_the_seco
     assert_eq!(again.code(), Some(5), "{}{}", again.out, again.err);
     assert!(again.err.contains("is undone already"), "{}", again.err);
     desk.is_as_before().await;
+}
+
+#[tokio::test]
+async fn a_killed_run_that_another_followed_is_undone_after_that_one_and_nobody_is_sent_in_a_circle() {
+    let desk = Desk::new(ControlPlane::shared().await, "followed").await;
+    desk.write("release.yaml", &release(desk.namespace(), &never_ready()));
+    let mut running = desk.start(&["apply", "-f", "release.yaml"]);
+    running.until("applied", "never").await;
+    let killed = desk.newest().await;
+    running.kill().await;
+    let early = desk.eve(&["rollback", &killed]).await;
+    assert_eq!(early.code(), Some(5), "{}{}", early.out, early.err);
+    assert!(early.err.contains("eve cancel") && early.err.contains("eve resume"), "{}", early.err);
+
+    let changed_again = release(desk.namespace(), &good()).replace(r#""kept":"2""#, r#""kept":"3""#);
+    desk.write("release.yaml", &changed_again);
+    let ended = desk.eve(&["apply", "-f", "release.yaml", "-o", "json"]).await;
+    assert_eq!(ended.code(), Some(0), "{}{}", ended.out, ended.err);
+    let later = desk.newest().await;
+    let refused = async |args: &[&str], said: &[&str]| {
+        let refused = desk.eve(args).await;
+        assert_eq!(refused.code(), Some(5), "{args:?}: {}{}", refused.out, refused.err);
+        assert!(said.iter().all(|said| refused.err.contains(said)), "{said:?}: {}", refused.err);
+        assert!(!refused.err.contains("eve resume"), "it cannot go on: {}", refused.err);
+    };
+    refused(&["resume", &killed], &[&format!("eve rollback {killed}")]).await;
+    refused(&["resume"], &["no run on this machine was interrupted"]).await;
+    let status = desk.eve(&["status", &killed]).await;
+    assert!(status.out.contains("superseded") && !status.out.contains("eve resume"), "{}", status.out);
+    let listed: Value = serde_json::from_str(&desk.eve(&["runs", "-o", "json"]).await.out).unwrap();
+    let state = &listed["runs"][1]["state"];
+    assert_eq!((&state["name"], &state["supersededBy"]), (&json!("superseded"), &json!(later)), "{listed}");
+    let cancelled = desk.eve(&["cancel", &killed]).await;
+    assert!(cancelled.err.contains(&format!("eve rollback {killed}")), "{}", cancelled.err);
+
+    refused(&["rollback", &killed], &["after it", &format!("eve rollback {later}")]).await;
+    for run in [&later, &killed] {
+        let undone = desk.eve(&["rollback", run]).await;
+        assert_eq!(undone.code(), Some(0), "{run}: {}{}", undone.out, undone.err);
+    }
+    desk.is_as_before().await;
+    refused(&["rollback", &killed], &["is undone already"]).await;
 }
 
 #[tokio::test]

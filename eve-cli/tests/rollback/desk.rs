@@ -74,6 +74,11 @@ impl Running {
         panic!("ended before `{kind}` of `{component}`:\n{}", self.said);
     }
 
+    /// The process dies, and nothing of it is left.
+    pub(super) async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
     pub(super) async fn end(self) -> Ended {
         let Self { mut child, out, said } = self;
         let (mut rest, mut err) = (String::new(), String::new());

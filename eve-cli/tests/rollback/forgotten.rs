@@ -3,13 +3,9 @@
 use eve_testbed::ControlPlane;
 use serde_json::{Value, json};
 
+use super::command::good;
 use super::desk::{Desk, Ended};
-use super::{component, config_map, refused, release};
-
-/// A release that goes well.
-fn good() -> String {
-    component("last", super::ALL, &config_map("bad", json!({ "a": "1" })))
-}
+use super::{refused, release};
 
 /// Applies a release that goes well, and is the only one that has kept something.
 async fn deployed(desk: &Desk<'_>) -> String {

@@ -74,7 +74,8 @@ async fn what_somebody_else_has_changed_is_named_and_not_overwritten_and_the_res
     let said = left[0]["failure"].to_string();
     assert!(said.contains("somebody"), "it is named who: {said}");
     let run = summary["run"].as_str().unwrap();
-    assert_eq!(summary["rollback"]["command"], format!("eve rollback {run}"));
+    let rollback = &summary["rollback"];
+    assert_eq!((&rollback["command"], &left[0]["remedy"]), (&json!(null), &json!("mend")), "{summary}");
     let settings = desk.get("configmaps", "settings").await.unwrap();
     assert_eq!(settings["data"]["kept"], "theirs", "it is not overwritten");
     let (was, is) = (&desk.was, desk.state().await);
@@ -83,9 +84,10 @@ async fn what_somebody_else_has_changed_is_named_and_not_overwritten_and_the_res
     assert_eq!(changed, [&desk.path("configmaps", "settings")], "everything else is as before");
 
     let status = desk.eve(&["status", run]).await;
-    for part in ["not put back", "settings/configmap/settings", &format!("eve rollback {run}")] {
+    for part in ["not put back", "settings/configmap/settings", "mend what is said of it above"] {
         assert!(status.out.contains(part), "{part}: {}", status.out);
     }
+    assert!(!status.out.contains("go on with the rollback"), "it would end the same: {}", status.out);
     // The value is what the run wrote, but it is theirs now.
     desk.merge("configmaps", "settings", &json!({ "data": { "kept": "2" } })).await;
     let finished = desk.eve(&["rollback", run]).await;
@@ -130,4 +132,10 @@ async fn an_annotation_stops_the_rollback_of_a_folder_and_diff_says_so_before() 
     let because: Vec<_> = left.as_array().unwrap().iter().map(|one| one["because"]["type"].clone()).collect();
     assert_eq!(because, [json!("dependant"), json!("rule")], "{left}");
     assert_eq!(ended.summary()["rollback"]["command"], json!(null));
+    let run = ended.summary()["run"].as_str().unwrap().to_owned();
+    let status = desk.eve(&["status", &run]).await;
+    for part in ["left alone was not looked at", "apply the plan as it was before"] {
+        assert!(status.out.contains(part), "{part}: {}", status.out);
+    }
+    assert!(!status.out.contains("eve rollback"), "{}", status.out);
 }

@@ -45,11 +45,17 @@ impl Run {
         own.min(self.run_deadline())
     }
 
-    /// When the wait fails unless it tells something new. One that nobody has begun yet cannot have told anything.
-    fn no_progress_deadline(&self, id: ComponentId) -> Timestamp {
+    /// When the wait or the undo fails unless it tells something new. One that nobody has begun yet cannot have told
+    /// anything.
+    pub(super) fn no_progress_deadline(&self, id: ComponentId) -> Timestamp {
         let Some(call) = self.flight.call(id) else { return Timestamp::MAX };
         let progressed_at = self.state.on_the_clock(self.state.cell(id).progressed_at);
-        progressed_at.max(call.begun).plus(self.options.no_progress_timeout)
+        progressed_at.max(call.heard).plus(self.options.no_progress_timeout)
+    }
+
+    pub(super) fn set_no_progress_timer(&mut self, id: ComponentId) {
+        let at = self.no_progress_deadline(id);
+        self.flight.set_timer(id, at);
     }
 
     pub(super) fn set_call_timer(&mut self, id: ComponentId, deadline: Timestamp) {

@@ -64,15 +64,29 @@ impl Run {
         }
     }
 
-    /// What a wait tells. Stored when it is new, at most once in `waiting_interval`; a cause that comes too soon is kept
-    /// and stored when the interval is over, if it is still the last.
+    /// What a wait or an undo tells.
     pub(super) fn progress(&mut self, id: ComponentId, attempt: Attempt, cause: Cause) {
-        let of_this_wait =
-            self.flight.call(id).is_some_and(|call| call.phase == Phase::Wait && call.attempt == attempt);
-        if !of_this_wait {
-            return;
-        }
+        let Some(call) = self.flight.call(id).filter(|call| call.attempt == attempt) else { return };
         let cause = Cause::new(cause.code, cause.message);
+        match call.phase {
+            Phase::Wait => self.wait_tells(id, cause),
+            Phase::Undo => self.undo_tells(id, cause),
+            Phase::Prepare | Phase::Apply | Phase::Verify => {}
+        }
+    }
+
+    /// Only shown: who takes the rollback over calls the undo anew, and hears it from the beginning.
+    fn undo_tells(&mut self, id: ComponentId, cause: Cause) {
+        if self.flight.late_causes.get(&id) != Some(&cause) {
+            self.flight.late_causes.insert(id, cause);
+            self.flight.hear(id, self.now);
+            self.set_no_progress_timer(id);
+        }
+    }
+
+    /// Stored when it is new, at most once in `waiting_interval`; a cause that comes too soon is kept and stored when the
+    /// interval is over, if it is still the last.
+    fn wait_tells(&mut self, id: ComponentId, cause: Cause) {
         let cell = self.state.cell(id);
         if cell.cause.as_deref() == Some(&cause) {
             self.flight.late_causes.remove(&id);

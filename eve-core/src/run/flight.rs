@@ -18,7 +18,8 @@ pub(super) struct Call {
     pub(super) phase: Phase,
     pub(super) attempt: Attempt,
     pub(super) deadline: Timestamp,
-    pub(super) begun: Timestamp,
+    /// When it began, or last told something new that is not stored.
+    pub(super) heard: Timestamp,
     /// Whether the driver was told to make it.
     pub(super) given_out: bool,
 }
@@ -75,7 +76,7 @@ pub(super) struct Flight {
     pub(super) early: usize,
     /// Blocked components that may be prepared again.
     pub(super) early_again: Vec<ComponentId>,
-    /// Causes that came too soon after the last one to be stored.
+    /// Causes that are not stored: those that came too soon after the last one, and those of undos.
     pub(super) late_causes: BTreeMap<ComponentId, Cause>,
     /// Whether anything is ever called: the graph is more than joins.
     pub(super) has_work: bool,
@@ -113,12 +114,12 @@ impl Look {
         self.open -= 1;
     }
 
-    /// Nothing that is not under way is looked at again.
-    pub(super) fn forget_pauses(&mut self) {
-        let forgotten = self.pauses.len() + self.again.len();
-        self.open -= u32::try_from(forgotten).unwrap_or(u32::MAX);
-        self.pauses.clear();
-        self.again.clear();
+    /// Nothing that is not under way is looked at again; gives what would have been.
+    pub(super) fn forget_pauses(&mut self) -> Vec<ComponentId> {
+        let paused = std::mem::take(&mut self.pauses).into_keys();
+        let forgotten: Vec<ComponentId> = self.again.drain(..).chain(paused).collect();
+        self.open -= u32::try_from(forgotten.len()).unwrap_or(u32::MAX);
+        forgotten
     }
 }
 
@@ -170,6 +171,13 @@ impl Flight {
         *self.budget(call.phase) += 1;
         let before = self.slot(id).call.replace(call);
         assert!(before.is_none(), "calls for one component never overlap");
+    }
+
+    /// The call of this component has told something new.
+    pub(super) fn hear(&mut self, id: ComponentId, now: Timestamp) {
+        if let Some(call) = &mut self.slot(id).call {
+            call.heard = now;
+        }
     }
 
     /// Gives the slot back.

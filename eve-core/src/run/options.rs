@@ -115,7 +115,7 @@ impl RunOptions {
         self
     }
 
-    /// How long the cause of a wait may stay the same.
+    /// How long the cause of a wait, or of an undo that is under way, may stay the same.
     #[must_use]
     pub const fn with_no_progress_timeout(mut self, timeout: Duration) -> Self {
         self.no_progress_timeout = timeout;

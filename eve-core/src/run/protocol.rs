@@ -77,11 +77,11 @@ pub enum Input {
         /// What the phase says.
         end: PhaseEnd,
     },
-    /// A wait tells what it waits for now.
+    /// A wait or an undo tells what it waits for now.
     Progress {
-        /// The component of the wait.
+        /// The component of the call.
         component: ComponentId,
-        /// The attempt of the wait.
+        /// The attempt of the call.
         attempt: Attempt,
         /// What it waits for.
         cause: Cause,

@@ -37,6 +37,7 @@ mod hooks {
     use std::sync::Arc;
 
     use super::super::protocol::{PhaseEnd, Record};
+    use super::super::rollback::Undone;
     use super::super::state::{ComponentStatus, State};
     use super::super::{ResumeError, RollbackError, Run, RunOptions, apply};
     use crate::ids::{ComponentId, RunId};
@@ -104,7 +105,7 @@ mod hooks {
             now: Timestamp,
             sabotage: Option<Sabotage>,
         ) -> Result<Self, RollbackError> {
-            Self::undoing((graph, options, id), undone, now, |state| state.sabotage = sabotage)
+            Self::undoing((graph, options, id), (undone, Undone::Over), now, |state| state.sabotage = sabotage)
         }
 
         /// The second copy of an end opens the edges once more.

@@ -48,6 +48,15 @@ pub enum RollbackError {
     },
 }
 
+/// What has become of a run that is to be undone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Undone {
+    /// It must be over.
+    Over,
+    /// It may have been interrupted, and will never go on.
+    Abandoned,
+}
+
 impl Run {
     /// A new run that undoes another one, which is over: whatever that one changed and has not put back itself. `undone` is
     /// that run with all its records, whose graph must have the same components, edges and rules; of the specs nothing is
@@ -65,12 +74,27 @@ impl Run {
         undone: (&RunId, &[Record]),
         now: Timestamp,
     ) -> Result<Self, RollbackError> {
-        Self::undoing((graph, options, id), undone, now, |_| ())
+        Self::undoing((graph, options, id), (undone, Undone::Over), now, |_| ())
+    }
+
+    /// The same of a run that was interrupted and is given up: no process drives it, and the caller sees to it that none
+    /// takes it over any more. What was being written when it was interrupted is undone too.
+    ///
+    /// # Errors
+    /// [`RollbackError`], but for [`RollbackError::NotOver`].
+    pub fn rollback_of_abandoned(
+        graph: Arc<Graph>,
+        options: RunOptions,
+        id: RunId,
+        undone: (&RunId, &[Record]),
+        now: Timestamp,
+    ) -> Result<Self, RollbackError> {
+        Self::undoing((graph, options, id), (undone, Undone::Abandoned), now, |_| ())
     }
 
     pub(super) fn undoing(
         (graph, options, id): (Arc<Graph>, RunOptions, RunId),
-        (undone, records): (&RunId, &[Record]),
+        ((undone, records), end): ((&RunId, &[Record]), Undone),
         now: Timestamp,
         prepare: impl FnOnce(&mut State),
     ) -> Result<Self, RollbackError> {
@@ -78,7 +102,7 @@ impl Run {
         let mut other = Self::idle(Arc::clone(&graph), options.clone(), run(), now);
         let replayed = records.iter().try_for_each(|record| other.replay(record));
         replayed.map_err(|source| RollbackError::Records { run: run(), source })?;
-        if other.state.outcome.is_none() {
+        if other.state.outcome.is_none() && end == Undone::Over {
             return Err(RollbackError::NotOver { run: run() });
         }
         let left: Vec<ComponentId> = graph.ids().filter(|id| other.has_left(*id)).collect();
@@ -97,7 +121,11 @@ impl Run {
     /// Whether something of this component is to be put back still.
     fn has_left(&self, id: ComponentId) -> bool {
         match &self.state.rollback {
-            Some(rollback) => !matches!(rollback.part(id).status, UndoStatus::Untouched | UndoStatus::Undone),
+            Some(rollback) => match rollback.part(id).status {
+                UndoStatus::Untouched => false,
+                UndoStatus::Undone => self.state.is_put_back_unseen(),
+                UndoStatus::Pending | UndoStatus::Undoing | UndoStatus::Failed | UndoStatus::Kept => true,
+            },
             // Another run was to be undone, and nothing of it was: that one tells what it has left.
             None => !self.state.undoes() && self.state.cell(id).is_touched(),
         }
@@ -154,7 +182,7 @@ impl Run {
     }
 
     /// Puts what events have moved into the queue; keeps what is to be kept.
-    fn settle_undos(&mut self) {
+    pub(super) fn settle_undos(&mut self) {
         while let Some(id) = self.state.moved.pop() {
             let Some(part) = self.undo_part(id) else { return };
             let (is_next, retry_at) = (part.is_next(), part.retry_at);
@@ -254,12 +282,27 @@ impl Run {
         }
     }
 
+    /// An undo that is under way: given up at its deadline, or when it has told nothing new for too long.
+    fn undoing_timer(&mut self, id: ComponentId) {
+        if self.no_progress_deadline(id) > self.now {
+            self.call_timer(id, "run.deadline.undo");
+            return self.set_no_progress_timer(id);
+        }
+        let timeout = self.options.no_progress_timeout;
+        let cause = self.flight.late_causes.remove(&id).map(|cause| format!(": {cause}")).unwrap_or_default();
+        self.abort_call(id);
+        let text = format!(
+            "nothing has changed for {timeout:?} while it was undone; whether that took effect is not known{cause}"
+        );
+        self.undo_failed(id, Failure::permanent("run.deadline.no-progress", text));
+    }
+
     /// Looks at one component of a rollback, and sets its timer anew if nothing was due.
     pub(super) fn undo_timer(&mut self, id: ComponentId) {
         let Some(part) = self.undo_part(id) else { return };
         let (status, is_next, retry_at) = (part.status, part.is_next(), part.retry_at);
         match status {
-            UndoStatus::Undoing => self.call_timer(id, "run.deadline.undo"),
+            UndoStatus::Undoing => self.undoing_timer(id),
             UndoStatus::Undone => self.look_timer(id),
             UndoStatus::Pending if is_next && self.is_past_its_undo(id) => self.undo_is_over(id),
             UndoStatus::Pending if is_next => match retry_at {

@@ -51,7 +51,7 @@ impl Run {
             }
             let looks = self.state.rollback.as_ref().is_some_and(|rollback| rollback.is_to_be_looked_at());
             let looks = looks && !sabotaged!(self.state, RolledBackUnread);
-            if (is_verifying || (looks && self.state.may_look())) && !self.look_afresh() {
+            if (is_verifying || looks) && !self.look_afresh() {
                 return;
             }
         }
@@ -216,10 +216,16 @@ impl Run {
 
     pub(super) fn call(&mut self, id: ComponentId, phase: Phase, deadline: Timestamp) {
         let attempt = self.attempt_of(id, phase);
-        self.flight.begin(id, Call { phase, attempt, deadline, begun: self.now, given_out: false });
+        self.flight.begin(id, Call { phase, attempt, deadline, heard: self.now, given_out: false });
         self.set_call_timer(id, deadline);
-        if phase == Phase::Wait {
-            self.set_wait_timer(id);
+        match phase {
+            Phase::Wait => self.set_wait_timer(id),
+            Phase::Undo => {
+                // What it waited for on its way forward.
+                self.flight.late_causes.remove(&id);
+                self.set_no_progress_timer(id);
+            }
+            Phase::Prepare | Phase::Apply | Phase::Verify => {}
         }
         let writes = phase.writes() && !sabotaged!(self.state, WriteTakenForRead);
         let queue = if writes { &mut self.writes } else { &mut self.reads };

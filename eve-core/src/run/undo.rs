@@ -25,7 +25,7 @@ pub enum UndoStatus {
     Undone,
     /// Its undo failed, or the fresh look afterwards. Final.
     Failed,
-    /// It is left as the run made it. Final.
+    /// It is left alone: neither undone nor looked at. Final.
     Kept,
 }
 
@@ -229,16 +229,26 @@ impl Rollback {
 }
 
 impl State {
-    /// The outcome of the rollback, now that every component has come to its end.
+    /// The outcome of the rollback, now that every component has come to its end. What the fresh look did not come to see
+    /// is not undone any more.
     pub(super) fn rollback_verdict(&self, rollback: &Rollback) -> Outcome {
         let UndoCounts { undone, .. } = rollback.counts;
-        let looked = rollback.verifying && !self.curb.skips_look && !self.curb.is_late;
-        let looked = looked || sabotaged!(self, RolledBackUnread);
+        let looked = rollback.verifying || sabotaged!(self, RolledBackUnread);
         if rollback.counts.left() == 0 && (looked || undone == 0) {
             Outcome::RolledBack
         } else {
             Outcome::RollbackFailed
         }
+    }
+
+    /// Whether everything was put back and nothing says that it was looked at: then the log ends before that, or is of an
+    /// eve that did not name what it had not seen.
+    pub(super) fn is_put_back_unseen(&self) -> bool {
+        let all_undone = |rollback: &Rollback| {
+            let UndoCounts { undone, .. } = rollback.counts;
+            undone > 0 && rollback.counts.left() == 0 && rollback.counts.unfinished() == 0
+        };
+        self.outcome != Some(Outcome::RolledBack) && self.rollback.as_deref().is_some_and(all_undone)
     }
 }
 

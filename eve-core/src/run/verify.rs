@@ -1,7 +1,7 @@
 //! The fresh look: before a run is said to have succeeded, or to be rolled back, each component is looked at once more.
 //!
-//! Nothing of it is stored but that it began and what it found wrong: a process that takes the run over looks at
-//! everything again.
+//! Nothing of it is stored but that it began, what it found wrong, and in a rollback what it did not come to see: a process
+//! that takes the run over looks at everything again.
 
 use super::Run;
 use super::protocol::{Event, Phase};
@@ -23,7 +23,7 @@ impl Run {
             self.emit(Event::Verifying);
         }
         if !self.state.may_look() {
-            self.flight.look.forget_pauses();
+            self.cut_looks_off();
             return self.flight.look.open == 0;
         }
         while self.flight.api_calls < self.options.api_limit {
@@ -39,14 +39,49 @@ impl Run {
         if let Some(id) = self.flight.look.again.pop() {
             return Some(id);
         }
+        let id = self.next_unseen()?;
+        self.flight.look.open += 1;
+        Some(id)
+    }
+
+    /// The next one at which no look was begun.
+    fn next_unseen(&mut self) -> Option<ComponentId> {
         loop {
             let id = self.graph.order().get(self.flight.look.next).copied()?;
             self.flight.look.next += 1;
             if self.is_to_be_looked_at(id) {
-                self.flight.look.open += 1;
                 return Some(id);
             }
         }
+    }
+
+    /// What is not under way is not looked at any more.
+    fn cut_looks_off(&mut self) {
+        let paused = self.flight.look.forget_pauses();
+        if self.state.rollback.is_none() {
+            return;
+        }
+        for id in paused {
+            self.tell_unseen(id);
+        }
+        while let Some(id) = self.next_unseen() {
+            self.tell_unseen(id);
+        }
+        self.settle_undos();
+    }
+
+    /// The look at what is undone was cut off: nobody knows whether it is as before, so it counts as left, by name.
+    fn tell_unseen(&mut self, id: ComponentId) {
+        let failure = if self.state.curb.is_late {
+            let text = "the rollback reached its deadline before it was looked at again";
+            Failure::permanent("run.deadline", text)
+        } else {
+            let text = "the rollback was told to stop before it was looked at again";
+            Failure::new(FailureClass::Cancelled, "run.cancelled", text)
+        };
+        let (attempt, phase) = (self.attempt_of(id, Phase::Verify), Phase::Verify);
+        let failure = Box::new(failure);
+        self.emit(Event::UndoFailed { component: id, attempt, phase, failure, retry_at: None });
     }
 
     fn is_to_be_looked_at(&self, id: ComponentId) -> bool {
@@ -124,6 +159,9 @@ impl Run {
         if self.flight.call(id).is_some_and(|call| call.phase == Phase::Verify) {
             self.abort_call(id);
             self.flight.look.close(id);
+            if self.state.rollback.is_some() {
+                self.tell_unseen(id);
+            }
         }
     }
 

@@ -137,7 +137,7 @@ impl<'a> RunView<'a> {
         self.undo_part(component)?.failure.as_deref()
     }
 
-    /// Why it is left as the run made it.
+    /// Why the rollback leaves it alone.
     pub fn kept_because(&self, component: ComponentId) -> Option<KeepReason> {
         self.undo_part(component)?.kept
     }

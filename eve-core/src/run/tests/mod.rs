@@ -2,6 +2,7 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test names the one event it looks for")]
 
 mod bench;
+mod looks;
 mod oracle;
 mod props;
 mod rules;

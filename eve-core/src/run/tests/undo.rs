@@ -16,40 +16,40 @@ use crate::run::{
 use crate::testing::{sample_rollback, sample_rollback_graph, sample_undoing};
 
 /// A run under `rollback`, driven by hand; executors keep what was before.
-struct Undoing(Bench);
+pub(super) struct Undoing(pub(super) Bench);
 
 impl Undoing {
-    fn new(components: Vec<ComponentBuilder>) -> Self {
+    pub(super) fn new(components: Vec<ComponentBuilder>) -> Self {
         Self::with(components, RunOptions::default())
     }
 
-    fn with(components: Vec<ComponentBuilder>, options: RunOptions) -> Self {
+    pub(super) fn with(components: Vec<ComponentBuilder>, options: RunOptions) -> Self {
         let plan = PlanBuilder::new("p", "p").on_failure(FailurePolicy::Rollback).components(components);
         Self(Bench::of(&plan, options))
     }
 
-    fn prepare(&mut self, component: u32, change: Change) {
+    pub(super) fn prepare(&mut self, component: u32, change: Change) {
         let undo = Some(UndoToken::new(format!("before {component}")));
         self.0.end(component, 1, PhaseEnd::Prepare(Ok(Prepared { undo, ..Prepared::new(change) })));
         let _ = self.0.commands();
     }
 
     /// Brings a component to `Ready`, with this change.
-    fn ready(&mut self, component: u32, change: Change) {
+    pub(super) fn ready(&mut self, component: u32, change: Change) {
         self.prepare(component, change);
         self.0.end(component, 1, PhaseEnd::Apply(Ok(Applied::new(change))));
         let _ = self.0.commands();
         self.0.ready(component);
     }
 
-    fn wait_fails(&mut self, component: u32) {
+    pub(super) fn wait_fails(&mut self, component: u32) {
         self.prepare(component, Change::Update);
         self.0.end(component, 1, PhaseEnd::Apply(Ok(Applied::new(Change::Update))));
         let _ = self.0.commands();
         self.0.end(component, 1, PhaseEnd::Wait(Err(Failure::permanent("t", "never"))));
     }
 
-    fn undone(&mut self, component: u32) {
+    pub(super) fn undone(&mut self, component: u32) {
         self.0.end(component, 1, PhaseEnd::Undo(Ok(UndoReport::new(Change::Delete))));
     }
 
@@ -58,18 +58,18 @@ impl Undoing {
     }
 
     /// Looks afresh at what is undone: it is as before.
-    fn looked_well(&mut self) {
+    pub(super) fn looked_well(&mut self) {
         for command in self.0.commands() {
             let Command::Call { component, attempt, phase: Phase::Verify, .. } = command else { continue };
             self.0.end(component.get(), attempt.get(), PhaseEnd::Verify(Ok(())));
         }
     }
 
-    fn stop(&mut self, mode: StopMode) {
+    pub(super) fn stop(&mut self, mode: StopMode) {
         self.0.run.handle(Input::Stop { mode }, self.0.now);
     }
 
-    fn statuses(&self) -> Vec<UndoStatus> {
+    pub(super) fn statuses(&self) -> Vec<UndoStatus> {
         let view = self.0.run.view();
         view.graph().ids().map(|id| view.undo_status(id)).collect()
     }
@@ -78,24 +78,24 @@ impl Undoing {
         self.0.run.view().kept_because(ComponentId::new(component))
     }
 
-    fn outcome(&self) -> Option<Outcome> {
+    pub(super) fn outcome(&self) -> Option<Outcome> {
         self.0.run.outcome()
     }
 
     /// The process dies, and another one takes over.
-    fn die(&mut self) {
+    pub(super) fn die(&mut self) {
         let _ = self.0.commands();
         let (graph, options) = (Arc::clone(self.0.run.graph()), self.0.run.options().clone());
         self.0.run = Run::resume(graph, options, self.0.run.id().clone(), &self.0.log, self.0.now).unwrap();
     }
 }
 
-fn component(name: &str) -> ComponentBuilder {
+pub(super) fn component(name: &str) -> ComponentBuilder {
     ComponentBuilder::new(name, "test")
 }
 
 /// Each after the one before.
-fn chain(names: &[&str]) -> Vec<ComponentBuilder> {
+pub(super) fn chain(names: &[&str]) -> Vec<ComponentBuilder> {
     let edges = names.iter().enumerate();
     edges
         .map(|(index, name)| match index.checked_sub(1) {
@@ -619,7 +619,7 @@ fn left_undone(undo: UndoRule) -> (Arc<Graph>, Vec<Record>) {
     (Arc::clone(run.0.run.graph()), run.0.log)
 }
 
-fn rollback_of(graph: &Arc<Graph>, records: &[Record]) -> Result<Undoing, RollbackError> {
+pub(super) fn rollback_of(graph: &Arc<Graph>, records: &[Record]) -> Result<Undoing, RollbackError> {
     let (id, undone) = (RunId::new("back"), RunId::new("run"));
     let run = Run::rollback(Arc::clone(graph), RunOptions::default(), id, (&undone, records), BEGINNING)?;
     Ok(Undoing(Bench { run, now: BEGINNING, log: Vec::new() }))

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::cluster::{Fact, Landed, Reply, Write, token_says};
+use super::cluster::{Call, Fact, Landed, Reply, Write, token_says};
 use super::faults::Fault;
 use super::invariants::{Check, Invariant, Request, ensure};
 use super::process::Process;
@@ -175,6 +175,10 @@ impl Sim<'_> {
         })?;
         // What was given up and has not arrived by now never does: its request was taken back.
         self.facts.retain(|fact| !matches!(fact, Fact::Land { component, write: Write::Apply { .. }, .. } if *component == id));
+        if let Some(every) = self.scenario.script(id).news_every {
+            let at = self.now.plus(every);
+            self.push(at, Fact::News { epoch: taken.epoch, component: id, attempt, number: 0 });
+        }
         let to = says.map_or(0, |(to, _)| to);
         self.send(taken, Write::Undo { to }, how);
         Ok(())
@@ -282,7 +286,8 @@ impl Sim<'_> {
     /// A wait tells that something has changed, and will again.
     pub(super) fn news(&mut self, process: &mut Process, (id, attempt): (ComponentId, Attempt), number: u32) {
         let call = self.cluster.of(id).call;
-        let awaited = call.is_some_and(|call| call.phase == Phase::Wait && call.attempt == attempt);
+        let tells = |call: Call| matches!(call.phase, Phase::Wait | Phase::Undo) && call.attempt == attempt;
+        let awaited = call.is_some_and(tells);
         let seen = self.cluster.of_mut(id);
         seen.news += 1;
         let cause = Cause::new("sim.news", format!("step {}", seen.news));

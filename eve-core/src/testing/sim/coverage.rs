@@ -2,7 +2,7 @@
 
 use super::cluster::Call;
 use crate::ids::ComponentId;
-use crate::run::{ComponentStatus, Input, PhaseEnd, Run, StopMode, UndoStatus};
+use crate::run::{ComponentStatus, Input, Phase, PhaseEnd, Run, StopMode, UndoStatus};
 
 /// What may meet a component, one for each way in which the engine tells inputs apart. A call is *awaited* when it is the
 /// one under way; its end is late when it is told again, or after it was given up.
@@ -140,7 +140,8 @@ impl Met {
                 Self::Told(told, awaited)
             }
             Input::Progress { attempt, .. } => {
-                let of_it = |call: Call| call.attempt == *attempt && call.phase == crate::run::Phase::Wait;
+                let tells = |call: Call| matches!(call.phase, Phase::Wait | Phase::Undo);
+                let of_it = |call: Call| call.attempt == *attempt && tells(call);
                 Self::Told(Told::Progress, call.is_some_and(of_it))
             }
             Input::Stop { mode } => Self::Stop(*mode),
@@ -201,15 +202,14 @@ fn impossible_in_run(status: ComponentStatus, told: Told, awaited: bool) -> Opti
 fn impossible_in_rollback(status: UndoStatus, told: Told, awaited: bool) -> Option<&'static str> {
     use UndoStatus as S;
     let fits = match told {
-        Told::Undone | Told::UndoFailed => status == S::Undoing,
+        Told::Undone | Told::UndoFailed | Told::Progress => status == S::Undoing,
         Told::Looked | Told::LookFailed => status == S::Undone,
         Told::Prepared
         | Told::PrepareFailed
         | Told::Applied
         | Told::ApplyFailed
         | Told::Waited
-        | Told::WaitFailed
-        | Told::Progress => false,
+        | Told::WaitFailed => false,
     };
     if awaited {
         return (!fits).then_some("no such call is under way in this state");

@@ -38,7 +38,8 @@ fn rolled_back(model: &Model) -> Option<Outcome> {
     }
     let touched = model.parts().iter().filter(|part| part.touched);
     let undone = touched.clone().all(|part| part.undo.end == Some(UndoEnd::Undone));
-    let looked = model.is_looking() || touched.count() == 0;
+    // What was not looked at is recorded as not undone.
+    let looked = model.rollback.looks || touched.count() == 0;
     let begun = model.rollback.began_at.is_some();
     Some(if begun && undone && looked { Outcome::RolledBack } else { Outcome::RollbackFailed })
 }

@@ -253,7 +253,7 @@ impl Sim<'_> {
         let settled = process.run.poll_deadline().is_none_or(|at| at > self.now);
         if settled && process.run.outcome().is_none() {
             work_conserving(&self.model, &self.cluster, self.now)?;
-            deadline_kept(&self.model, self.now, LATE)?;
+            deadline_kept(&self.model, &self.cluster, self.now, LATE)?;
         }
         Ok(())
     }

@@ -97,6 +97,7 @@ fn failure_has_a_cause(
     let since_turn = turn_at.map_or(Duration::ZERO, |at| active.since(at));
     let deadline = if phase == Phase::Undo { model.undo_deadline(id, now) } else { model.deadline(id, now) };
     let caused = match failure.code.as_ref() {
+        "run.cancelled" if phase == Phase::Verify => model.rollback.skips_look,
         "run.cancelled" => phase == Phase::Wait && model.gives_up_waits(),
         "run.deadline" => model.end_of_run() <= now,
         "run.deadline.component" => turn_at.is_some() && since_turn >= model.timeout(id),

@@ -94,8 +94,14 @@ fn next_call_of_rollback(model: &Model, cluster: &Cluster, id: ComponentId, now:
     }
 }
 
-/// [`Invariant::DeadlineKept`]: nothing lasts longer than it may. Deadlines are noticed `late` at most.
-pub(in super::super) fn deadline_kept(model: &Model, now: Timestamp, late: Duration) -> Check {
+/// [`Invariant::DeadlineKept`]: nothing lasts longer than it may, and no undo longer without news. Deadlines are noticed
+/// `late` at most.
+pub(in super::super) fn deadline_kept(
+    model: &Model,
+    cluster: &Cluster,
+    now: Timestamp,
+    late: Duration,
+) -> Check {
     let allowed = GRACE.saturating_add(late);
     let run_ends = model.end_of_run().plus(allowed);
     ensure(model.outcome.is_some() || now <= run_ends, Invariant::DeadlineKept, || {
@@ -112,6 +118,13 @@ pub(in super::super) fn deadline_kept(model: &Model, now: Timestamp, late: Durat
         let ends = deadline.plus(allowed);
         ensure(now <= ends, Invariant::DeadlineKept, || {
             format!("{id:?} goes on at {now}, and should have ended by {ends}: {part:?}")
+        })?;
+        let seen = cluster.of(id);
+        let Some(call) = seen.call.filter(|call| call.phase == Phase::Undo) else { continue };
+        let heard = seen.news_at.map_or(call.since, |at| model.on_the_clock(at).max(call.since));
+        let ends = heard.plus(model.options.no_progress_timeout).plus(late);
+        ensure(now <= ends, Invariant::DeadlineKept, || {
+            format!("the undo of {id:?} has told nothing since {heard} at {now}, which is too long")
         })?;
     }
     Ok(())
