@@ -287,7 +287,7 @@ impl KubeClient {
         }
         // A no is judged as a refusal is.
         let call = format!("ask whether {verb} of {} is allowed", collection.resource.plural);
-        self.is_past_its_start(&call).await?;
+        Box::pin(self.is_past_its_start(&call)).await?;
         self.is_granted(collection, verb).await
     }
 
@@ -468,16 +468,22 @@ impl KubeClient {
         read.map(|bytes| (code, bytes)).map_err(|error| lost(&call, error, self.answer_bytes_max))
     }
 
-    /// Sends, and turns an error status into an error. What is forbidden is asked for once more after the server has said
-    /// that it is ready: it may have become so between the refusal and the question. A refusal has done nothing.
+    /// Sends, and turns an error status into an error.
     async fn send(&self, parts: Parts) -> Result<Response<Body>, ApiError> {
         match sent(&self.inner, &parts).await {
             Err(error) if error.is_code(403) && parts.refusal == Refusal::Judged => {
-                self.is_past_its_start(&parts.call).await?;
-                sent(&self.inner, &parts).await
+                // Boxed, for it is rare, and every future around it would hold it.
+                Box::pin(self.judged(&parts)).await
             }
             answer => answer,
         }
+    }
+
+    /// What is forbidden is asked for once more after the server has said that it is ready: it may have become so between
+    /// the refusal and the question. A refusal has done nothing.
+    async fn judged(&self, parts: &Parts) -> Result<Response<Body>, ApiError> {
+        self.is_past_its_start(&parts.call).await?;
+        sent(&self.inner, parts).await
     }
 
     /// An API server answers before it has read who may do what, and until then it refuses everything; `/readyz` says when
