@@ -118,7 +118,17 @@ struct Parts {
     query: Vec<(&'static str, String)>,
     accept: &'static str,
     body: Option<(&'static str, Bytes)>,
+    refusal: Refusal,
     call: String,
+}
+
+/// What is made of a refusal for want of rights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refusal {
+    /// It is believed of a server that is ready.
+    Judged,
+    /// It is handed on: who asks will ask again, whatever the reason.
+    Taken,
 }
 
 impl KubeClient {
@@ -277,7 +287,7 @@ impl KubeClient {
         }
         // A no is judged as a refusal is.
         let call = format!("ask whether {verb} of {} is allowed", collection.resource.plural);
-        self.is_past_its_start(&call).await?;
+        Box::pin(self.is_past_its_start(&call)).await?;
         self.is_granted(collection, verb).await
     }
 
@@ -298,9 +308,11 @@ impl KubeClient {
         Ok(answer.pointer("/status/allowed").and_then(Value::as_bool) == Some(true))
     }
 
-    /// One page of the objects of a collection, the next where `after` is what the page before said.
+    /// One page of the objects of a collection, the next where `after` is what the page before said. For who asks again and
+    /// again.
     pub(crate) async fn list(&self, collection: &Collection, after: Option<&str>) -> Result<Value, ApiError> {
         let mut parts = Parts::collection(collection, "list");
+        parts.refusal = Refusal::Taken;
         parts.query.push(("limit", PAGE_LIMIT.to_string()));
         if let Some(after) = after {
             parts.query.push(("continue", after.to_owned()));
@@ -366,7 +378,8 @@ impl KubeClient {
         self.json(parts).await.map(drop)
     }
 
-    /// The changes of a collection since a resource version, one JSON document a line, until the server ends it.
+    /// The changes of a collection since a resource version, one JSON document a line, until the server ends it. For who
+    /// asks again and again.
     pub(crate) async fn watch(
         &self,
         collection: &Collection,
@@ -374,6 +387,7 @@ impl KubeClient {
         timeout: Duration,
     ) -> Result<Lines, ApiError> {
         let mut parts = Parts::collection(collection, "watch");
+        parts.refusal = Refusal::Taken;
         parts.query.push(("watch", "true".to_owned()));
         parts.query.push(("allowWatchBookmarks", "true".to_owned()));
         parts.query.push(("resourceVersion", since.to_owned()));
@@ -454,16 +468,22 @@ impl KubeClient {
         read.map(|bytes| (code, bytes)).map_err(|error| lost(&call, error, self.answer_bytes_max))
     }
 
-    /// Sends, and turns an error status into an error. What is forbidden is asked for once more after the server has said
-    /// that it is ready: it may have become so between the refusal and the question. A refusal has done nothing.
+    /// Sends, and turns an error status into an error.
     async fn send(&self, parts: Parts) -> Result<Response<Body>, ApiError> {
         match sent(&self.inner, &parts).await {
-            Err(error) if error.is_code(403) => {
-                self.is_past_its_start(&parts.call).await?;
-                sent(&self.inner, &parts).await
+            Err(error) if error.is_code(403) && parts.refusal == Refusal::Judged => {
+                // Boxed, for it is rare, and every future around it would hold it.
+                Box::pin(self.judged(&parts)).await
             }
             answer => answer,
         }
+    }
+
+    /// What is forbidden is asked for once more after the server has said that it is ready: it may have become so between
+    /// the refusal and the question. A refusal has done nothing.
+    async fn judged(&self, parts: &Parts) -> Result<Response<Body>, ApiError> {
+        self.is_past_its_start(&parts.call).await?;
+        sent(&self.inner, parts).await
     }
 
     /// An API server answers before it has read who may do what, and until then it refuses everything; `/readyz` says when
@@ -556,7 +576,8 @@ impl Parts {
             path = format!("{path}/namespaces/{}", namespace.encoded());
         }
         path = format!("{path}/{}", resource.plural.encoded());
-        Self { method, path, query: Vec::new(), accept: "application/json", body: None, call }
+        let (query, refusal) = (Vec::new(), Refusal::Judged);
+        Self { method, path, query, accept: "application/json", body: None, refusal, call }
     }
 
     fn object(method: Method, place: &Location, verb: &str) -> Self {
@@ -599,6 +620,7 @@ impl Parts {
             query: Vec::new(),
             accept: DISCOVERY,
             body: None,
+            refusal: Refusal::Judged,
             call: "ask what the API server serves".to_owned(),
         }
     }

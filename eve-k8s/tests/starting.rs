@@ -135,7 +135,8 @@ impl Answered {
     async fn look(&self, client: &kube::Client, path: &str) {
         loop {
             let says = (said(client, "/readyz").await, said(client, "/api").await);
-            if said(client, path).await == 403 {
+            // Where nobody was there a moment ago, nothing was said.
+            if said(client, path).await == 403 && says.0 != 0 && says.1 != 0 {
                 self.refusals.lock().unwrap().insert(says);
             }
         }

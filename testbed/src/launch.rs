@@ -208,6 +208,9 @@ impl Layout {
         args.extend([
             format!("--service-account-private-key-file={}", self.certificates.account_key.display()),
             "--use-service-account-credentials=true".to_owned(),
+            // While the API server is away nobody hears that the nodes live. Pods of a node that counts as lost are said not to
+            // be ready; a kubelet says afterwards that they are, and kwok does not.
+            "--node-monitor-grace-period=10m".to_owned(),
             format!("--root-ca-file={}", self.certificates.ca.display()),
         ]);
         args

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use eve_core::testing::canary::{Canary, Form};
+use eve_core::testing::canary::{Canary, CanaryScan, Form};
 use eve_testbed::{ControlPlane, Receiver, Reply};
 use serde_json::{Value, json};
 
@@ -103,7 +103,7 @@ async fn a_secret_is_found_in_every_form_wherever_it_comes_out() {
     sinks.messages("message", &cloud.take_all(&cloud.queue).await);
     sinks.served(served.url("").trim_start_matches("http://")).await;
     sinks.objects(control_plane, &namespace).await;
-    let scan = sinks.scan(&canaries, &PLACES);
+    let scan: CanaryScan = sinks.scan(&canaries, &PLACES);
     for place in PLACES {
         for (number, form) in Form::ALL.iter().enumerate() {
             let is_it = scan.leaks().iter().any(|leak| leak.sink == place && leak.canary == number);

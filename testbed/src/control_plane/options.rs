@@ -34,7 +34,7 @@ impl Options {
         self
     }
 
-    /// Nobody plays the kubelets: pods are bound to nodes and stay `Pending`. After 40 s the nodes count as lost.
+    /// Nobody plays the kubelets: pods are bound to nodes and stay `Pending`. After 10 min the nodes count as lost.
     #[must_use]
     pub fn without_kwok(mut self) -> Self {
         self.servers = &WITHOUT_KWOK;
