@@ -195,8 +195,7 @@ pub(super) async fn run(
     let run = match work.task {
         Task::Undo(run, undone) if records.is_empty() => {
             // Nobody goes on with it: this run came after it, and holds the plan.
-            let begun =
-                Run::rollback_of_abandoned(graph, options, id.clone(), (&run, &undone), clock.now());
+            let begun = Run::rollback_of_abandoned(graph, options, id.clone(), (&run, &undone), clock.now());
             begun.map_err(|error| Halt::error(Exit::Refused, wiring::chain(&error)))
         }
         Task::Apply | Task::Delete | Task::Undo(..) => {

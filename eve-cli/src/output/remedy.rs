@@ -74,7 +74,8 @@ impl Remedy {
                  then `{command}` goes on from there"
             ),
             Self::Nothing => {
-                "no rollback puts back the rest; put it back by hand, or apply the plan as it was before".to_owned()
+                "no rollback puts back the rest; put it back by hand, or apply the plan as it was before"
+                    .to_owned()
             }
         }
     }
@@ -91,7 +92,13 @@ mod tests {
 
     fn failed(phase: Phase, failure: Failure) -> Event {
         let failure = Box::new(failure);
-        Event::UndoFailed { component: ComponentId::new(0), attempt: Attempt::FIRST, phase, failure, retry_at: None }
+        Event::UndoFailed {
+            component: ComponentId::new(0),
+            attempt: Attempt::FIRST,
+            phase,
+            failure,
+            retry_at: None,
+        }
     }
 
     #[test]

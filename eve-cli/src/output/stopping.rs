@@ -32,7 +32,9 @@ const fn back(mode: StopMode) -> &'static str {
 const fn before_the_way_back(mode: StopMode) -> &'static str {
     match mode {
         StopMode::Rollback => "nothing changes: it rolls back as soon as what is in flight has ended",
-        StopMode::Drain => "letting what runs come to its end, then leaving everything alone: nothing is rolled back",
+        StopMode::Drain => {
+            "letting what runs come to its end, then leaving everything alone: nothing is rolled back"
+        }
         StopMode::Now | StopMode::Supersede => {
             "finishing the calls in flight, giving up waits, then leaving everything alone: nothing is rolled back"
         }

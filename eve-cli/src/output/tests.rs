@@ -543,7 +543,8 @@ fn header() -> RunHeader {
 
 /// One that was made and is put back.
 fn going_back() -> Story {
-    let story = Story::begin(graph([ComponentBuilder::new("db", "x")])).created("db", 0.0, 1.0).ready("db", 4.0);
+    let story =
+        Story::begin(graph([ComponentBuilder::new("db", "x")])).created("db", 0.0, 1.0).ready("db", 4.0);
     let (component, attempt) = (story.id("db"), Attempt::FIRST);
     story.at(60.0, Event::RollingBack).at(61.0, Event::UndoStarted { component, attempt })
 }
@@ -555,9 +556,12 @@ fn time_between_the_way_forward_and_the_way_back_is_no_wait() {
     let phases = |story: &Story| {
         let timeline = Timeline::of(story.graph.clone(), &story.records).json();
         let lane = timeline["components"][0].clone();
-        let phases: Vec<(String, f64)> = lane["phases"].as_array().unwrap().iter().map(|phase| {
-            (phase["phase"].as_str().unwrap().to_owned(), phase["seconds"].as_f64().unwrap())
-        }).collect();
+        let phases: Vec<(String, f64)> = lane["phases"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|phase| (phase["phase"].as_str().unwrap().to_owned(), phase["seconds"].as_f64().unwrap()))
+            .collect();
         (lane["seconds"].as_f64().unwrap(), phases)
     };
     let own = |undoing: f64| {

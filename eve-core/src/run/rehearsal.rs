@@ -105,7 +105,9 @@ mod hooks {
             now: Timestamp,
             sabotage: Option<Sabotage>,
         ) -> Result<Self, RollbackError> {
-            Self::undoing((graph, options, id), (undone, Undone::Over), now, |state| state.sabotage = sabotage)
+            Self::undoing((graph, options, id), (undone, Undone::Over), now, |state| {
+                state.sabotage = sabotage
+            })
         }
 
         /// The second copy of an end opens the edges once more.
