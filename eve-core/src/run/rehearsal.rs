@@ -106,7 +106,7 @@ mod hooks {
             sabotage: Option<Sabotage>,
         ) -> Result<Self, RollbackError> {
             Self::undoing((graph, options, id), (undone, Undone::Over), now, |state| {
-                state.sabotage = sabotage
+                state.sabotage = sabotage;
             })
         }
 
