@@ -5,7 +5,7 @@ use std::fmt;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, shortened};
 use crate::ids::RunId;
 use crate::run::Outcome;
 use crate::time::Timestamp;
@@ -79,8 +79,10 @@ impl Notice {
     pub const COMPONENTS_MAX: usize = 50;
     /// The most messages of one component, or of one receipt.
     pub const MESSAGES_MAX: usize = 20;
-    /// The most bytes of one message or reason; what is longer is cut at a character border.
+    /// The most bytes of one message of a component; what is longer ends after a whole word, with ` …`.
     pub const TEXT_BYTES_MAX: usize = 1024;
+    /// The most bytes of one reason: as many as a [`Failure`] has.
+    pub const REASON_BYTES_MAX: usize = Failure::MESSAGE_BYTES_MAX;
 
     /// A notice of this ending, with nothing else in it.
     pub fn new(key: impl Into<String>, at: Timestamp, ending: Ending) -> Self {
@@ -188,7 +190,7 @@ pub struct Told {
 impl Told {
     fn bound(&mut self) {
         cut(&mut self.code);
-        cut(&mut self.message);
+        shorten(&mut self.message, Notice::REASON_BYTES_MAX);
     }
 }
 
@@ -279,7 +281,11 @@ fn bound_messages(messages: &mut Vec<String>) {
 }
 
 fn cut(text: &mut String) {
-    text.truncate(text.floor_char_boundary(Notice::TEXT_BYTES_MAX));
+    shorten(text, Notice::TEXT_BYTES_MAX);
+}
+
+fn shorten(text: &mut String, bytes_max: usize) {
+    *text = shortened(std::mem::take(text), bytes_max);
 }
 
 #[cfg(test)]
@@ -287,7 +293,7 @@ mod tests {
     use super::*;
 
     fn full() -> Notice {
-        let long = "ä".repeat(Notice::TEXT_BYTES_MAX);
+        let long = "ä".repeat(Notice::REASON_BYTES_MAX);
         let told = || Told { code: long.clone(), message: long.clone() };
         let component = ComponentNotice {
             name: long.clone(),
@@ -314,9 +320,10 @@ mod tests {
         assert_eq!(notice.components_left_out, 3);
         let component = &notice.components[0];
         assert_eq!(component.messages.len(), Notice::MESSAGES_MAX);
-        assert!(component.messages.iter().all(|text| text.len() == Notice::TEXT_BYTES_MAX));
-        assert_eq!(component.failure.as_ref().unwrap().message.len(), Notice::TEXT_BYTES_MAX);
-        assert_eq!(notice.failure.as_ref().unwrap().code.len(), Notice::TEXT_BYTES_MAX);
+        let cut = |bytes_max: usize| format!("{} …", "ä".repeat(bytes_max / 2 - 2));
+        assert!(component.messages.iter().all(|text| *text == cut(Notice::TEXT_BYTES_MAX)));
+        assert_eq!(component.failure.as_ref().unwrap().message, cut(Notice::REASON_BYTES_MAX));
+        assert_eq!(notice.failure.as_ref().unwrap().code, cut(Notice::TEXT_BYTES_MAX));
         let bytes = serde_json::to_vec(&notice).unwrap().len();
         assert!(bytes < 3 << 20, "{bytes}");
         assert_eq!(notice.clone().bounded(), notice);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::state::Kept;
 use crate::digest::Digest;
-use crate::failure::Failure;
+use crate::failure::{Failure, shortened};
 use crate::ids::{RunId, Seq};
 use crate::run::{Outcome, StopMode};
 use crate::time::Timestamp;
@@ -205,16 +205,12 @@ pub struct Reason {
 }
 
 impl Reason {
-    /// The most bytes that are kept of a message; what is longer is cut at a character border.
-    pub const TEXT_BYTES_MAX: usize = 1024;
+    /// The most bytes that are kept of a message: as many as a [`Failure`] has.
+    pub const TEXT_BYTES_MAX: usize = Failure::MESSAGE_BYTES_MAX;
 
     /// The reason that a failure gives.
     pub fn of(failure: &Failure) -> Self {
-        let mut end = failure.message.len().min(Self::TEXT_BYTES_MAX);
-        while !failure.message.is_char_boundary(end) {
-            end -= 1;
-        }
-        let message = failure.message.get(..end).unwrap_or_default();
+        let message = shortened(failure.message.clone(), Self::TEXT_BYTES_MAX);
         Self { component: None, code: (&*failure.code).into(), message: message.into() }
     }
 
