@@ -59,10 +59,11 @@ pub struct Notice {
     /// Why, where it did not succeed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Told>,
-    /// The components that are worth a word, those that failed first: see [`Notice::COMPONENTS_MAX`].
+    /// The components that are worth a word, those that failed first, then those that had something to say, then those that
+    /// were never started: see [`Notice::COMPONENTS_MAX`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub components: Vec<ComponentNotice>,
-    /// How many more failed or were skipped than `components` has.
+    /// How many more were worth a word than `components` has.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub components_left_out: u64,
 }
@@ -141,6 +142,9 @@ pub enum Ending {
     RollbackFailed,
     /// Never accepted; nothing was written.
     Refused,
+    /// It asked to stop a request that is over, or that is not known: nothing was stopped. A request that comes later than its
+    /// stop is not begun.
+    NothingToStop,
 }
 
 impl Ending {
@@ -154,6 +158,7 @@ impl Ending {
             Self::RolledBack => "rolled_back",
             Self::RollbackFailed => "rollback_failed",
             Self::Refused => "refused",
+            Self::NothingToStop => "nothing_to_stop",
         }
     }
 }
@@ -214,7 +219,8 @@ pub struct ComponentNotice {
     /// Why, where it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Told>,
-    /// What it had to say, in order: the messages of a function.
+    /// What it had to say, in order: the messages of a function, the evidence of a failure. Where there is more than there is
+    /// room for, the last one says how much.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub messages: Vec<String>,
 }
@@ -230,6 +236,8 @@ pub enum ComponentEnd {
     Failed,
     /// It was never started.
     Skipped,
+    /// It was changed, and is not as it was before: its undo failed.
+    NotUndone,
 }
 
 /// What a receiver said when it took a notice.
@@ -337,7 +345,7 @@ mod tests {
         let bare = Notice::new("k", Timestamp::from_micros(5), Ending::Refused);
         assert_eq!(serde_json::to_string(&bare).unwrap(), r#"{"key":"k","at":5,"ending":"refused"}"#);
         for ending in
-            [Ending::Succeeded, Ending::Failed, Ending::Cancelled, Ending::Superseded, Ending::Refused]
+            [Ending::Succeeded, Ending::Failed, Ending::Superseded, Ending::Refused, Ending::NothingToStop]
         {
             assert_eq!(serde_json::to_value(ending).unwrap(), ending.as_str());
         }

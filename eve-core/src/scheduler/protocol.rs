@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::report::Report;
 use super::state::Kept;
 use crate::digest::Digest;
 use crate::failure::{Failure, shortened};
@@ -79,6 +80,17 @@ pub enum Asks {
 pub enum Input {
     /// A source delivered something, perhaps again.
     Received(Arrival),
+    /// A run that was opened cannot begin as yet: somebody who must be asked is away. Until it can, it takes no other
+    /// namespace's turn.
+    OpenStalls {
+        /// The run.
+        run: RunId,
+    },
+    /// A run that was opened begins now, or never.
+    OpenEnds {
+        /// The run.
+        run: RunId,
+    },
     /// A run that was opened is over.
     RunEnded {
         /// The run.
@@ -87,6 +99,8 @@ pub enum Input {
         outcome: Outcome,
         /// Why, where it did not succeed.
         reason: Option<Reason>,
+        /// What became of its components.
+        report: Report,
     },
     /// A notice was delivered, or was not.
     Notified {
@@ -238,7 +252,7 @@ pub enum Answer {
     Ended(Outcome),
     /// It was never accepted.
     Refused,
-    /// It asked to stop another one, and that was taken in.
+    /// It asked to stop another one, and that was taken in. With a reason where there was nothing to stop, as yet.
     Taken,
 }
 
@@ -285,6 +299,10 @@ pub enum LedgerEvent {
         target: Arc<str>,
         /// How.
         mode: StopMode,
+        /// Why there was nothing to stop, where there was not.
+        reason: Option<Reason>,
+        /// Who is to be told that there was not.
+        receivers: Vec<Arc<str>>,
     },
     /// A run of the request exists from here on. Durable before the run begins.
     RunOpened {
@@ -308,6 +326,8 @@ pub enum LedgerEvent {
         outcome: Outcome,
         /// Why, where it did not succeed.
         reason: Option<Reason>,
+        /// What became of its components.
+        report: Report,
         /// Who is to be told.
         receivers: Vec<Arc<str>>,
     },
