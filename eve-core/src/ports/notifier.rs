@@ -36,7 +36,9 @@ pub trait Notifier: Send + Sync {
 pub struct Notice {
     /// Stable over all deliveries of this notice; 1 to [`Notice::KEY_BYTES_MAX`] bytes of printable ASCII.
     pub key: String,
-    /// When it was decided; the same in all deliveries.
+    /// When it was decided; the same in all deliveries. Written as [`Timestamp::to_rfc3339`] does; read also as microseconds,
+    /// as earlier versions wrote it.
+    #[serde(with = "written")]
     pub at: Timestamp,
     /// Counts the notices of a namespace: a receiver can tell an older one from a newer, since order is not promised. 0
     /// where nobody counts.
@@ -66,6 +68,37 @@ pub struct Notice {
     /// How many more were worth a word than `components` has.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub components_left_out: u64,
+}
+
+/// Times in notices.
+mod written {
+    use serde::de::Error as _;
+    use serde::ser::Error as _;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::time::Timestamp;
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Text(String),
+        Micros(u64),
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+    pub(super) fn serialize<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
+        let text = at.to_rfc3339().ok_or_else(|| S::Error::custom("the time is beyond the year 9999"))?;
+        to.serialize_str(&text)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::Error> {
+        match Written::deserialize(from)? {
+            Written::Text(text) => {
+                Timestamp::from_rfc3339(&text).ok_or_else(|| D::Error::custom("it is no time in UTC"))
+            }
+            Written::Micros(micros) => Ok(Timestamp::from_micros(micros)),
+        }
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
@@ -343,7 +376,10 @@ mod tests {
         let text = serde_json::to_string(&notice).unwrap();
         assert_eq!(serde_json::from_str::<Notice>(&text).unwrap(), notice);
         let bare = Notice::new("k", Timestamp::from_micros(5), Ending::Refused);
-        assert_eq!(serde_json::to_string(&bare).unwrap(), r#"{"key":"k","at":5,"ending":"refused"}"#);
+        let text = r#"{"key":"k","at":"1970-01-01T00:00:00.000005Z","ending":"refused"}"#;
+        assert_eq!(serde_json::to_string(&bare).unwrap(), text);
+        let older = r#"{"key":"k","at":5,"ending":"refused"}"#;
+        assert_eq!(serde_json::from_str::<Notice>(older).unwrap(), bare);
         for ending in
             [Ending::Succeeded, Ending::Failed, Ending::Superseded, Ending::Refused, Ending::NothingToStop]
         {
