@@ -32,7 +32,8 @@ pub struct Failure {
     pub code: Cow<'static, str>,
     /// What the retry rule reads.
     pub class: FailureClass,
-    /// One line for people: a lowercase fragment without a full stop that names the object and the reason.
+    /// One line for people: a lowercase fragment without a full stop that names the object and the reason. At most
+    /// [`Failure::MESSAGE_BYTES_MAX`].
     pub message: String,
     /// Further lines, the most telling first, such as events. At most [`Failure::NOTES_MAX`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -49,7 +50,9 @@ pub struct Failure {
 impl Failure {
     /// The most notes that are kept.
     pub const NOTES_MAX: usize = 20;
-    /// The most bytes that are kept of a message, a note or a hint; what is longer is cut at a character border.
+    /// The most bytes that are kept of a message: all that is wrong with most plans. What is longer is [shortened].
+    pub const MESSAGE_BYTES_MAX: usize = 8 * 1024;
+    /// The most bytes that are kept of a note or a hint; what is longer is [shortened].
     pub const TEXT_BYTES_MAX: usize = 2048;
 
     /// A failure of this class; `code` is stable, `message` is for people.
@@ -57,7 +60,7 @@ impl Failure {
         Self {
             code: code.into(),
             class,
-            message: bounded(message.into()),
+            message: shortened(message.into(), Self::MESSAGE_BYTES_MAX),
             notes: Vec::new(),
             log: Box::default(),
             hint: None,
@@ -86,13 +89,14 @@ impl Failure {
             lines.into_iter().take(Self::NOTES_MAX).map(bounded).collect()
         };
         let (notes, log) = (lines(notes), lines(log.into_vec()).into_boxed_slice());
-        Self { code, class, message: bounded(message), notes, log, hint: hint.map(bounded) }
+        let message = shortened(message, Self::MESSAGE_BYTES_MAX);
+        Self { code, class, message, notes, log, hint: hint.map(bounded) }
     }
 
     /// The same with another message, which is cut as in [`Failure::new`].
     #[must_use]
     pub fn with_message(mut self, message: impl Into<String>) -> Self {
-        self.message = bounded(message.into());
+        self.message = shortened(message.into(), Self::MESSAGE_BYTES_MAX);
         self
     }
 
@@ -152,13 +156,32 @@ impl fmt::Display for Cause {
     }
 }
 
-fn bounded(mut text: String) -> String {
-    if text.len() > Failure::TEXT_BYTES_MAX {
-        let mut end = Failure::TEXT_BYTES_MAX;
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        text.truncate(end);
+fn bounded(text: String) -> String {
+    shortened(text, Failure::TEXT_BYTES_MAX)
+}
+
+/// What a text ends with that was shortened.
+const SHORTENED: &str = " …";
+
+/// The text in at most so many bytes: what is longer ends after a whole word, and then with ` …`. One word that fills the
+/// whole text is cut at a character border.
+pub fn shortened(mut text: String, bytes_max: usize) -> String {
+    if text.len() <= bytes_max {
+        return text;
+    }
+    let mut end = bytes_max.saturating_sub(SHORTENED.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    let kept = text.get(..end).unwrap_or_default();
+    // Where the cut falls between two words, the last one is whole.
+    let is_whole = text.get(end..).is_some_and(|rest| rest.starts_with(char::is_whitespace));
+    let words = if is_whole { Some(end) } else { kept.rfind(char::is_whitespace) };
+    let kept = words.and_then(|end| kept.get(..end)).map_or(kept, str::trim_end);
+    let end = if kept.is_empty() { end } else { kept.len() };
+    text.truncate(end);
+    if bytes_max >= SHORTENED.len() {
+        text.push_str(SHORTENED);
     }
     text
 }
@@ -169,12 +192,38 @@ mod tests {
 
     #[test]
     fn every_text_is_cut_at_its_limit() {
-        let long = "ä".repeat(Failure::TEXT_BYTES_MAX);
+        let long = "ä".repeat(Failure::MESSAGE_BYTES_MAX);
         let failure = Failure::permanent("t", &long).with_note(&long).with_hint(&long);
-        let texts = [&failure.message, &failure.notes[0], failure.hint.as_ref().unwrap()];
-        assert!(texts.iter().all(|text| text.len() == Failure::TEXT_BYTES_MAX));
         let other = Failure::permanent("t", "short").with_message(&long);
-        assert_eq!(other.message.len(), Failure::TEXT_BYTES_MAX);
-        assert_eq!(Cause::new("t", &long).message.len(), Failure::TEXT_BYTES_MAX);
+        for (text, most) in [
+            (&failure.message, Failure::MESSAGE_BYTES_MAX),
+            (&other.message, Failure::MESSAGE_BYTES_MAX),
+            (&failure.notes[0], Failure::TEXT_BYTES_MAX),
+            (failure.hint.as_ref().unwrap(), Failure::TEXT_BYTES_MAX),
+            (&Cause::new("t", &long).message, Failure::TEXT_BYTES_MAX),
+        ] {
+            assert_eq!(*text, format!("{} …", "ä".repeat(most / 2 - 2)));
+        }
+    }
+
+    #[test]
+    fn a_text_that_is_shortened_ends_after_a_whole_word_and_says_so() {
+        for (text, most, expected) in [
+            ("one two three", 13, "one two three"),
+            ("one two three", 12, "one two …"),
+            ("one two three", 11, "one two …"),
+            ("one two three", 10, "one …"),
+            ("zwölf", 6, "zwölf"),
+            ("zwölfe", 6, "zw …"),
+            ("zwölfer", 7, "zw …"),
+            ("zwölferl", 8, "zwö …"),
+            (" zwölfer", 8, " zw …"),
+            ("abc", 2, ""),
+        ] {
+            let told = shortened(text.to_owned(), most);
+            assert_eq!(told, expected, "{text} in {most}");
+            assert!(told.len() <= most);
+            assert_eq!(shortened(told.clone(), most), told);
+        }
     }
 }

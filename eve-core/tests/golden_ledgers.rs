@@ -1,5 +1,5 @@
 //! Ledgers as released versions wrote them: they load, they can be taken over, and their form has not changed. Files of
-//! `logs/ledger1/` are never rewritten. To add one, begin with an empty file; the test that fails prints what belongs into it.
+//! `logs/ledger1/` and `logs/ledger2/` are never rewritten. To add one, begin with an empty file; the test that fails prints what belongs into it.
 #![cfg(feature = "test-util")]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -71,4 +71,104 @@ fn old_ledgers_can_be_taken_over_after_every_record() {
         scheduler.view().requests().map(|view| format!("{view:?}")).collect()
     };
     assert_eq!(told(&compacted), told(&whole));
+}
+
+/// What version 2 brought, and a compaction that has it.
+mod second {
+    use std::time::Duration;
+
+    use eve_core::failure::Failure;
+    use eve_core::ids::{RunId, Seq};
+    use eve_core::ports::{ComponentEnd, ComponentNotice, Told};
+    use eve_core::run::{Outcome, StopMode};
+    use eve_core::scheduler::{Digest, LedgerEvent, Reason, Report, RequestKey, Ticket};
+    use eve_core::time::Timestamp;
+
+    use super::*;
+
+    const TEXT: &str = include_str!("logs/ledger2/told.jsonl");
+    const HEAD: &str = "db2fd1a251da22e9dbbbd455ae81a169";
+
+    fn sample() -> Vec<LedgerRecord> {
+        let key = |id: &str| RequestKey { id: id.into(), digest: Digest::of(id.as_bytes()) };
+        let reason = |text: &str| Some(Reason::of(&Failure::permanent("stop.unknown-request", text)));
+        let component = |name: &str, state, failure: Option<&str>, messages: &[&str]| ComponentNotice {
+            name: name.to_owned(),
+            state,
+            failure: failure
+                .map(|text| Told { code: "function.failed".to_owned(), message: text.to_owned() }),
+            messages: messages.iter().map(|text| (*text).to_owned()).collect(),
+        };
+        let components = vec![
+            component("web", ComponentEnd::Failed, Some("it says \"no\""), &["ä", "\n"]),
+            component("db", ComponentEnd::NotUndone, Some("it stays"), &[]),
+            component("fn", ComponentEnd::Succeeded, None, &["done"]),
+            component("last", ComponentEnd::Skipped, None, &[]),
+        ];
+        let events = [
+            LedgerEvent::TakenOver,
+            LedgerEvent::Accepted { key: key("a"), namespace: "shop".into(), plan: "app".into() },
+            LedgerEvent::RunOpened { ticket: Ticket::new(2), run: RunId::new("run-2") },
+            LedgerEvent::StopAsked {
+                key: Some(key("stop")),
+                target: "nobody".into(),
+                mode: StopMode::Now,
+                reason: reason("no request nobody is known"),
+                receivers: vec!["hook".into()],
+            },
+            LedgerEvent::RunClosed {
+                ticket: Ticket::new(2),
+                outcome: Outcome::RollbackFailed,
+                reason: reason("it \"is\" so"),
+                report: Report { components, left_out: 7 },
+                receivers: vec!["hook".into()],
+            },
+        ];
+        let begun = Timestamp::from_micros(1_763_596_800_000_000);
+        let record =
+            |(seq, event)| LedgerRecord { seq, at: begun.plus(Duration::from_secs(seq.get())), event };
+        (1..).map(Seq::new).zip(events).map(record).collect()
+    }
+
+    #[test]
+    fn ledgers_of_version_2_say_what_they_said_and_their_form_has_not_changed() {
+        let mut chain = begin();
+        let encoded: Vec<String> =
+            sample().iter().map(|record| String::from_utf8(encode(record)).unwrap()).collect();
+        encoded.iter().for_each(|line| {
+            chain.push(line.as_bytes());
+        });
+        let shown = format!("{}\nhead {}", encoded.join("\n"), chain.head().link);
+        assert_eq!(TEXT.lines().collect::<Vec<_>>(), encoded, "{shown}");
+        assert_eq!(chain.head().link.to_string(), HEAD);
+        let read: Vec<LedgerRecord> = TEXT.lines().map(|line| decode(line.as_bytes()).unwrap()).collect();
+        assert_eq!(read, sample());
+    }
+
+    #[test]
+    fn ledgers_of_version_2_can_be_taken_over_and_tell_what_they_told() {
+        let records = sample();
+        let now = records.last().unwrap().at;
+        let mut options = SchedulerOptions::default();
+        options.receivers = vec!["hook".into()];
+        options.records_free = 0;
+        let mut whole = Scheduler::resume(options.clone(), &records, now).unwrap();
+        let told = |scheduler: &Scheduler| {
+            [2, 4].map(|ticket| scheduler.notice(Ticket::new(ticket), "hook").unwrap())
+        };
+        assert_eq!(told(&whole)[0].report.components.len(), 4);
+        assert_eq!(&*told(&whole)[1].reason.as_ref().unwrap().code, "stop.unknown-request");
+        // Enough records, and it is compacted.
+        for _ in 0..20 {
+            whole.handle(eve_core::scheduler::Input::SendAgain { request: "a".into() }, now);
+        }
+        let base = std::iter::from_fn(|| whole.poll_event())
+            .filter(|record| matches!(record.event, LedgerEvent::Compacted { .. }))
+            .last()
+            .unwrap();
+        let stored = decode(&encode(&base)).unwrap();
+        assert_eq!(stored, base);
+        let compacted = Scheduler::resume(options, &[stored], now).unwrap();
+        assert_eq!(told(&compacted), told(&whole));
+    }
 }

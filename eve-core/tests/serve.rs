@@ -2,6 +2,9 @@
 #![cfg(all(feature = "driver", feature = "test-util"))]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "serve/outcomes.rs"]
+mod outcomes;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{ConnectInfo, Path, State};
+use axum::extract::{ConnectInfo, Path, RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -62,7 +62,15 @@ fn routes(served: Served) -> Router {
         .with_state(served)
 }
 
-async fn readyz(State(served): State<Served>) -> Response {
+/// In one word, or with `?verbose` each part on a line, as Kubernetes answers.
+async fn readyz(State(served): State<Served>, RawQuery(query): RawQuery) -> Response {
+    let wanted = |name: &str| name.split('=').next() == Some("verbose");
+    if query.is_some_and(|query| query.split('&').any(wanted)) {
+        return match served.health.detail() {
+            Ok(text) => text.into_response(),
+            Err(text) => (StatusCode::SERVICE_UNAVAILABLE, text).into_response(),
+        };
+    }
     match served.health.readiness() {
         Ok(()) => "ok\n".into_response(),
         Err(reasons) => (StatusCode::SERVICE_UNAVAILABLE, reasons + "\n").into_response(),
@@ -140,6 +148,11 @@ mod tests {
             served.health.works(part);
         }
         assert_eq!(get(&served, "/readyz").await, (200, "ok\n".into()));
+        let detail = "[+]journal ok\n[+]cluster ok\n[+]source ok\nreadyz check passed\n";
+        assert_eq!(get(&served, "/readyz?verbose").await, (200, detail.into()));
+        served.health.fails(Part::Cluster, "away");
+        let (status, text) = get(&served, "/readyz?verbose=1").await;
+        assert!(status == 503 && text.contains("[-]cluster failed: away\n"), "{text}");
         let (status, text) = get(&served, "/metrics").await;
         assert_eq!(status, 200);
         assert!(text.contains("# TYPE eve_runs_live gauge") && text.ends_with("# EOF\n"), "{text}");

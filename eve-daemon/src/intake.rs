@@ -14,14 +14,26 @@ use eve_core::plan::load::{LoadOptions, Loaded, Source, load};
 use eve_core::run::{RunOptions, RunStart};
 
 use crate::cluster::{Cluster, refused};
+use crate::outages::Outages;
 use crate::problems;
 use crate::secrets::Keeper;
 
 /// What a plan is called where its text is spoken of.
 const PLAN: &str = "plan";
 
-/// Reads plans for one cluster.
+/// Makes runs of plans for one cluster.
+#[derive(Debug)]
 pub struct PlanIntake {
+    /// Who reads them.
+    pub reader: Arc<PlanReader>,
+    /// The options of every run but for its seed.
+    pub options: RunOptions,
+    /// Which of them cannot be opened yet.
+    pub outages: Outages,
+}
+
+/// Reads plans for one cluster, without I/O.
+pub struct PlanReader {
     /// The name of the cluster, if it has one.
     pub cluster_name: Option<String>,
     /// The kinds that plans may use.
@@ -31,18 +43,16 @@ pub struct PlanIntake {
     /// Where they are carried out.
     pub cluster: Arc<Cluster>,
     /// Where secrets come from.
-    pub secrets: Keeper,
-    /// The options of every run but for its seed.
-    pub options: RunOptions,
+    pub secrets: Arc<Keeper>,
 }
 
-impl fmt::Debug for PlanIntake {
+impl fmt::Debug for PlanReader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PlanIntake").field("cluster_name", &self.cluster_name).finish_non_exhaustive()
+        f.debug_struct("PlanReader").field("cluster_name", &self.cluster_name).finish_non_exhaustive()
     }
 }
 
-impl PlanIntake {
+impl PlanReader {
     /// A plan that is right as far as can be known without I/O, and its graph.
     fn checked(&self, body: &[u8]) -> Result<(Loaded, Graph), Failure> {
         let namespace = self.cluster.default_namespace().to_owned();
@@ -50,9 +60,9 @@ impl PlanIntake {
         let source = Source::from_bytes(PLAN, body.to_vec());
         let plan = load(vec![source], &options).map_err(|found| problems::failure(&found))?;
         self.is_for_us(&plan)?;
-        self.secrets.can_serve(&plan)?;
         let graph = plan.graph().map_err(|found| problems::failure(&found))?;
-        refused(&plan, &self.executors.check(&graph))?;
+        let problems = self.executors.check(&graph);
+        refused(&plan, &problems, self.secrets.nobody_knows(&plan))?;
         Ok((plan, graph))
     }
 
@@ -70,22 +80,35 @@ impl PlanIntake {
     }
 }
 
-#[async_trait]
-impl Intake for PlanIntake {
-    fn read(&self, body: &[u8]) -> Result<PlanName, Failure> {
-        let (plan, _) = self.checked(body)?;
-        Ok(PlanName { namespace: plan.namespace().into(), plan: plan.name().into() })
-    }
-
-    async fn open(&self, _: &RunId, body: &[u8], begun: Option<&RunStart>) -> Result<Opened, Failure> {
-        let (plan, graph) = self.checked(body)?;
+impl PlanIntake {
+    async fn opened(&self, body: &[u8], begun: Option<&RunStart>) -> Result<Opened, Failure> {
+        // A large plan takes a thread for seconds: one that nobody else waits for.
+        let (reader, body) = (Arc::clone(&self.reader), body.to_vec());
+        let checked = tokio::task::spawn_blocking(move || reader.checked(&body)).await;
+        let (plan, graph) = checked.map_err(|error| {
+            Failure::permanent("plan.panicked", format!("reading the plan did not come to its end: {error}"))
+        })??;
         let graph = Arc::new(graph);
         // What a run has begun it brings to its end: each component finds out for itself what stands in its way by now.
         if begun.is_none() {
-            self.cluster.admit(&plan, &graph).await?;
+            self.reader.cluster.admit(&plan, &graph).await?;
         }
-        let secrets = self.secrets.of_run(&plan, begun).await?;
+        let secrets = self.reader.secrets.of_run(&plan, begun).await?;
         let options = self.options.clone().with_seed(crate::wiring::random()).with_pins(secrets.pins);
         Ok(Opened { graph, options, secrets: secrets.values })
+    }
+}
+
+#[async_trait]
+impl Intake for PlanIntake {
+    fn read(&self, body: &[u8]) -> Result<PlanName, Failure> {
+        let (plan, _) = self.reader.checked(body)?;
+        Ok(PlanName { namespace: plan.namespace().into(), plan: plan.name().into() })
+    }
+
+    async fn open(&self, run: &RunId, body: &[u8], begun: Option<&RunStart>) -> Result<Opened, Failure> {
+        let opened = self.opened(body, begun).await;
+        self.outages.saw(run, opened.as_ref().err());
+        opened
     }
 }

@@ -1,6 +1,6 @@
 //! The journal of the daemon: one file; what the scheduler decides is counted and logged once it is durable.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,11 +8,13 @@ use async_trait::async_trait;
 use eve_core::ids::RunId;
 use eve_core::ports::{Ledger, LedgerBatch, StoreError};
 use eve_core::run::{Outcome, Record};
-use eve_core::scheduler::{LedgerEvent, LedgerRecord, Reason, SchedulerView, Stand, Ticket};
+use eve_core::scheduler::{Awaited, LedgerEvent, LedgerRecord, Reason, SchedulerView, Stand, Ticket};
+use eve_core::time::Timestamp;
 use eve_store::{LedgerFile, StoredKey};
 
 use crate::health::{Health, Part};
 use crate::metrics::Metrics;
+use crate::run_log::stop_name;
 use crate::start_error::StartError;
 use crate::undelivered::Undelivered;
 
@@ -34,6 +36,8 @@ pub struct Journal {
 struct News {
     records: Vec<LedgerRecord>,
     runs: BTreeMap<Ticket, RunId>,
+    /// The requests whose plan has to be delivered again.
+    awaited: BTreeSet<Ticket>,
 }
 
 impl Journal {
@@ -69,15 +73,44 @@ impl Journal {
         let mut news = self.news();
         for request in view.requests() {
             if let Stand::Live(run) = request.stand() {
-                tracing::info!(
-                    run = run.as_str(),
-                    request = &*request.key().id,
-                    namespace = request.plan().map(|(namespace, _)| namespace),
-                    "a run of an earlier process goes on as soon as its plan is delivered again"
-                );
                 news.runs.insert(request.ticket(), run);
             }
         }
+        for awaited in view.awaited() {
+            let (request, namespace, until) = (&*awaited.request, &*awaited.namespace, time(awaited.until));
+            if let Some(run) = awaited.run.as_ref().map(RunId::as_str) {
+                let what = "a run of an earlier process waits for its plan to be delivered again; until then nothing else \
+                            of its namespace runs";
+                tracing::warn!(run, request, namespace, until, "{what}");
+            } else {
+                tracing::info!(request, namespace, until, "a plan that waits has to be delivered again");
+            }
+        }
+        drop(news);
+        self.await_plans(view);
+    }
+
+    /// Shows which plans have to be delivered again, and logs those that were.
+    fn await_plans(&self, view: SchedulerView<'_>) {
+        let before = std::mem::take(&mut self.news().awaited);
+        let awaited: Vec<Awaited> = view.awaited().collect();
+        let now: BTreeSet<Ticket> = awaited.iter().map(|awaited| awaited.ticket).collect();
+        for ticket in before.difference(&now) {
+            let Some(came) = view.by_ticket(*ticket) else { continue };
+            if !matches!(came.stand(), Stand::Closed(_)) {
+                let (request, namespace) = named(view, *ticket);
+                tracing::info!(request, namespace, "the plan was delivered again");
+            }
+        }
+        if before != now || !now.is_empty() {
+            let line = |awaited: &Awaited| {
+                let Awaited { request, namespace, until, .. } = awaited;
+                format!("request {request} of namespace {namespace}, until {}", time(*until))
+            };
+            self.health.awaits(awaited.iter().map(line));
+        }
+        self.metrics.awaited_plans.set(count(now.len()));
+        self.news().awaited = now;
     }
 
     /// Counts and logs what was stored since the last call.
@@ -87,6 +120,7 @@ impl Journal {
             self.tell(&record.event, Ticket::new(record.seq.get()), view);
             self.undelivered.follow(&record.event, view);
         }
+        self.await_plans(view);
         self.metrics.live_runs.set(count(view.live()));
         self.metrics.waiting_plans.set(count(view.waiting()));
         self.metrics.undelivered_notices.set(count(self.undelivered.given_up()));
@@ -109,9 +143,22 @@ impl Journal {
                 let (code, why) = (&*reason.code, &*reason.message);
                 tracing::warn!(request = &*key.id, namespace, code, reason = why, "request refused");
             }
-            LedgerEvent::StopAsked { target, mode, .. } => {
-                self.metrics.delivered("stop");
-                tracing::info!(request = &**target, mode = ?mode, "stop asked for");
+            LedgerEvent::StopAsked { target, mode, reason, .. } => {
+                self.metrics.delivered(if reason.is_some() { "stop_in_vain" } else { "stop" });
+                let (request, mode) = (&**target, stop_name(*mode));
+                match reason {
+                    None => tracing::info!(request, mode, "stop asked for"),
+                    Some(reason) => {
+                        let (code, why) = (&*reason.code, &*reason.message);
+                        tracing::warn!(
+                            request,
+                            mode,
+                            code,
+                            reason = why,
+                            "stop asked for, and nothing stopped"
+                        );
+                    }
+                }
             }
             LedgerEvent::RunOpened { ticket, run } => {
                 self.news().runs.insert(*ticket, run.clone());
@@ -174,7 +221,7 @@ impl Journal {
                     tracing::error!(request, namespace, receiver, code, reason = why, "{what}");
                 }
             }
-            other => tracing::trace!(place = place.get(), event = ?other, "stored"),
+            _ => tracing::trace!(place = place.get(), "stored"),
         }
     }
 }
@@ -184,6 +231,11 @@ fn named(view: SchedulerView<'_>, ticket: Ticket) -> (Option<&str>, Option<&str>
     let request = view.by_ticket(ticket);
     let id = request.map(|request| &*request.key().id);
     (id, request.and_then(|request| request.plan()).map(|(namespace, _)| namespace))
+}
+
+/// A time as everything that eve writes for programs has it.
+fn time(at: Timestamp) -> String {
+    at.to_rfc3339().unwrap_or_else(|| "never".to_owned())
 }
 
 fn count(number: usize) -> i64 {

@@ -12,6 +12,7 @@ pub mod journal;
 pub mod logging;
 pub mod metrics;
 pub mod notifiers;
+pub mod outages;
 pub mod problems;
 pub mod run;
 pub mod run_log;

@@ -20,6 +20,8 @@ pub struct Metrics {
     pub live_runs: Gauge,
     /// Plans that wait for their turn.
     pub waiting_plans: Gauge,
+    /// Plans of an earlier process that were not delivered again yet.
+    pub awaited_plans: Gauge,
     /// Notices that were given up and wait for somebody to send them again.
     pub undelivered_notices: Gauge,
     /// Records stored.
@@ -68,6 +70,9 @@ impl Default for Metrics {
         registry.register("runs_live", "Runs under way", live_runs.clone());
         let waiting_plans = Gauge::default();
         registry.register("plans_waiting", "Plans that wait for their turn", waiting_plans.clone());
+        let awaited_plans = Gauge::default();
+        let help = "Plans that were accepted before a restart and were not delivered again yet";
+        registry.register("plans_awaited", help, awaited_plans.clone());
         let undelivered_notices = Gauge::default();
         let help = "Notices that were given up and wait for somebody to send them again";
         registry.register("notices_undelivered", help, undelivered_notices.clone());
@@ -80,6 +85,7 @@ impl Default for Metrics {
             notices,
             live_runs,
             waiting_plans,
+            awaited_plans,
             undelivered_notices,
             records,
         }

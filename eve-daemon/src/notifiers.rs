@@ -30,7 +30,7 @@ pub const CALL_LIMIT: Duration = Duration::from_secs(35);
 /// Receivers by the names that the journal knows them by.
 pub type Receivers = BTreeMap<Arc<str>, Arc<dyn Notifier>>;
 
-/// The receivers of a configuration. Nobody is called.
+/// The receivers of a configuration; `server` is the address of the API server. Nobody is called.
 ///
 /// # Errors
 /// One of them cannot be used.
@@ -38,6 +38,7 @@ pub fn receivers(
     config: &Config,
     aws: Option<&AwsAccess>,
     clock: &Arc<dyn Clock>,
+    server: &str,
 ) -> Result<Receivers, StartError> {
     let mut all = Receivers::new();
     if let Some(directory) = &config.source.directory {
@@ -57,18 +58,25 @@ pub fn receivers(
             all.insert(Arc::clone(&name), Arc::new(told.with_limit(FUNCTION_LIMIT)));
         }
         if let Some(hook) = &notify.webhook {
-            all.insert(name, Arc::new(webhook(hook, cluster, clock)?));
+            all.insert(
+                name,
+                Arc::new(webhook(hook, event_source(config.cluster.as_deref(), server), clock)?),
+            );
         }
     }
     Ok(all)
 }
 
+/// Who speaks, as a URI reference: the cluster by its name; one without a name by the address of its API server.
+fn event_source(cluster: Option<&str>, server: &str) -> String {
+    cluster.map_or_else(|| server.to_owned(), |name| format!("/clusters/{name}"))
+}
+
 fn webhook(
     config: &WebhookConfig,
-    cluster: &str,
+    source: String,
     clock: &Arc<dyn Clock>,
 ) -> Result<WebhookNotifier, StartError> {
-    let source = format!("/clusters/{cluster}");
     let options = WebhookOptions::new(&config.url, source)
         .map_err(|error| unusable(&config.url, &error.to_string()))?;
     let path = &config.secret_file;
@@ -128,5 +136,16 @@ impl FunctionKeys for KeyFiles {
             Failure::transient("function.key", message)
         })?;
         Ok(Some(SecretValue::new(SecretValue::new(text).expose().trim())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_of_a_cluster_without_a_name_say_where_it_is() {
+        assert_eq!(event_source(Some("east"), "https://10.0.0.1:6443"), "/clusters/east");
+        assert_eq!(event_source(None, "https://10.0.0.1:6443"), "https://10.0.0.1:6443");
     }
 }

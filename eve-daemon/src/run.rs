@@ -43,7 +43,7 @@ async fn serve_until_told(config: &Config) -> Result<ExitCode, StartError> {
     let (health, metrics): (Arc<Health>, Arc<Metrics>) = (Arc::default(), Arc::default());
     let signals = Signals::new()?;
     let listener = listen(config).await?;
-    let Daemon { mut scheduler, ports, cluster, undelivered, source } =
+    let Daemon { mut scheduler, ports, cluster, secrets, undelivered, source } =
         wiring::wire(config, &health, &metrics).await?;
     let address = listener.as_ref().and_then(|listener| listener.local_addr().ok());
     tracing::info!(
@@ -63,6 +63,7 @@ async fn serve_until_told(config: &Config) -> Result<ExitCode, StartError> {
         ended = serve(&mut scheduler, &ports, received) => ended,
         () = end_on_signal(signals, &orders, &health, grace) => Ok(()),
         () = cluster.watch_over(&health) => Ok(()),
+        () = secrets.watch_over(&health) => Ok(()),
     };
     let code = match ended {
         Ok(()) => {

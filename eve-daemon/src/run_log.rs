@@ -6,7 +6,7 @@ use eve_core::failure::{Cause, Failure};
 use eve_core::ids::{ComponentId, RunId};
 use eve_core::plan::graph::Graph;
 use eve_core::ports::Reporter;
-use eve_core::run::{Change, Event, Outcome, Record, RunView};
+use eve_core::run::{Change, Event, Outcome, Record, RunView, SkipReason, StopMode, StopReason};
 
 /// Logs one run.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ impl RunLog {
             }
             Event::Resumed => tracing::info!(run, namespace, plan, "run goes on after an interruption"),
             Event::Stopping { reason } => {
-                tracing::warn!(run, namespace, plan, because = ?reason, "run stops");
+                tracing::warn!(run, namespace, plan, because = self.stopping(*reason), "run stops");
             }
             Event::RollingBack => tracing::warn!(run, namespace, plan, "run rolls back"),
             Event::Finished { outcome } => {
@@ -109,8 +109,8 @@ impl RunLog {
                 );
             }
             Event::Skipped { component, because } => {
-                let component = self.name(*component);
-                tracing::warn!(run, namespace, component, because = ?because, "component skipped");
+                let (component, because) = (self.name(*component), self.skipped(*because));
+                tracing::warn!(run, namespace, component, because, "component skipped");
             }
             Event::UndoFailed { component, attempt, failure, .. } => {
                 self.failed(*component, attempt.get(), failure, "undoing a component failed");
@@ -123,12 +123,39 @@ impl RunLog {
         }
     }
 
+    fn stopping(&self, reason: StopReason) -> String {
+        match reason {
+            StopReason::Failure { component } => format!("component {} failed", self.name(component)),
+            StopReason::Asked { mode } => format!("asked to stop: {}", stop_name(mode)),
+            StopReason::Deadline => "its deadline was reached".to_owned(),
+            _ => "of a reason that is not known here".to_owned(),
+        }
+    }
+
+    fn skipped(&self, reason: SkipReason) -> String {
+        match reason {
+            SkipReason::Dependency { component } => format!("component {} failed", self.name(component)),
+            SkipReason::Stopping => "the run was stopping".to_owned(),
+            _ => "of a reason that is not known here".to_owned(),
+        }
+    }
+
     fn failed(&self, component: ComponentId, attempt: u32, failure: &Failure, what: &str) {
         let (run, namespace, component) = (self.run.as_str(), &*self.namespace, self.name(component));
         let (code, reason, hint) = (&*failure.code, &*failure.message, failure.hint.as_deref());
         let notes: Vec<&str> = failure.lines().collect();
         let notes = (!notes.is_empty()).then(|| notes.join("\n"));
         tracing::warn!(run, namespace, component, attempt, code, reason, hint, notes, "{what}");
+    }
+}
+
+/// How something is to stop, as requests say it.
+pub(crate) const fn stop_name(mode: StopMode) -> &'static str {
+    match mode {
+        StopMode::Drain => "drain",
+        StopMode::Now => "now",
+        StopMode::Supersede => "supersede",
+        StopMode::Rollback => "rollback",
     }
 }
 

@@ -1,6 +1,7 @@
 //! The secrets of a run: one login, one read for each path and version, every bad reference told with its place.
 
 use std::fmt;
+use std::time::Duration;
 
 use eve_core::driver::resolve_secrets;
 use eve_core::failure::{Failure, FailureClass};
@@ -12,8 +13,12 @@ use eve_store::StoredKey;
 use eve_vault::{Login, Vault, VaultConfig as VaultOptions};
 
 use crate::config::VaultConfig;
+use crate::health::{Health, Part};
 use crate::problems;
 use crate::start_error::StartError;
+
+/// How often Vault is asked whether it is there.
+const PROBE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Fetches the secrets of plans. Holds none.
 pub struct Keeper {
@@ -48,21 +53,42 @@ impl Keeper {
         Ok(Self { vault: Some((vault, login)), key })
     }
 
-    /// Whether somebody could know the secrets of a plan.
-    ///
-    /// # Errors
-    /// The plan names secrets, and there is nobody to ask.
-    pub fn can_serve(&self, plan: &Loaded) -> Result<(), Failure> {
-        if self.vault.is_some() || plan.secrets().is_empty() {
-            return Ok(());
+    /// The secrets of a plan, each as a problem, where there is nobody to ask.
+    pub fn nobody_knows(&self, plan: &Loaded) -> Vec<Diagnostic> {
+        if self.vault.is_some() {
+            return Vec::new();
         }
         let message =
             "there is nobody here who knows secrets: the configuration of the daemon has no `vault`";
-        let list = plan
-            .secrets()
-            .keys()
-            .map(|name| Diagnostic::error("secret.no-backend", message).at(plan.secret_place(name)));
-        Err(problems::failure(&plan.diagnostics(list.collect())))
+        let names = plan.secrets().keys();
+        names
+            .map(|name| Diagnostic::error("secret.no-backend", message).at(plan.secret_place(name)))
+            .collect()
+    }
+
+    /// Reports again and again whether Vault can be asked, without a login. Never returns.
+    pub async fn watch_over(&self, health: &Health) {
+        let Some((vault, _)) = &self.vault else { return std::future::pending().await };
+        health.expects(Part::Vault);
+        let mut is_away = false;
+        loop {
+            match vault.health().await {
+                Ok(()) => {
+                    health.works(Part::Vault);
+                    if std::mem::take(&mut is_away) {
+                        tracing::info!("Vault answers again");
+                    }
+                }
+                Err(failure) => {
+                    let (code, reason) = (&*failure.code, &*failure.message);
+                    if !std::mem::replace(&mut is_away, true) {
+                        tracing::warn!(code, reason, "Vault cannot be asked; plans with secrets wait");
+                    }
+                    health.fails(Part::Vault, reason);
+                }
+            }
+            tokio::time::sleep(PROBE_INTERVAL).await;
+        }
     }
 
     /// The values of all secrets of a plan: the newest versions, or those that were pinned when its run began.

@@ -44,7 +44,7 @@ impl Notice {
             attempts,
             code: reason.code.to_string(),
             reason: reason.message.to_string(),
-            retry_at: retry_at.map(|at| at.to_string()),
+            retry_at: retry_at.and_then(Timestamp::to_rfc3339),
         }
     }
 }

@@ -24,10 +24,11 @@ use crate::cluster::Cluster;
 use crate::config::{Config, NewerPlan};
 use crate::forget::Forget;
 use crate::health::Health;
-use crate::intake::PlanIntake;
+use crate::intake::{PlanIntake, PlanReader};
 use crate::journal::Journal;
 use crate::metrics::Metrics;
 use crate::notifiers::{self, Receivers};
+use crate::outages::Outages;
 use crate::run_log::RunLog;
 use crate::secrets::Keeper;
 use crate::sources;
@@ -54,6 +55,8 @@ pub struct Daemon {
     pub ports: ServePorts,
     /// The cluster, to be watched over.
     pub cluster: Arc<Cluster>,
+    /// Where secrets come from, to be watched over.
+    pub secrets: Arc<Keeper>,
     /// What no receiver has taken yet.
     pub undelivered: Arc<Undelivered>,
     /// Where plans come from, for logs.
@@ -84,22 +87,23 @@ pub async fn wire(
         .with(FUNCTION_KIND, Arc::new(notifiers::functions(config)?));
     let folder = config.state.folder.as_deref().unwrap_or_else(|| Path::new("eve-daemon-state"));
     let journal = Arc::new(Journal::open(folder, Arc::clone(health), Arc::clone(metrics))?);
-    let secrets = Keeper::new(config.vault.as_ref(), journal.key()?)?;
+    let secrets = Arc::new(Keeper::new(config.vault.as_ref(), journal.key()?)?);
     let opened = sources::open(config, &clock, health)?;
-    let receivers = notifiers::receivers(config, opened.aws.as_ref(), &clock)?;
+    let receivers = notifiers::receivers(config, opened.aws.as_ref(), &clock, cluster.server())?;
     let options = options(config, &receivers, opened.visibility, clock.as_ref());
     let records = journal.load().await.map_err(|error| StartError::new(chain(&error)))?;
     let scheduler = Scheduler::resume(options, &records, clock.now())
         .map_err(|error| StartError::new(format!("the journal cannot be gone on with: {}", chain(&error))))?;
     journal.recall(scheduler.view());
-    let intake = PlanIntake {
+    let reader = PlanReader {
         cluster_name: config.cluster.clone(),
         kinds: Kinds::new().with_manifests(Manifests::default()).with(FunctionKind),
         executors: executors.clone(),
         cluster: Arc::clone(&cluster),
-        secrets,
-        options: run_options(config),
+        secrets: Arc::clone(&secrets),
     };
+    let (reader, options) = (Arc::new(reader), run_options(config));
+    let intake = PlanIntake { reader, options, outages: Outages::default() };
     let undelivered = journal.undelivered();
     let (observed, objects) = (Arc::clone(&journal), cluster.executor());
     let ports = ServePorts {
@@ -112,7 +116,7 @@ pub async fn wire(
         observer: Arc::new(move |view| observed.observe(view)),
         clock,
     };
-    Ok(Daemon { scheduler, ports, cluster, undelivered, source: opened.what })
+    Ok(Daemon { scheduler, ports, cluster, secrets, undelivered, source: opened.what })
 }
 
 /// Who is shown a run: the log, and who tidies up after it.

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use eve_core::failure::Failure;
 use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
 use rustls::pki_types::CertificateDer;
@@ -42,6 +43,23 @@ impl Vault {
     /// none.
     pub fn resolver(&self, login: Login) -> Result<VaultResolver, VaultConfigError> {
         Ok(VaultResolver::new(Arc::clone(&self.0), login.checked()?))
+    }
+
+    /// Whether secrets can be asked for: one request for the health of the server, without a token. A standby is healthy.
+    ///
+    /// # Errors
+    /// A classified [`Failure`]: nobody answers, or Vault is sealed or was never initialised.
+    pub async fn health(&self) -> Result<(), Failure> {
+        let told = |error: VaultError| Failure::new(error.class(), error.code(), error.to_string());
+        let request = Request { method: Method::GET, path: "sys/health".to_owned(), token: None, body: None };
+        let answer = self.0.ask(request).await.map_err(told)?;
+        match answer.body.json::<Health>().ok().map(|health| health.error()) {
+            Some(None | Some(VaultError::Standby)) => Ok(()),
+            Some(Some(error)) => Err(told(error)),
+            // Whoever refuses to tell the health is there; who fails to is not.
+            None if answer.status < 500 => Ok(()),
+            None => Err(told(refusal(answer.status))),
+        }
     }
 }
 

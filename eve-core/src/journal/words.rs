@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::failure::FailureClass;
+use crate::ports::ComponentEnd;
 use crate::run::{Change, Outcome, Phase, StopMode};
 
 /// A stored word for each value, and the way there and back; a value without a word does not compile.
@@ -38,5 +39,7 @@ words!(ClassWord is FailureClass:
 words!(OutcomeWord is Outcome:
     Succeeded = "succeeded", Failed = "failed", Cancelled = "cancelled", Superseded = "superseded",
     RolledBack = "rolled-back", RollbackFailed = "rollback-failed");
+words!(PartWord is ComponentEnd:
+    Succeeded = "succeeded", Failed = "failed", Skipped = "skipped", NotUndone = "not-undone");
 words!(PhaseWord is Phase: Prepare = "prepare", Apply = "apply", Wait = "wait", Verify = "verify", Undo = "undo");
 words!(StopWord is StopMode: Drain = "drain", Now = "now", Supersede = "supersede", Rollback = "rollback");

@@ -5,7 +5,7 @@ use std::fmt;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, shortened};
 use crate::ids::RunId;
 use crate::run::Outcome;
 use crate::time::Timestamp;
@@ -36,7 +36,9 @@ pub trait Notifier: Send + Sync {
 pub struct Notice {
     /// Stable over all deliveries of this notice; 1 to [`Notice::KEY_BYTES_MAX`] bytes of printable ASCII.
     pub key: String,
-    /// When it was decided; the same in all deliveries.
+    /// When it was decided; the same in all deliveries. Written as [`Timestamp::to_rfc3339`] does; read also as microseconds,
+    /// as earlier versions wrote it.
+    #[serde(with = "written")]
     pub at: Timestamp,
     /// Counts the notices of a namespace: a receiver can tell an older one from a newer, since order is not promised. 0
     /// where nobody counts.
@@ -59,12 +61,44 @@ pub struct Notice {
     /// Why, where it did not succeed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Told>,
-    /// The components that are worth a word, those that failed first: see [`Notice::COMPONENTS_MAX`].
+    /// The components that are worth a word, those that failed first, then those that had something to say, then those that
+    /// were never started: see [`Notice::COMPONENTS_MAX`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub components: Vec<ComponentNotice>,
-    /// How many more failed or were skipped than `components` has.
+    /// How many more were worth a word than `components` has.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub components_left_out: u64,
+}
+
+/// Times in notices.
+mod written {
+    use serde::de::Error as _;
+    use serde::ser::Error as _;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::time::Timestamp;
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Text(String),
+        Micros(u64),
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+    pub(super) fn serialize<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
+        let text = at.to_rfc3339().ok_or_else(|| S::Error::custom("the time is beyond the year 9999"))?;
+        to.serialize_str(&text)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::Error> {
+        match Written::deserialize(from)? {
+            Written::Text(text) => {
+                Timestamp::from_rfc3339(&text).ok_or_else(|| D::Error::custom("it is no time in UTC"))
+            }
+            Written::Micros(micros) => Ok(Timestamp::from_micros(micros)),
+        }
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
@@ -79,8 +113,10 @@ impl Notice {
     pub const COMPONENTS_MAX: usize = 50;
     /// The most messages of one component, or of one receipt.
     pub const MESSAGES_MAX: usize = 20;
-    /// The most bytes of one message or reason; what is longer is cut at a character border.
+    /// The most bytes of one message of a component; what is longer ends after a whole word, with ` …`.
     pub const TEXT_BYTES_MAX: usize = 1024;
+    /// The most bytes of one reason: as many as a [`Failure`] has.
+    pub const REASON_BYTES_MAX: usize = Failure::MESSAGE_BYTES_MAX;
 
     /// A notice of this ending, with nothing else in it.
     pub fn new(key: impl Into<String>, at: Timestamp, ending: Ending) -> Self {
@@ -139,6 +175,9 @@ pub enum Ending {
     RollbackFailed,
     /// Never accepted; nothing was written.
     Refused,
+    /// It asked to stop a request that is over, or that is not known: nothing was stopped. A request that comes later than its
+    /// stop is not begun.
+    NothingToStop,
 }
 
 impl Ending {
@@ -152,6 +191,7 @@ impl Ending {
             Self::RolledBack => "rolled_back",
             Self::RollbackFailed => "rollback_failed",
             Self::Refused => "refused",
+            Self::NothingToStop => "nothing_to_stop",
         }
     }
 }
@@ -188,7 +228,7 @@ pub struct Told {
 impl Told {
     fn bound(&mut self) {
         cut(&mut self.code);
-        cut(&mut self.message);
+        shorten(&mut self.message, Notice::REASON_BYTES_MAX);
     }
 }
 
@@ -212,7 +252,8 @@ pub struct ComponentNotice {
     /// Why, where it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Told>,
-    /// What it had to say, in order: the messages of a function.
+    /// What it had to say, in order: the messages of a function, the evidence of a failure. Where there is more than there is
+    /// room for, the last one says how much.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub messages: Vec<String>,
 }
@@ -228,6 +269,8 @@ pub enum ComponentEnd {
     Failed,
     /// It was never started.
     Skipped,
+    /// It was changed, and is not as it was before: its undo failed.
+    NotUndone,
 }
 
 /// What a receiver said when it took a notice.
@@ -279,7 +322,11 @@ fn bound_messages(messages: &mut Vec<String>) {
 }
 
 fn cut(text: &mut String) {
-    text.truncate(text.floor_char_boundary(Notice::TEXT_BYTES_MAX));
+    shorten(text, Notice::TEXT_BYTES_MAX);
+}
+
+fn shorten(text: &mut String, bytes_max: usize) {
+    *text = shortened(std::mem::take(text), bytes_max);
 }
 
 #[cfg(test)]
@@ -287,7 +334,7 @@ mod tests {
     use super::*;
 
     fn full() -> Notice {
-        let long = "ä".repeat(Notice::TEXT_BYTES_MAX);
+        let long = "ä".repeat(Notice::REASON_BYTES_MAX);
         let told = || Told { code: long.clone(), message: long.clone() };
         let component = ComponentNotice {
             name: long.clone(),
@@ -314,9 +361,10 @@ mod tests {
         assert_eq!(notice.components_left_out, 3);
         let component = &notice.components[0];
         assert_eq!(component.messages.len(), Notice::MESSAGES_MAX);
-        assert!(component.messages.iter().all(|text| text.len() == Notice::TEXT_BYTES_MAX));
-        assert_eq!(component.failure.as_ref().unwrap().message.len(), Notice::TEXT_BYTES_MAX);
-        assert_eq!(notice.failure.as_ref().unwrap().code.len(), Notice::TEXT_BYTES_MAX);
+        let cut = |bytes_max: usize| format!("{} …", "ä".repeat(bytes_max / 2 - 2));
+        assert!(component.messages.iter().all(|text| *text == cut(Notice::TEXT_BYTES_MAX)));
+        assert_eq!(component.failure.as_ref().unwrap().message, cut(Notice::REASON_BYTES_MAX));
+        assert_eq!(notice.failure.as_ref().unwrap().code, cut(Notice::TEXT_BYTES_MAX));
         let bytes = serde_json::to_vec(&notice).unwrap().len();
         assert!(bytes < 3 << 20, "{bytes}");
         assert_eq!(notice.clone().bounded(), notice);
@@ -328,9 +376,12 @@ mod tests {
         let text = serde_json::to_string(&notice).unwrap();
         assert_eq!(serde_json::from_str::<Notice>(&text).unwrap(), notice);
         let bare = Notice::new("k", Timestamp::from_micros(5), Ending::Refused);
-        assert_eq!(serde_json::to_string(&bare).unwrap(), r#"{"key":"k","at":5,"ending":"refused"}"#);
+        let text = r#"{"key":"k","at":"1970-01-01T00:00:00.000005Z","ending":"refused"}"#;
+        assert_eq!(serde_json::to_string(&bare).unwrap(), text);
+        let older = r#"{"key":"k","at":5,"ending":"refused"}"#;
+        assert_eq!(serde_json::from_str::<Notice>(older).unwrap(), bare);
         for ending in
-            [Ending::Succeeded, Ending::Failed, Ending::Cancelled, Ending::Superseded, Ending::Refused]
+            [Ending::Succeeded, Ending::Failed, Ending::Superseded, Ending::Refused, Ending::NothingToStop]
         {
             assert_eq!(serde_json::to_value(ending).unwrap(), ending.as_str());
         }

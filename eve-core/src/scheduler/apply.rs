@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::protocol::{Answer, LedgerEvent, LedgerRecord, Reason, RequestKey, Ticket};
+use super::report::Report;
 use super::state::{Asked, Closed, Entry, Notified, Standing, State, Status};
 use crate::ids::RunId;
 use crate::run::{Outcome, StopMode};
@@ -30,13 +31,13 @@ pub(super) fn apply(state: &mut State, record: &LedgerRecord) -> Applied {
         LedgerEvent::Refused { key, asked, reason, receivers } => {
             refuse(state, (place, at), (key, asked.as_ref()), reason, receivers)?;
         }
-        LedgerEvent::StopAsked { key, target, mode } => {
-            stop(state, (place, at), key.as_ref(), target, *mode)?;
+        LedgerEvent::StopAsked { key, target, mode, reason, receivers } => {
+            stop(state, (place, at), key.as_ref(), (target, *mode), (reason.as_ref(), receivers))?;
         }
         LedgerEvent::RunOpened { ticket, run } => open(state, *ticket, run)?,
         LedgerEvent::Superseded { ticket, by } => supersede(state, *ticket, *by)?,
-        LedgerEvent::RunClosed { ticket, outcome, reason, receivers } => {
-            close(state, (place, at), *ticket, (*outcome, reason.as_ref()), receivers)?;
+        LedgerEvent::RunClosed { ticket, outcome, reason, report, receivers } => {
+            close(state, (place, at), *ticket, (*outcome, reason.as_ref(), report), receivers)?;
         }
         LedgerEvent::NoticeSent { .. }
         | LedgerEvent::NoticeFailed { .. }
@@ -114,6 +115,7 @@ fn refuse(
         run: None,
         answer: Answer::Refused,
         reason: Some(reason.clone()),
+        report: Report::default(),
         acknowledged: false,
     };
     let entry = Entry {
@@ -132,12 +134,19 @@ fn stop(
     state: &mut State,
     (place, at): (u64, Timestamp),
     key: Option<&RequestKey>,
-    target: &Arc<str>,
-    mode: StopMode,
+    (target, mode): (&Arc<str>, StopMode),
+    (reason, receivers): (Option<&Reason>, &[Arc<str>]),
 ) -> Applied {
     if let Some(key) = key {
-        let closed =
-            Closed { place, at, run: None, answer: Answer::Taken, reason: None, acknowledged: false };
+        let closed = Closed {
+            place,
+            at,
+            run: None,
+            answer: Answer::Taken,
+            reason: reason.cloned(),
+            report: Report::default(),
+            acknowledged: false,
+        };
         let entry = Entry {
             key: key.clone(),
             at,
@@ -145,7 +154,7 @@ fn stop(
             status: Status::Closed(Box::new(closed)),
             stop: None,
             superseded_by: None,
-            notices: Vec::new(),
+            notices: outbox(receivers, at),
         };
         state.insert(Ticket::new(place), entry)?;
     }
@@ -200,7 +209,7 @@ fn close(
     state: &mut State,
     (place, at): (u64, Timestamp),
     ticket: Ticket,
-    (outcome, reason): (Outcome, Option<&Reason>),
+    (outcome, reason, report): (Outcome, Option<&Reason>, &Report),
     receivers: &[Arc<str>],
 ) -> Applied {
     let entry = state.entries.get_mut(&ticket).ok_or("closes what is not known")?;
@@ -222,7 +231,9 @@ fn close(
         Status::Closed(_) => return Err("closes what is closed"),
     };
     let answer = Answer::Ended(outcome);
-    let closed = Closed { place, at, run, answer, reason: reason.cloned(), acknowledged: false };
+    let (reason, report) = (reason.cloned(), report.clone());
+    let closed = Closed { place, at, run, answer, reason, report, acknowledged: false };
+    state.told_bytes += closed.bytes();
     entry.status = Status::Closed(Box::new(closed));
     entry.notices = outbox(receivers, at);
     queue(state, &namespace, place);
@@ -289,7 +300,8 @@ fn tell(state: &mut State, event: &LedgerEvent, at: Timestamp) -> Applied {
 
 fn forget(state: &mut State, ticket: Ticket) -> Applied {
     let entry = state.entries.get(&ticket).ok_or("forgets what is not known")?;
-    let place = entry.closed().ok_or("forgets what is open")?.place;
+    let closed = entry.closed().ok_or("forgets what is open")?;
+    let (place, bytes) = (closed.place, closed.bytes());
     if state.settled.remove(&place).is_none() {
         return Err("forgets what is still to be told");
     }
@@ -300,5 +312,6 @@ fn forget(state: &mut State, ticket: Ticket) -> Applied {
     }
     state.known.remove(&entry.key);
     state.entries.remove(&ticket);
+    state.told_bytes = state.told_bytes.saturating_sub(bytes);
     Ok(())
 }

@@ -86,8 +86,14 @@ pub(super) struct Flight {
     pub(super) places: BTreeMap<Arc<str>, u64>,
     /// Requests whose run was opened, or taken up again, in this process.
     pub(super) opened: BTreeSet<Ticket>,
+    /// Those among them that cannot begin yet.
+    pub(super) stalled: BTreeSet<Ticket>,
     pub(super) desks: BTreeMap<Arc<str>, Desk>,
     pub(super) timers: BTreeSet<(Timestamp, Timer)>,
+    /// The open requests of an earlier process whose plan did not come yet, and until when each is waited for.
+    pub(super) awaited: BTreeMap<Ticket, Timestamp>,
+    /// When this process took over.
+    pub(super) since: Timestamp,
     /// When the oldest answers are to be forgotten, as far as a timer is set.
     pub(super) forget_at: Option<Timestamp>,
     pub(super) halted: bool,
@@ -121,6 +127,20 @@ impl Flight {
             self.timers.remove(&(before, Timer::Extend(ticket)));
         }
         self.timers.extend(at.map(|at| (at, Timer::Extend(ticket))));
+    }
+
+    /// The plan of a request is waited for until then, and no longer.
+    pub(super) fn awaits(&mut self, ticket: Ticket, until: Timestamp) {
+        self.came(ticket);
+        self.awaited.insert(ticket, until);
+        self.at(until, Timer::Lost(ticket));
+    }
+
+    /// The plan of a request is not waited for any more.
+    pub(super) fn came(&mut self, ticket: Ticket) {
+        if let Some(until) = self.awaited.remove(&ticket) {
+            self.timers.remove(&(until, Timer::Lost(ticket)));
+        }
     }
 
     /// The next timer that has come due.

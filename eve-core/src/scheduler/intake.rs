@@ -5,10 +5,11 @@ use std::sync::Arc;
 use super::Scheduler;
 use super::flight::Hold;
 use super::options::{Newer, Running};
-use super::protocol::{Arrival, Asks, LedgerEvent, REQUEST_BYTES_MAX, Reason, RequestKey, Ticket};
+use super::protocol::{Answer, Arrival, Asks, LedgerEvent, REQUEST_BYTES_MAX, Reason, RequestKey, Ticket};
 use super::state::Status;
 use crate::digest::Digest;
 use crate::failure::Failure;
+use crate::ports::Ending;
 use crate::run::StopMode;
 
 impl Scheduler {
@@ -28,6 +29,7 @@ impl Scheduler {
         let is_open = self.state.entry(ticket).is_some_and(|entry| entry.closed().is_none());
         if is_open {
             if !self.flight.opened.contains(&ticket) {
+                self.flight.came(ticket);
                 self.flight.bodies.insert(ticket, body);
                 self.plan_came(ticket);
             }
@@ -92,7 +94,14 @@ impl Scheduler {
             return;
         }
         let before = ticket.and_then(|ticket| self.state.entry(ticket)).and_then(|entry| entry.stop);
-        self.emit(LedgerEvent::StopAsked { key, target: Arc::clone(target), mode });
+        let reason = self.nothing_to_stop(target);
+        let is_told = reason.is_some() && key.is_some();
+        let receivers = if is_told { self.options.receivers.clone() } else { Vec::new() };
+        let target = Arc::clone(target);
+        let asked = self.emit(LedgerEvent::StopAsked { key, target, mode, reason, receivers });
+        if is_told {
+            self.tell(asked);
+        }
         let Some(ticket) = ticket else { return };
         let Some(entry) = self.state.entry(ticket) else { return };
         match &entry.status {
@@ -103,6 +112,23 @@ impl Scheduler {
             }
             Status::Live { .. } | Status::Closed(_) => {}
         }
+    }
+
+    /// Why a stop stops nothing, as yet: whoever asks may have the wrong identifier, or be too late.
+    fn nothing_to_stop(&self, target: &Arc<str>) -> Option<Reason> {
+        let Some(entry) = self.state.of_id(target).and_then(|ticket| self.state.entry(ticket)) else {
+            let message = format!(
+                "no request {target} is known: nothing was stopped; if it still comes, it is not begun"
+            );
+            return Some(Reason::of(&Failure::permanent("stop.unknown-request", message)));
+        };
+        let over = match entry.closed()?.answer {
+            Answer::Ended(outcome) => format!("is over ({})", Ending::from(outcome)),
+            Answer::Refused => "was refused".to_owned(),
+            Answer::Taken => "asks for no run".to_owned(),
+        };
+        let message = format!("request {target} {over}: nothing was stopped");
+        Some(Reason::of(&Failure::permanent("stop.over", message)))
     }
 
     /// A newer plan takes the place of older ones of its name, as the policy of its namespace says.

@@ -15,6 +15,8 @@
 //! - **One run a namespace**, in the order in which its plans were accepted.
 //! - **Fair**: a namespace queues, at the end, from the moment on at which something waits in it and nothing runs. From then
 //!   until its next run is opened, each other namespace opens at most one run, however many plans wait there.
+//! - **Held up by nobody**: a run that cannot begin yet, since somebody who must be asked is away, takes no turn of others; as
+//!   many of them as may run are not counted.
 //! - **One answer**: a request is its identifier and the digest of what was delivered. Delivered again, it is answered with
 //!   what it was answered before; the same identifier with another digest is refused.
 //! - **Outbox**: an outcome is stored in one record with who is to be told; nothing is told and no delivery is acknowledged
@@ -40,6 +42,7 @@ mod intake;
 pub mod options;
 mod outbox;
 pub mod protocol;
+mod report;
 mod resume;
 mod settle;
 pub(crate) mod state;
@@ -54,9 +57,10 @@ pub use protocol::{
     Answer, Arrival, Asks, Command, Input, LedgerEvent, LedgerRecord, REQUEST_BYTES_MAX, Reason, RequestKey,
     Ticket,
 };
+pub use report::Report;
 pub use resume::LedgerError;
 pub use state::Kept;
-pub use view::{Outgoing, RequestView, SchedulerView, Stand, Undelivered};
+pub use view::{Awaited, Outgoing, RequestView, SchedulerView, Stand, Undelivered};
 
 use flight::Flight;
 use state::State;
@@ -82,7 +86,11 @@ impl Scheduler {
         self.now = self.now.max(now);
         match input {
             Input::Received(arrival) => self.received(arrival),
-            Input::RunEnded { run, outcome, reason } => self.run_ended(&run, outcome, reason),
+            Input::OpenStalls { run } => self.open_stalls(&run),
+            Input::OpenEnds { run } => self.open_ends(&run),
+            Input::RunEnded { run, outcome, reason, report } => {
+                self.run_ended(&run, (outcome, reason, report))
+            }
             Input::Notified { ticket, receiver, result } => self.notified(ticket, &receiver, result),
             Input::Settled { ticket, handle, result } => self.settled(ticket, &handle, result),
             Input::Extended { ticket, handle, result } => self.extended(ticket, &handle, result),
@@ -156,7 +164,7 @@ impl Scheduler {
 
     /// The requests as readers may see them.
     pub const fn view(&self) -> SchedulerView<'_> {
-        SchedulerView { state: &self.state }
+        SchedulerView { state: &self.state, awaited: &self.flight.awaited }
     }
 
     /// Decides something: the one way by which the state of a live scheduler changes.

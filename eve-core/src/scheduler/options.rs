@@ -99,6 +99,8 @@ pub struct SchedulerOptions {
     pub return_timeout: Duration,
     /// How many answered requests are remembered, besides those with a notice that is still to be sent.
     pub remember_max: usize,
+    /// How many bytes the reasons and reports of remembered requests may have together; the oldest are forgotten first.
+    pub remember_bytes_max: usize,
     /// For how long they are remembered.
     pub remember_for: Duration,
     /// The records of how many finished runs are kept.
@@ -111,7 +113,8 @@ pub struct SchedulerOptions {
 
 impl Default for SchedulerOptions {
     /// 16 runs at once; plans queue; nobody is told; 10,000 wait, or 256 MiB; 1 h until a plan is given up that does not come back;
-    /// 50,000 requests are remembered for 15 days, a day more than a queue keeps a message; 1,000 logs.
+    /// 50,000 requests are remembered for 15 days, a day more than a queue keeps a message, and 128 MiB of what was told of
+    /// them; 1,000 logs.
     fn default() -> Self {
         Self {
             run_prefix: "run".into(),
@@ -126,6 +129,7 @@ impl Default for SchedulerOptions {
             waiting_bytes_max: 256 << 20,
             return_timeout: Duration::from_hours(1),
             remember_max: 50_000,
+            remember_bytes_max: 128 << 20,
             remember_for: 15 * DAY,
             logs_max: 1_000,
             records_free: 1_000,
@@ -145,5 +149,10 @@ impl SchedulerOptions {
         let source = usize::try_from(source).ok();
         let visibility = source.and_then(|source| self.visibility.get(source)).copied();
         visibility.unwrap_or(Duration::from_mins(5))
+    }
+
+    /// After this long every source has handed out again what nobody holds.
+    pub(super) fn longest_visibility(&self) -> Duration {
+        self.visibility.iter().copied().max().unwrap_or(Duration::from_mins(5))
     }
 }

@@ -7,9 +7,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::report::Report;
 use super::state::Kept;
 use crate::digest::Digest;
-use crate::failure::Failure;
+use crate::failure::{Failure, shortened};
 use crate::ids::{RunId, Seq};
 use crate::run::{Outcome, StopMode};
 use crate::time::Timestamp;
@@ -79,6 +80,17 @@ pub enum Asks {
 pub enum Input {
     /// A source delivered something, perhaps again.
     Received(Arrival),
+    /// A run that was opened cannot begin as yet: somebody who must be asked is away. Until it can, it takes no other
+    /// namespace's turn.
+    OpenStalls {
+        /// The run.
+        run: RunId,
+    },
+    /// A run that was opened begins now, or never.
+    OpenEnds {
+        /// The run.
+        run: RunId,
+    },
     /// A run that was opened is over.
     RunEnded {
         /// The run.
@@ -87,6 +99,8 @@ pub enum Input {
         outcome: Outcome,
         /// Why, where it did not succeed.
         reason: Option<Reason>,
+        /// What became of its components.
+        report: Report,
     },
     /// A notice was delivered, or was not.
     Notified {
@@ -205,16 +219,12 @@ pub struct Reason {
 }
 
 impl Reason {
-    /// The most bytes that are kept of a message; what is longer is cut at a character border.
-    pub const TEXT_BYTES_MAX: usize = 1024;
+    /// The most bytes that are kept of a message: as many as a [`Failure`] has.
+    pub const TEXT_BYTES_MAX: usize = Failure::MESSAGE_BYTES_MAX;
 
     /// The reason that a failure gives.
     pub fn of(failure: &Failure) -> Self {
-        let mut end = failure.message.len().min(Self::TEXT_BYTES_MAX);
-        while !failure.message.is_char_boundary(end) {
-            end -= 1;
-        }
-        let message = failure.message.get(..end).unwrap_or_default();
+        let message = shortened(failure.message.clone(), Self::TEXT_BYTES_MAX);
         Self { component: None, code: (&*failure.code).into(), message: message.into() }
     }
 
@@ -242,7 +252,7 @@ pub enum Answer {
     Ended(Outcome),
     /// It was never accepted.
     Refused,
-    /// It asked to stop another one, and that was taken in.
+    /// It asked to stop another one, and that was taken in. With a reason where there was nothing to stop, as yet.
     Taken,
 }
 
@@ -289,6 +299,10 @@ pub enum LedgerEvent {
         target: Arc<str>,
         /// How.
         mode: StopMode,
+        /// Why there was nothing to stop, where there was not.
+        reason: Option<Reason>,
+        /// Who is to be told that there was not.
+        receivers: Vec<Arc<str>>,
     },
     /// A run of the request exists from here on. Durable before the run begins.
     RunOpened {
@@ -312,6 +326,8 @@ pub enum LedgerEvent {
         outcome: Outcome,
         /// Why, where it did not succeed.
         reason: Option<Reason>,
+        /// What became of its components.
+        report: Report,
         /// Who is to be told.
         receivers: Vec<Arc<str>>,
     },

@@ -2,7 +2,7 @@
 
 use super::Scheduler;
 use super::apply;
-use super::flight::{Flight, Timer};
+use super::flight::Flight;
 use super::options::SchedulerOptions;
 use super::protocol::{LedgerEvent, LedgerRecord, Ticket};
 use super::state::State;
@@ -89,12 +89,14 @@ impl Scheduler {
     pub(super) fn take_over(&mut self) {
         self.emit(LedgerEvent::TakenOver);
         let tickets: Vec<Ticket> = self.state.entries.keys().copied().collect();
+        self.flight.since = self.now;
         let until = self.now.plus(self.options.return_timeout);
         for ticket in tickets {
             let Some(entry) = self.state.entry(ticket) else { continue };
             if entry.closed().is_none() {
-                self.flight.at(until, Timer::Lost(ticket));
+                self.flight.awaits(ticket, until);
                 self.close_stopped(ticket);
+                self.hurry_if_stopped(ticket);
             } else if entry.is_to_be_told() && !sabotaged!(self.state, OutboxForgotten) {
                 self.tell(ticket);
             }

@@ -101,6 +101,7 @@ impl Scheduler {
     pub(super) fn forget(&mut self) {
         let most = if sabotaged!(self.state, AnswersForgotten) { 0 } else { self.options.remember_max };
         let excess = self.state.settled.len().saturating_sub(most);
+        let mut excess_bytes = self.state.told_bytes.saturating_sub(self.options.remember_bytes_max);
         let mut tickets = Vec::new();
         let mut next = None;
         for ticket in self.state.settled.values() {
@@ -109,10 +110,11 @@ impl Scheduler {
                 continue;
             }
             let until = closed.at.plus(self.options.remember_for);
-            if tickets.len() >= excess && until > self.now {
+            if tickets.len() >= excess && excess_bytes == 0 && until > self.now {
                 next = Some(until);
                 break;
             }
+            excess_bytes = excess_bytes.saturating_sub(closed.bytes());
             tickets.push(*ticket);
         }
         if let Some(next) = next

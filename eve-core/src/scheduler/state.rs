@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::protocol::{Answer, Reason, RequestKey, Ticket};
+use super::report::Report;
 use crate::digest::Digest;
 use crate::ids::RunId;
 use crate::run::StopMode;
@@ -48,7 +49,15 @@ pub(crate) struct Closed {
     pub(crate) run: Option<RunId>,
     pub(crate) answer: Answer,
     pub(crate) reason: Option<Reason>,
+    pub(crate) report: Report,
     pub(crate) acknowledged: bool,
+}
+
+impl Closed {
+    /// How many bytes the texts have that are told of it.
+    pub(crate) fn bytes(&self) -> usize {
+        self.reason.as_ref().map_or(0, |reason| reason.message.len()) + self.report.bytes()
+    }
 }
 
 /// An entry of the outbox.
@@ -144,6 +153,8 @@ pub(super) struct State {
     pub(super) logs: VecDeque<RunId>,
     /// How many requests wait.
     pub(super) waiting: usize,
+    /// The bytes of all that is told of answered requests.
+    pub(super) told_bytes: usize,
     pub(super) last_at: Timestamp,
     /// How many records the ledger has since it was compacted.
     pub(super) records: usize,
@@ -238,6 +249,7 @@ impl State {
         } else if entry.closed().is_none() {
             return Err("has an open request that asks for no run");
         }
+        self.told_bytes += entry.closed().map_or(0, Closed::bytes);
         self.known.insert(entry.key.clone(), ticket);
         self.entries.insert(ticket, entry);
         self.note_settled(ticket);

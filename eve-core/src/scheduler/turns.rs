@@ -1,15 +1,23 @@
 //! Whose run is opened next, and what becomes of runs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Scheduler;
 use super::flight::Timer;
 use super::options::{Newer, Running};
 use super::protocol::{Command, LedgerEvent, Reason, Ticket};
+use super::report::Report;
 use super::state::Status;
 use crate::failure::Failure;
 use crate::ids::RunId;
 use crate::run::{Outcome, StopMode};
+
+/// How long after a process took over the plan of a run is waited for that is to stop, at most: the usual visibility timeout.
+const STOPPED_RETURN_MAX: Duration = Duration::from_mins(5);
+
+/// How a run ended, why, and what became of its components.
+type End = (Outcome, Option<Reason>, Report);
 
 impl Scheduler {
     /// Opens runs as long as there is room: of the namespaces whose next plan is in hand, the one that queued first.
@@ -20,7 +28,12 @@ impl Scheduler {
                 return;
             }
         });
-        while !self.flight.halted && self.state.runs.len() < parallel {
+        while !self.flight.halted {
+            // Once they can begin, they do: that many more may run for a while.
+            let stalled = self.flight.stalled.len().min(parallel);
+            if self.state.runs.len() - stalled >= parallel {
+                return;
+            }
             let Some(ticket) = self.next() else { return };
             let run = self.run_id(ticket);
             let Some(namespace) = self.namespace(ticket) else { return };
@@ -78,10 +91,23 @@ impl Scheduler {
         self.stop_superseded(ticket);
     }
 
-    /// A run that is under way in this process is told to stop; one that is not will be when it is taken up.
+    /// A run that is under way in this process is told to stop; one that is not will be when it is taken up, if that is soon.
     pub(super) fn stop_run(&mut self, ticket: Ticket, run: RunId, mode: StopMode) {
         if self.flight.opened.contains(&ticket) {
             self.commands.push_back(Command::Stop { run, mode });
+        }
+        self.hurry_if_stopped(ticket);
+    }
+
+    /// A run that is to stop and whose plan an earlier process had does not keep its namespace for as long as another one
+    /// may: the plan comes again as soon as it was visible to nobody for long enough, or not at all.
+    pub(super) fn hurry_if_stopped(&mut self, ticket: Ticket) {
+        let Some(entry) = self.state.entry(ticket) else { return };
+        let is_to_stop = entry.stop.is_some() || entry.superseded_by.is_some();
+        let Some(until) = self.flight.awaited.get(&ticket).filter(|_| is_to_stop).copied() else { return };
+        let soon = self.flight.since.plus(self.options.longest_visibility().min(STOPPED_RETURN_MAX));
+        if soon < until {
+            self.flight.awaits(ticket, soon);
         }
     }
 
@@ -99,10 +125,24 @@ impl Scheduler {
         self.stop_run(ticket, run, mode);
     }
 
+    /// A run cannot begin as yet.
+    pub(super) fn open_stalls(&mut self, run: &RunId) {
+        let ticket = self.state.runs.get(run).copied();
+        let ticket = ticket.filter(|ticket| self.flight.opened.contains(ticket));
+        self.flight.stalled.extend(ticket);
+    }
+
+    /// A run begins now, or never.
+    pub(super) fn open_ends(&mut self, run: &RunId) {
+        if let Some(ticket) = self.state.runs.get(run) {
+            self.flight.stalled.remove(ticket);
+        }
+    }
+
     /// A run is over.
-    pub(super) fn run_ended(&mut self, run: &RunId, outcome: Outcome, reason: Option<Reason>) {
+    pub(super) fn run_ended(&mut self, run: &RunId, end: End) {
         let Some(&ticket) = self.state.runs.get(run) else { return };
-        self.close(ticket, outcome, reason);
+        self.close(ticket, end);
     }
 
     /// What waits and was stopped or superseded needs no run.
@@ -116,28 +156,41 @@ impl Scheduler {
             None if entry.stop.is_some() => Outcome::Cancelled,
             None => return,
         };
-        self.close(ticket, outcome, None);
+        self.close(ticket, (outcome, None, Report::default()));
     }
 
     /// The delivery of a plan that an earlier process accepted did not come back.
     pub(super) fn lost(&mut self, ticket: Ticket) {
-        let is_open = self.state.entry(ticket).is_some_and(|entry| entry.closed().is_none());
-        let is_here = self.flight.opened.contains(&ticket) || self.flight.bodies.has(ticket);
-        if !is_open || is_here {
+        let Some(entry) = self.state.entry(ticket).filter(|entry| entry.closed().is_none()) else { return };
+        if self.flight.awaited.remove(&ticket).is_none() {
             return;
         }
-        let failure = Failure::permanent(
-            "request.plan-lost",
-            "the process that accepted it is gone, and the plan was not delivered again; send it under a new identifier",
-        );
-        self.close(ticket, Outcome::Failed, Some(Reason::of(&failure)));
+        let lost = "the process that accepted it is gone, and the plan was not delivered again";
+        let left = "what its run has done so far is left as it is";
+        let (outcome, failure) = match (&entry.superseded_by, entry.stop) {
+            (None, None) => {
+                let message = format!("{lost}; send it under a new identifier");
+                (Outcome::Failed, Failure::permanent("request.plan-lost", message))
+            }
+            (Some(_), None) => {
+                let message = format!("a newer plan takes its place; {lost}: {left}");
+                (Outcome::Superseded, Failure::permanent("request.superseded-without-plan", message))
+            }
+            (_, Some(_)) => {
+                let message = format!("it was asked to stop; {lost}: {left}");
+                (Outcome::Cancelled, Failure::permanent("request.stopped-without-plan", message))
+            }
+        };
+        self.close(ticket, (outcome, Some(Reason::of(&failure)), Report::default()));
     }
 
-    fn close(&mut self, ticket: Ticket, outcome: Outcome, reason: Option<Reason>) {
+    fn close(&mut self, ticket: Ticket, (outcome, reason, report): End) {
         let Some(namespace) = self.namespace(ticket) else { return };
         let receivers = self.options.receivers.clone();
-        self.emit(LedgerEvent::RunClosed { ticket, outcome, reason, receivers });
+        self.emit(LedgerEvent::RunClosed { ticket, outcome, reason, report, receivers });
+        self.flight.came(ticket);
         self.flight.opened.remove(&ticket);
+        self.flight.stalled.remove(&ticket);
         self.flight.bodies.remove(ticket);
         self.refresh(&namespace);
         self.tell(ticket);

@@ -1,11 +1,13 @@
 //! What readers may see of a scheduler, and what receivers are told.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
 use super::Scheduler;
 use super::protocol::{Answer, Reason, RequestKey, Ticket};
+use super::report::Report;
 use super::state::{Asked, Entry, Standing, State, Status};
 use crate::digest::Digest;
 use crate::ids::RunId;
@@ -36,6 +38,8 @@ pub struct Outgoing {
     pub answer: Answer,
     /// Why, where it did not succeed.
     pub reason: Option<Reason>,
+    /// What became of its components.
+    pub report: Report,
     /// The request that took its place.
     pub superseded_by: Option<Arc<str>>,
     /// When it was answered.
@@ -80,10 +84,27 @@ pub struct Undelivered {
     pub retry_at: Option<Timestamp>,
 }
 
+/// A request whose plan has to be delivered again: nothing else of its namespace runs before that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Awaited {
+    /// Its ticket.
+    pub ticket: Ticket,
+    /// The request.
+    pub request: Arc<str>,
+    /// The namespace of its plan.
+    pub namespace: Arc<str>,
+    /// The run that an earlier process opened, if one did.
+    pub run: Option<RunId>,
+    /// When it is given up.
+    pub until: Timestamp,
+}
+
 /// All requests at one moment, read only and free to take.
 #[derive(Clone, Copy, Debug)]
 pub struct SchedulerView<'a> {
     pub(super) state: &'a State,
+    pub(super) awaited: &'a BTreeMap<Ticket, Timestamp>,
 }
 
 impl<'a> SchedulerView<'a> {
@@ -125,6 +146,21 @@ impl<'a> SchedulerView<'a> {
     /// The request of this ticket.
     pub fn by_ticket(&self, ticket: Ticket) -> Option<RequestView<'a>> {
         self.state.entries.get(&ticket).map(|entry| RequestView { ticket, entry })
+    }
+
+    /// The requests whose plan an earlier process had and this one has not, in the order in which they came.
+    pub fn awaited(&self) -> impl Iterator<Item = Awaited> + use<'a> {
+        let state = self.state;
+        self.awaited.iter().filter_map(move |(ticket, until)| {
+            let entry = state.entry(*ticket)?;
+            let run = match &entry.status {
+                Status::Live { run } => Some(run.clone()),
+                Status::Waiting | Status::Closed(_) => None,
+            };
+            let (ticket, request, until) = (*ticket, Arc::clone(&entry.key.id), *until);
+            let namespace = entry.plan().map(|(namespace, _)| Arc::clone(namespace))?;
+            Some(Awaited { ticket, request, namespace, run, until })
+        })
     }
 
     /// What has not arrived, in the order of the requests. Linear in what is known.
@@ -209,6 +245,7 @@ impl Scheduler {
             plan,
             answer: closed.answer,
             reason: closed.reason.clone(),
+            report: closed.report.clone(),
             superseded_by: entry.superseded_by.clone(),
             at: closed.at,
             sequence: closed.place,

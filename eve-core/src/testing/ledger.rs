@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::ids::{RunId, Seq};
 use crate::run::{Outcome, StopMode};
 use crate::scheduler::rehearsal::LedgerReplica;
-use crate::scheduler::{Digest, LedgerEvent, LedgerRecord, Reason, RequestKey, Ticket};
+use crate::scheduler::{Digest, LedgerEvent, LedgerRecord, Reason, Report, RequestKey, Ticket};
 use crate::time::Timestamp;
 
 fn key(id: &str) -> RequestKey {
@@ -56,9 +56,16 @@ fn events(begun: Timestamp) -> Vec<LedgerEvent> {
         ticket: ticket(k),
         outcome,
         reason,
+        report: Report::default(),
         receivers: receivers.clone(),
     };
-    let stopped = |key, target: &str, mode| LedgerEvent::StopAsked { key, target: target.into(), mode };
+    let stopped = |key, target: &str, mode| LedgerEvent::StopAsked {
+        key,
+        target: target.into(),
+        mode,
+        reason: None,
+        receivers: Vec::new(),
+    };
     let opened = |k, run| LedgerEvent::RunOpened { ticket: ticket(k), run: RunId::new(run) };
     let plan = Some(("shop".into(), "app".into()));
     vec![

@@ -15,7 +15,7 @@ use aws_sdk_sqs::config::http::HttpResponse;
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::{Message as Sent, MessageAttributeValue, MessageSystemAttributeName};
 use eve_core::digest::Digest;
-use eve_core::failure::{Failure, FailureClass};
+use eve_core::failure::{Failure, FailureClass, shortened};
 use eve_core::ports::{Content, Delivery, PlanSource, STALE_HANDLE};
 
 use super::message::{Asks, Message, right_digest};
@@ -298,11 +298,11 @@ impl Letter {
             .chars()
             .map(|char| if char.is_control() { ' ' } else { char })
             .filter(|char| !matches!(char, '\u{fffe}' | '\u{ffff}'))
-            .take(Failure::TEXT_BYTES_MAX / 4)
             .collect();
+        let reason = shortened(reason, Failure::MESSAGE_BYTES_MAX);
         let reason = if reason.trim().is_empty() { "no reason was given".to_owned() } else { reason };
         let group = if held.group.is_empty() { "eve".to_owned() } else { held.group.to_string() };
-        let room = MESSAGE_BYTES_MAX - 4096;
+        let room = MESSAGE_BYTES_MAX - Failure::MESSAGE_BYTES_MAX - 4096;
         let body = if held.body.is_empty() {
             "(the message was empty)".to_owned()
         } else if held.body.len() > room {

@@ -40,9 +40,7 @@ pub(super) fn of(notice: &Notice, source: &str) -> Result<Vec<u8>, Failure> {
 }
 
 fn rfc3339(at: Timestamp) -> Result<String, Failure> {
-    let micros = i64::try_from(at.as_micros()).ok();
-    let time = micros.and_then(|micros| jiff::Timestamp::from_microsecond(micros).ok());
-    time.map(|time| time.to_string())
+    at.to_rfc3339()
         .ok_or_else(|| Failure::misuse("webhook.notice", "the time of the notice is beyond every calendar"))
 }
 
@@ -72,10 +70,10 @@ mod tests {
                 "source": "/clusters/east",
                 "type": "dev.eve.run.succeeded",
                 "subject": "team/shop",
-                "time": "2023-11-14T22:13:20.25Z",
+                "time": "2023-11-14T22:13:20.250000Z",
                 "datacontenttype": "application/json",
                 "data": {
-                    "key": "r-1-outcome", "at": 1_700_000_000_250_000_u64, "sequence": 3, "run": "r-1",
+                    "key": "r-1-outcome", "at": "2023-11-14T22:13:20.250000Z", "sequence": 3, "run": "r-1",
                     "plan": "shop", "namespace": "team", "ending": "succeeded",
                 },
             })

@@ -293,3 +293,27 @@ async fn a_server_that_echoes_everything_makes_nothing_leak() {
 fn echo_of(value: &str) -> String {
     format!("cannot serve {value}")
 }
+
+#[tokio::test]
+async fn the_health_is_asked_once_without_a_token_and_a_standby_is_healthy() {
+    let sealed = || json!({ "initialized": true, "sealed": true, "standby": true });
+    let never = || json!({ "initialized": false, "sealed": true, "standby": true });
+    for (reply, code) in [
+        (Reply::json(200, &health("")), None),
+        (Reply::json(429, &health("standby")), None),
+        (Reply::json(473, &health("performance")), None),
+        (Reply::json(403, &errors(&["not for this namespace"])), None),
+        (Reply::json(503, &sealed()), Some(codes::SEALED)),
+        (Reply::json(501, &never()), Some(codes::UNINITIALISED)),
+        (Reply::json(502, &errors(&["bad gateway"])), Some(codes::SERVER_ERROR)),
+        (Reply::Babble, Some(codes::UNREACHABLE)),
+    ] {
+        let fake = Fake::start(move |_| reply.clone()).await;
+        let config = VaultConfig::new(&fake.address).request_timeout(Duration::from_secs(3));
+        let found = Vault::new(&config).unwrap().health().await;
+        assert_eq!(found.err().map(|failure| failure.code.into_owned()), code.map(str::to_owned));
+        let asked = fake.asked();
+        assert_eq!(asked.iter().map(|asked| asked.line.as_str()).collect::<Vec<_>>(), ["GET sys/health"]);
+        assert!(asked[0].headers.iter().all(|header| !header.starts_with("x-vault-token")));
+    }
+}

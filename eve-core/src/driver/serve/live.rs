@@ -14,7 +14,7 @@ use super::ServePorts;
 use crate::ids::RunId;
 use crate::ports::{RecordBatch, Reporter};
 use crate::run::{ComponentStatus, Input, Outcome, Run, StopMode};
-use crate::scheduler::Reason;
+use crate::scheduler::{Reason, Report};
 use crate::secret::Secrets;
 use crate::time::Timestamp;
 
@@ -31,6 +31,7 @@ pub(super) struct Ended {
     pub(super) run: RunId,
     pub(super) outcome: Outcome,
     pub(super) reason: Option<Reason>,
+    pub(super) report: Report,
 }
 
 #[derive(Default)]
@@ -74,7 +75,8 @@ impl LiveRuns {
                 batches.push(RecordBatch { run: id.clone(), records });
             }
             if let Some(outcome) = live.run.outcome() {
-                ended.push(Ended { run: id.clone(), outcome, reason: reason(&live.run) });
+                let (reason, report) = (reason(&live.run), Report::of(&live.run));
+                ended.push(Ended { run: id.clone(), outcome, reason, report });
             }
         }
         (batches, ended)

@@ -9,9 +9,11 @@
 //!               one append of the ledger and of all runs, then: show, call, tell, acknowledge
 //! ```
 //!
-//! `turns.rs` is the loop, `live.rs` the runs that are under way, `outside.rs` everybody else who is called.
+//! `turns.rs` is the loop, `live.rs` the runs that are under way, `opening.rs` those that are made of plans, `outside.rs`
+//! everybody else who is called.
 
 mod live;
+mod opening;
 mod outside;
 mod turns;
 
@@ -39,7 +41,7 @@ pub use turns::serve;
 /// - **Cancel safety**: the future of `open` may be dropped with the process.
 #[async_trait]
 pub trait Intake: Send + Sync {
-    /// Whose plan this is. Without I/O; called before anything is known of the request.
+    /// Whose plan this is. Without I/O, on a thread that may be blocked; called before anything is known of the request.
     ///
     /// # Errors
     /// Why it can never be run here: it is no plan, or it is meant for somebody else. Then the request is refused.

@@ -9,12 +9,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::{Opened, Order, PlanName, ServePorts};
-use crate::failure::{Failure, FailureClass};
+use super::opening::Opening;
+use super::{Intake, Opened, Order, PlanName, ServePorts};
+use crate::failure::Failure;
 use crate::ids::RunId;
 use crate::ports::{ComponentEnd, ComponentNotice, Content, Delivery, Ending, Notice, Told};
-use crate::run::{Record, RunStart};
-use crate::scheduler::{Answer, Arrival, Asks, Command, Input, Outgoing, Reason, Scheduler, Ticket};
+use crate::run::Record;
+use crate::scheduler::{Answer, Arrival, Asks, Command, Input, Outgoing, Reason, Report, Scheduler, Ticket};
 
 /// How long a source may take for anything but receiving.
 const SOURCE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -26,13 +27,6 @@ const IDLE: Duration = Duration::from_millis(100);
 const SOURCE_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause after a source failed.
 const SOURCE_PAUSE_MAX: Duration = Duration::from_mins(1);
-/// How often a run is tried to be opened, while that fails in passing.
-const OPEN_ATTEMPTS: u32 = 6;
-/// The same for a run that has begun: for an hour, since whatever it has done so far would be left as it is.
-const TAKE_UP_ATTEMPTS: u32 = 124;
-/// The longest pause before a run is tried to be opened again.
-const OPEN_PAUSE_MAX: Duration = Duration::from_secs(30);
-
 /// What came of a call.
 pub(super) enum Came {
     /// Something for the scheduler.
@@ -41,11 +35,14 @@ pub(super) enum Came {
     Opened { run: RunId, result: Result<(Opened, Vec<Record>), Failure> },
 }
 
+/// What a source delivered, and what it asks for.
+type Received = (u32, Delivery, Asks);
+
 /// What happened outside, or at the machine.
 pub(super) enum Fact {
     Nothing,
     Order(Order),
-    Delivered(u32, Delivery),
+    Delivered(u32, Delivery, Asks),
     Came(Came),
 }
 
@@ -53,8 +50,9 @@ pub(super) enum Fact {
 pub(super) struct Outside {
     calls: JoinSet<Came>,
     sources: JoinSet<()>,
-    arrivals: mpsc::Receiver<(u32, Delivery)>,
+    arrivals: mpsc::Receiver<Received>,
     room: watch::Sender<bool>,
+    opening: Opening,
 }
 
 impl Outside {
@@ -64,6 +62,7 @@ impl Outside {
         let mut sources = JoinSet::new();
         for (index, source) in (0..).zip(&ports.sources) {
             let (source, sender, mut has_room) = (Arc::clone(source), sender.clone(), has_room.clone());
+            let intake = Arc::clone(&ports.intake);
             sources.spawn(async move {
                 let mut pause = SOURCE_PAUSE;
                 while has_room.wait_for(|room| *room).await.is_ok() {
@@ -71,7 +70,10 @@ impl Outside {
                     match received {
                         Ok(Ok(Some(delivery))) => {
                             pause = SOURCE_PAUSE;
-                            if sender.send((index, delivery)).await.is_err() {
+                            // Plans are read here, one after the other as they came, so that nobody else waits for a
+                            // large one.
+                            let asks = asks(&intake, &delivery.content).await;
+                            if sender.send((index, delivery, asks)).await.is_err() {
                                 return;
                             }
                         }
@@ -84,7 +86,7 @@ impl Outside {
                 }
             });
         }
-        Self { calls: JoinSet::new(), sources, arrivals, room }
+        Self { calls: JoinSet::new(), sources, arrivals, room, opening: Opening::default() }
     }
 
     /// Whether sources may deliver more.
@@ -104,17 +106,18 @@ impl Outside {
 
     /// The next delivery, or what came of a call; waits for ever where neither can come. Dropping the future loses nothing.
     pub(super) async fn next(&mut self) -> Fact {
-        let Self { calls, arrivals, .. } = self;
+        let Self { calls, arrivals, opening, .. } = self;
         tokio::select! {
             biased;
-            Some((source, delivery)) = arrivals.recv() => Fact::Delivered(source, delivery),
+            Some((source, delivery, asks)) = arrivals.recv() => Fact::Delivered(source, delivery, asks),
+            run = opening.next_stalled() => Fact::Came(Came::Input(Input::OpenStalls { run })),
             // What panicked was caught within.
             Some(Ok(came)) = calls.join_next() => Fact::Came(came),
             else => std::future::pending().await,
         }
     }
 
-    pub(super) fn more_deliveries(&mut self) -> Option<(u32, Delivery)> {
+    pub(super) fn more_deliveries(&mut self) -> Option<Received> {
         self.arrivals.try_recv().ok()
     }
 
@@ -129,7 +132,13 @@ impl Outside {
     /// Calls whoever is to be called. Stops are not for anybody outside.
     pub(super) fn carry_out(&mut self, scheduler: &Scheduler, command: Command, ports: &ServePorts) {
         match command {
-            Command::Open { run, body, .. } => self.open(run, body, ports),
+            Command::Open { run, body, .. } => {
+                let opened = self.opening.open(run, body, ports);
+                self.calls.spawn(async move {
+                    let (run, result) = opened.await;
+                    Came::Opened { run, result }
+                });
+            }
             Command::Notify { ticket, receiver, .. } => self.notify(scheduler, ticket, receiver, ports),
             Command::Extend { ticket, source, handle, visibility } => {
                 self.ask(ports, source, (ticket, handle), Asked::Extend(visibility));
@@ -144,35 +153,14 @@ impl Outside {
         }
     }
 
-    fn open(&mut self, run: RunId, body: Arc<[u8]>, ports: &ServePorts) {
-        let (intake, ledger) = (Arc::clone(&ports.intake), Arc::clone(&ports.ledger));
-        self.calls.spawn(async move {
-            let unread =
-                |error: crate::ports::StoreError| Failure::transient("store.load", error.to_string());
-            let mut pause = Duration::from_secs(1);
-            let mut attempt = 1;
-            let mut attempts = OPEN_ATTEMPTS;
-            loop {
-                let opened = AssertUnwindSafe(async {
-                    let records = ledger.load_run(&run).await.map_err(unread)?;
-                    if !records.is_empty() {
-                        attempts = TAKE_UP_ATTEMPTS;
-                    }
-                    let opened = intake.open(&run, &body, RunStart::of(&records)).await?;
-                    uses_what_is_pinned(&opened, &records)?;
-                    Ok((opened, records))
-                });
-                let result =
-                    opened.catch_unwind().await.unwrap_or_else(|_| Err(panicked("making a run of the plan")));
-                let again = |failure: &Failure| failure.class == FailureClass::Transient;
-                if attempt >= attempts || !result.as_ref().is_err_and(again) {
-                    return Came::Opened { run, result };
-                }
-                attempt += 1;
-                sleep(pause).await;
-                pause = (pause * 2).min(OPEN_PAUSE_MAX);
-            }
-        });
+    /// A run that cannot be opened yet is not tried again.
+    pub(super) fn stop_opening(&mut self, run: &RunId) {
+        self.opening.stop(run);
+    }
+
+    /// A run is opened, or is not going to be.
+    pub(super) fn opened(&mut self, run: &RunId) {
+        self.opening.ended(run);
     }
 
     fn notify(&mut self, scheduler: &Scheduler, ticket: Ticket, receiver: Arc<str>, ports: &ServePorts) {
@@ -240,36 +228,33 @@ enum Asked {
     Reject(String),
 }
 
-/// A run that was begun uses the versions of secrets that it began with.
-fn uses_what_is_pinned(opened: &Opened, records: &[Record]) -> Result<(), Failure> {
-    match RunStart::of(records) {
-        Some(begun) if begun.options.pins() != opened.options.pins() => {
-            let message = "the run is taken up with other versions of its secrets than it began with";
-            Err(Failure::misuse("serve.other-secrets", message))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn panicked(what: &str) -> Failure {
+pub(super) fn panicked(what: &str) -> Failure {
     Failure::permanent("serve.panicked", format!("{what} panicked"))
         .with_hint("this is a bug; its message is on the standard error output")
 }
 
-/// What a delivery is to the scheduler.
-pub(super) fn arrival(ports: &ServePorts, source: u32, delivery: Delivery) -> Input {
-    let Delivery { handle, request, digest, content, .. } = delivery;
-    let (body, asks) = match content {
+/// What a delivery asks for. Reading a plan may take long, and may panic: it is done elsewhere.
+async fn asks(intake: &Arc<dyn Intake>, content: &Content) -> Asks {
+    match content {
         Content::Plan { body } => {
-            let read = std::panic::catch_unwind(AssertUnwindSafe(|| ports.intake.read(&body)));
-            let asks = match read.unwrap_or_else(|_| Err(panicked("reading the plan"))) {
+            let (intake, body) = (Arc::clone(intake), Arc::clone(body));
+            let read = tokio::task::spawn_blocking(move || intake.read(&body)).await;
+            match read.unwrap_or_else(|_| Err(panicked("reading the plan"))) {
                 Ok(PlanName { namespace, plan }) => Asks::Run { namespace, plan },
                 Err(failure) => Asks::Nothing { failure },
-            };
-            (body, asks)
+            }
         }
-        Content::Stop { request, mode } => (Arc::default(), Asks::Stop { request, mode }),
-        Content::Unusable { failure } => (Arc::default(), Asks::Nothing { failure }),
+        Content::Stop { request, mode } => Asks::Stop { request: Arc::clone(request), mode: *mode },
+        Content::Unusable { failure } => Asks::Nothing { failure: failure.clone() },
+    }
+}
+
+/// What a delivery is to the scheduler.
+pub(super) fn arrival(source: u32, delivery: Delivery, asks: Asks) -> Input {
+    let Delivery { handle, request, digest, content, .. } = delivery;
+    let body = match content {
+        Content::Plan { body } => body,
+        Content::Stop { .. } | Content::Unusable { .. } => Arc::default(),
     };
     Input::Received(Arrival { source, handle, request, digest, body, asks })
 }
@@ -278,18 +263,23 @@ pub(super) fn arrival(ports: &ServePorts, source: u32, delivery: Delivery) -> In
 fn notice(outgoing: &Outgoing) -> Notice {
     let ending = match outgoing.answer {
         Answer::Ended(outcome) => outcome.into(),
-        Answer::Refused | Answer::Taken => Ending::Refused,
+        Answer::Refused => Ending::Refused,
+        Answer::Taken => Ending::NothingToStop,
     };
     let told = |reason: &Reason| Told { code: reason.code.to_string(), message: reason.message.to_string() };
     let newer = outgoing.superseded_by.as_ref().map(|newer| Told {
         code: "request.superseded".to_owned(),
         message: format!("request {newer} takes its place"),
     });
-    let failed = outgoing.reason.iter().filter_map(|reason| {
-        let name = reason.component.as_ref()?.to_string();
-        let state = ComponentEnd::Failed;
-        Some(ComponentNotice { name, state, failure: Some(told(reason)), messages: Vec::new() })
-    });
+    let Report { mut components, left_out } = outgoing.report.clone();
+    if components.is_empty()
+        && let Some(reason) = &outgoing.reason
+        && let Some(name) = &reason.component
+    {
+        // Of older answers only this one is remembered.
+        let (name, state) = (name.to_string(), ComponentEnd::Failed);
+        components.push(ComponentNotice { name, state, failure: Some(told(reason)), messages: Vec::new() });
+    }
     let notice = Notice {
         sequence: outgoing.sequence,
         request: outgoing.request.to_string(),
@@ -297,7 +287,8 @@ fn notice(outgoing: &Outgoing) -> Notice {
         plan: outgoing.plan.to_string(),
         namespace: outgoing.namespace.to_string(),
         failure: outgoing.reason.as_ref().map(told).or(newer),
-        components: failed.collect(),
+        components,
+        components_left_out: left_out,
         ..Notice::new(outgoing.key.clone(), outgoing.at, ending)
     };
     notice.bounded()

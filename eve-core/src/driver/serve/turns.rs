@@ -10,11 +10,11 @@ use tokio::time::{Instant, sleep};
 use super::live::{Ended, LiveRuns};
 use super::outside::{Came, Fact, Outside, arrival, hand_out_again};
 use super::{Opened, Order, ServeError, ServePorts};
-use crate::failure::Failure;
+use crate::failure::{Failure, FailureClass};
 use crate::ids::RunId;
 use crate::ports::LedgerBatch;
 use crate::run::{Outcome, Record, Run, StopMode};
-use crate::scheduler::{Command, Input, Reason, Scheduler};
+use crate::scheduler::{Command, Input, Reason, Report, Scheduler};
 use crate::time::Timestamp;
 
 /// Serves until it is told to end by `orders`; a closed channel means [`Order::Drain`]. What is not answered then may be handed
@@ -100,8 +100,8 @@ impl Server<'_> {
             while let Some(came) = self.outside.more() {
                 self.take_in(Fact::Came(came));
             }
-            while let Some((source, delivery)) = self.outside.more_deliveries() {
-                self.take_in(Fact::Delivered(source, delivery));
+            while let Some((source, delivery, asks)) = self.outside.more_deliveries() {
+                self.take_in(Fact::Delivered(source, delivery, asks));
             }
             self.live.take_in(self.ports);
             self.scheduler.handle_timeout(self.ports.clock.now());
@@ -112,8 +112,9 @@ impl Server<'_> {
     async fn decide_and_store(&mut self) -> Result<(), ServeError> {
         let means = (&self.ports.executors, &self.ports.clock);
         let (runs, ended) = self.live.decide(means);
-        for Ended { run, outcome, reason } in ended {
-            self.scheduler.handle(Input::RunEnded { run, outcome, reason }, self.ports.clock.now());
+        for Ended { run, outcome, reason, report } in ended {
+            let ended = Input::RunEnded { run, outcome, reason, report };
+            self.scheduler.handle(ended, self.ports.clock.now());
         }
         let next = self.scheduler.next_seq();
         let ledger: Vec<_> = std::iter::from_fn(|| self.scheduler.poll_event()).collect();
@@ -135,6 +136,7 @@ impl Server<'_> {
                     self.live.stop(&run, mode, self.ports.clock.now());
                 }
                 Command::Stop { run, mode } => {
+                    self.outside.stop_opening(&run);
                     let stop = self.stops.entry(run).or_insert(mode);
                     *stop = (*stop).max(mode);
                 }
@@ -163,9 +165,8 @@ impl Server<'_> {
         let now = self.ports.clock.now();
         match fact {
             Fact::Nothing => {}
-            Fact::Delivered(source, delivery) => {
-                let input = arrival(self.ports, source, delivery);
-                self.scheduler.handle(input, now);
+            Fact::Delivered(source, delivery, asks) => {
+                self.scheduler.handle(arrival(source, delivery, asks), now);
             }
             Fact::Came(Came::Input(input)) => self.scheduler.handle(input, now),
             Fact::Came(Came::Opened { run, result }) => self.opened(run, result),
@@ -188,14 +189,21 @@ impl Server<'_> {
     fn opened(&mut self, run: RunId, result: Result<(Opened, Vec<Record>), Failure>) {
         self.opening -= 1;
         let stop = self.stops.remove(&run);
+        self.outside.opened(&run);
+        self.scheduler.handle(Input::OpenEnds { run: run.clone() }, self.ports.clock.now());
         let begun = result.and_then(|(opened, records)| self.begin(&run, opened, &records));
         let now = self.ports.clock.now();
         match (begun, stop) {
             (Ok(()), Some(mode)) => self.live.stop(&run, mode, now),
             (Ok(()), None) => {}
-            (Err(failure), _) => {
-                let reason = Some(Reason::of(&failure));
-                self.scheduler.handle(Input::RunEnded { run, outcome: Outcome::Failed, reason }, now);
+            (Err(failure), stop) => {
+                let outcome = match stop.filter(|_| failure.class == FailureClass::Transient) {
+                    Some(StopMode::Supersede) => Outcome::Superseded,
+                    Some(StopMode::Drain | StopMode::Now | StopMode::Rollback) => Outcome::Cancelled,
+                    None => Outcome::Failed,
+                };
+                let (reason, report) = (Some(Reason::of(&failure)), Report::default());
+                self.scheduler.handle(Input::RunEnded { run, outcome, reason, report }, now);
             }
         }
     }

@@ -2,21 +2,22 @@
 
 use std::sync::Arc;
 
-use super::VERSION;
 use super::form::{
     AcceptForm, AnswerForm, AskForm, BaseForm, CloseForm, ClosedForm, EntryForm, EventForm, Hex, KeyForm,
-    MissForm, NoticeForm, OpenForm, OutForm, PlanForm, ReasonForm, RecordForm, RefuseForm, StandForm,
-    StatusForm, StopForm, TargetForm, YieldForm,
+    MissForm, NoticeForm, OpenForm, OutForm, PartForm, PlanForm, ReasonForm, RecordForm, RefuseForm,
+    ReportForm, StandForm, StatusForm, StopForm, TargetForm, ToldForm, YieldForm,
 };
 use crate::ids::{RunId, Seq};
+use crate::ports::{ComponentNotice, Told};
 use crate::scheduler::state::{Asked, Closed, Entry, Kept, Notified, Standing, Status};
-use crate::scheduler::{Answer, Digest, LedgerEvent, LedgerRecord, Reason, RequestKey, Ticket};
+use crate::scheduler::{Answer, Digest, LedgerEvent, LedgerRecord, Reason, Report, RequestKey, Ticket};
 use crate::time::Timestamp;
 
 impl From<&LedgerRecord> for RecordForm {
     fn from(record: &LedgerRecord) -> Self {
         let LedgerRecord { seq, at, event } = record;
-        Self { version: VERSION, seq: seq.get(), at: at.as_micros(), event: event.into() }
+        let event = EventForm::from(event);
+        Self { version: event.version(), seq: seq.get(), at: at.as_micros(), event }
     }
 }
 
@@ -44,10 +45,12 @@ impl From<&LedgerEvent> for EventForm {
                 reason: reason.into(),
                 receivers: receivers.clone(),
             }),
-            LedgerEvent::StopAsked { key, target, mode } => Self::StopAsked(StopForm {
+            LedgerEvent::StopAsked { key, target, mode, reason, receivers } => Self::StopAsked(StopForm {
                 key: key.as_ref().map(|key| KeyForm { id: Arc::clone(&key.id), digest: key.digest.into() }),
                 target: Arc::clone(target),
                 mode: (*mode).into(),
+                reason: reason.as_ref().map(Into::into),
+                receivers: receivers.clone(),
             }),
             LedgerEvent::RunOpened { ticket, run } => {
                 Self::RunOpened(OpenForm { ticket: ticket.get(), run: text(run) })
@@ -55,12 +58,15 @@ impl From<&LedgerEvent> for EventForm {
             LedgerEvent::Superseded { ticket, by } => {
                 Self::Superseded(YieldForm { ticket: ticket.get(), newer: by.get() })
             }
-            LedgerEvent::RunClosed { ticket, outcome, reason, receivers } => Self::RunClosed(CloseForm {
-                ticket: ticket.get(),
-                outcome: (*outcome).into(),
-                reason: reason.as_ref().map(Into::into),
-                receivers: receivers.clone(),
-            }),
+            LedgerEvent::RunClosed { ticket, outcome, reason, report, receivers } => {
+                Self::RunClosed(CloseForm {
+                    ticket: ticket.get(),
+                    outcome: (*outcome).into(),
+                    reason: reason.as_ref().map(Into::into),
+                    report: report.into(),
+                    receivers: receivers.clone(),
+                })
+            }
             LedgerEvent::NoticeSent { ticket, receiver } => Self::NoticeSent(notice(*ticket, receiver)),
             LedgerEvent::NoticeFailed { ticket, receiver, reason, retry_at } => {
                 Self::NoticeFailed(MissForm {
@@ -94,10 +100,12 @@ impl From<EventForm> for LedgerEvent {
                 reason: reason.into(),
                 receivers,
             },
-            EventForm::StopAsked(StopForm { key, target, mode }) => Self::StopAsked {
+            EventForm::StopAsked(StopForm { key, target, mode, reason, receivers }) => Self::StopAsked {
                 key: key.map(|KeyForm { id, digest }| RequestKey { id, digest: digest.into() }),
                 target,
                 mode: mode.into(),
+                reason: reason.map(Into::into),
+                receivers,
             },
             EventForm::RunOpened(OpenForm { ticket, run }) => {
                 Self::RunOpened { ticket: Ticket::new(ticket), run: RunId::new(run) }
@@ -105,12 +113,15 @@ impl From<EventForm> for LedgerEvent {
             EventForm::Superseded(YieldForm { ticket, newer }) => {
                 Self::Superseded { ticket: Ticket::new(ticket), by: Ticket::new(newer) }
             }
-            EventForm::RunClosed(CloseForm { ticket, outcome, reason, receivers }) => Self::RunClosed {
-                ticket: Ticket::new(ticket),
-                outcome: outcome.into(),
-                reason: reason.map(Into::into),
-                receivers,
-            },
+            EventForm::RunClosed(CloseForm { ticket, outcome, reason, report, receivers }) => {
+                Self::RunClosed {
+                    ticket: Ticket::new(ticket),
+                    outcome: outcome.into(),
+                    reason: reason.map(Into::into),
+                    report: report.into(),
+                    receivers,
+                }
+            }
             EventForm::NoticeSent(NoticeForm { ticket, receiver }) => {
                 Self::NoticeSent { ticket: Ticket::new(ticket), receiver }
             }
@@ -170,6 +181,30 @@ impl From<ReasonForm> for Reason {
     fn from(form: ReasonForm) -> Self {
         let ReasonForm { component, code, message } = form;
         Self { component, code, message }
+    }
+}
+
+impl From<&Report> for ReportForm {
+    fn from(report: &Report) -> Self {
+        let Report { components, left_out } = report;
+        let part = |component: &ComponentNotice| {
+            let ComponentNotice { name, state, failure, messages } = component.clone();
+            let failure = failure.map(|Told { code, message }| ToldForm { code, message });
+            PartForm { name, state: state.into(), failure, messages }
+        };
+        Self { components: components.iter().map(part).collect(), left_out: *left_out }
+    }
+}
+
+impl From<ReportForm> for Report {
+    fn from(form: ReportForm) -> Self {
+        let ReportForm { components, left_out } = form;
+        let component = |part: PartForm| {
+            let PartForm { name, state, failure, messages } = part;
+            let failure = failure.map(|ToldForm { code, message }| Told { code, message });
+            ComponentNotice { name, state: state.into(), failure, messages }
+        };
+        Self { components: components.into_iter().map(component).collect(), left_out }
     }
 }
 
@@ -250,7 +285,7 @@ impl From<EntryForm> for (Ticket, Entry) {
 
 impl From<&Closed> for ClosedForm {
     fn from(closed: &Closed) -> Self {
-        let Closed { place, at, run, answer, reason, acknowledged } = closed;
+        let Closed { place, at, run, answer, reason, report, acknowledged } = closed;
         Self {
             place: *place,
             at: at.as_micros(),
@@ -261,6 +296,7 @@ impl From<&Closed> for ClosedForm {
                 Answer::Taken => AnswerForm::Taken,
             },
             reason: reason.as_ref().map(Into::into),
+            report: report.into(),
             acknowledged: *acknowledged,
         }
     }
@@ -268,7 +304,7 @@ impl From<&Closed> for ClosedForm {
 
 impl From<ClosedForm> for Closed {
     fn from(form: ClosedForm) -> Self {
-        let ClosedForm { place, at, run, answer, reason, acknowledged } = form;
+        let ClosedForm { place, at, run, answer, reason, report, acknowledged } = form;
         Self {
             place,
             at: Timestamp::from_micros(at),
@@ -279,6 +315,7 @@ impl From<ClosedForm> for Closed {
                 AnswerForm::Taken => Answer::Taken,
             },
             reason: reason.map(Into::into),
+            report: report.into(),
             acknowledged,
         }
     }

@@ -1,4 +1,4 @@
-//! Version 1 of the stored form of a ledger: every name on disk. `convert.rs` is the way from and to the types of the
+//! Versions 1 and 2 of the stored form of a ledger: every name on disk. `convert.rs` is the way from and to the types of the
 //! scheduler.
 //!
 //! Nothing here is ever changed, only added to under a new version: ledgers that were written must stay readable.
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::super::JournalError;
-use super::super::words::{OutcomeWord, StopWord};
+use super::super::words::{OutcomeWord, PartWord, StopWord};
 use super::{VERSION, malformed};
 use crate::digest::Digest;
 use crate::scheduler::LedgerRecord;
@@ -112,6 +112,12 @@ pub(super) struct StopForm {
     pub(super) target: Arc<str>,
     #[serde(rename = "mode")]
     pub(super) mode: StopWord,
+    /// Since version 2.
+    #[serde(rename = "why", default, skip_serializing_if = "Option::is_none")]
+    pub(super) reason: Option<ReasonForm>,
+    /// Since version 2.
+    #[serde(rename = "to", default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) receivers: Vec<Arc<str>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -150,8 +156,48 @@ pub(super) struct CloseForm {
     pub(super) outcome: OutcomeWord,
     #[serde(rename = "why", default, skip_serializing_if = "Option::is_none")]
     pub(super) reason: Option<ReasonForm>,
+    /// Since version 2.
+    #[serde(rename = "parts", default, skip_serializing_if = "ReportForm::is_empty")]
+    pub(super) report: ReportForm,
     #[serde(rename = "to", default, skip_serializing_if = "Vec::is_empty")]
     pub(super) receivers: Vec<Arc<str>>,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ReportForm {
+    #[serde(rename = "of", default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) components: Vec<PartForm>,
+    #[serde(rename = "more", default, skip_serializing_if = "is_none")]
+    pub(super) left_out: u64,
+}
+
+impl ReportForm {
+    const fn is_empty(&self) -> bool {
+        self.components.is_empty() && self.left_out == 0
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PartForm {
+    #[serde(rename = "c")]
+    pub(super) name: String,
+    #[serde(rename = "is")]
+    pub(super) state: PartWord,
+    #[serde(rename = "why", default, skip_serializing_if = "Option::is_none")]
+    pub(super) failure: Option<ToldForm>,
+    #[serde(rename = "says", default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) messages: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ToldForm {
+    #[serde(rename = "code")]
+    pub(super) code: String,
+    #[serde(rename = "msg")]
+    pub(super) message: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -267,6 +313,9 @@ pub(super) struct ClosedForm {
     pub(super) answer: AnswerForm,
     #[serde(rename = "why", default, skip_serializing_if = "Option::is_none")]
     pub(super) reason: Option<ReasonForm>,
+    /// Since version 2.
+    #[serde(rename = "parts", default, skip_serializing_if = "ReportForm::is_empty")]
+    pub(super) report: ReportForm,
     #[serde(rename = "ack", default, skip_serializing_if = "is_false")]
     pub(super) acknowledged: bool,
 }
@@ -347,8 +396,39 @@ const fn is_false(value: &bool) -> bool {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_none(value: &u64) -> bool {
+    *value == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 const fn is_zero(value: &u32) -> bool {
     *value == 0
+}
+
+impl EventForm {
+    /// The lowest version that can say this.
+    pub(super) fn version(&self) -> u32 {
+        let is_new = match self {
+            Self::StopAsked(stop) => stop.reason.is_some() || !stop.receivers.is_empty(),
+            Self::RunClosed(close) => !close.report.is_empty(),
+            Self::Compacted(base) => base.entries.iter().any(|entry| match &entry.status {
+                StatusForm::Closed(closed) => !closed.report.is_empty(),
+                StatusForm::Waiting | StatusForm::Live(_) => false,
+            }),
+            Self::TakenOver
+            | Self::Accepted(_)
+            | Self::Refused(_)
+            | Self::RunOpened(_)
+            | Self::Superseded(_)
+            | Self::NoticeSent(_)
+            | Self::NoticeFailed(_)
+            | Self::NoticeRenewed(_)
+            | Self::Acknowledged(_)
+            | Self::Forgotten(_)
+            | Self::LogsDropped(_) => false,
+        };
+        if is_new { 2 } else { 1 }
+    }
 }
 
 pub(super) fn write(record: &LedgerRecord) -> Vec<u8> {
@@ -366,8 +446,13 @@ pub(super) fn read(bytes: &[u8]) -> Result<LedgerRecord, JournalError> {
         _ => malformed(reason),
     };
     let form: RecordForm = serde_json::from_slice(bytes).map_err(|error| refused(error.to_string()))?;
-    if form.version != VERSION {
+    if form.version == 0 || form.version > VERSION {
         return Err(refused(format!("there is no format {}", form.version)));
+    }
+    let version = form.event.version();
+    if form.version != version {
+        let reason = format!("what it says is of format {version}, and it names format {}", form.version);
+        return Err(malformed(reason));
     }
     Ok(form.into())
 }

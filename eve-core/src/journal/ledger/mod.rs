@@ -15,7 +15,9 @@ use super::chain::{self, Chain, Entry, Head};
 use crate::scheduler::LedgerRecord;
 
 /// The newest version of the form that this eve reads and writes.
-pub const VERSION: u32 = 1;
+///
+/// 2: what became of components, and a stop that stops nothing.
+pub const VERSION: u32 = 2;
 
 /// The lasting form of a record. The same record gives the same bytes, in every release that writes this version.
 pub fn encode(record: &LedgerRecord) -> Vec<u8> {

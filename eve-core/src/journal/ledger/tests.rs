@@ -26,7 +26,8 @@ fn every_record_comes_back_as_it_was() {
 #[test]
 fn what_is_not_known_is_refused() {
     for (text, reason) in [
-        (r#"{"v":2,"n":1,"t":0,"e":{"new":1}}"#, "written by a newer eve"),
+        (r#"{"v":3,"n":1,"t":0,"e":{"new":1}}"#, "written by a newer eve"),
+        (r#"{"v":2,"n":1,"t":0,"e":"take"}"#, "what it says is of format 1"),
         (r#"{"v":0,"n":1,"t":0,"e":"take"}"#, "there is no format 0"),
         (r#"{"v":1,"n":1,"t":0,"e":"take","x":1}"#, "unknown field"),
         (r#"{"v":1,"n":1,"t":0,"e":{"open":{"k":1,"run":"r","x":1}}}"#, "unknown field"),

@@ -6,7 +6,7 @@ use super::rig::{Rig, down, run_in, told};
 use crate::failure::Failure;
 use crate::run::Outcome;
 use crate::scheduler::{
-    AcknowledgeAfter, Answer, Input, LedgerEvent, NoticeOptions, Outgoing, REQUEST_BYTES_MAX,
+    AcknowledgeAfter, Answer, Input, LedgerEvent, NoticeOptions, Outgoing, REQUEST_BYTES_MAX, Report,
     SchedulerOptions,
 };
 
@@ -94,7 +94,10 @@ fn nothing_is_done_before_the_records_are_polled() {
     let mut rig = Rig::new(told());
     rig.plan("a", "n");
     let run = rig.run_of("a");
-    rig.scheduler.handle(Input::RunEnded { run, outcome: Outcome::Succeeded, reason: None }, rig.now);
+    rig.scheduler.handle(
+        Input::RunEnded { run, outcome: Outcome::Succeeded, reason: None, report: Report::default() },
+        rig.now,
+    );
     let _ = rig.scheduler.poll_command();
 }
 

@@ -8,8 +8,8 @@ use crate::failure::Failure;
 use crate::ids::RunId;
 use crate::run::{Outcome, StopMode};
 use crate::scheduler::{
-    Answer, Arrival, Asks, Command, Digest, Input, LedgerEvent, LedgerRecord, Scheduler, SchedulerOptions,
-    Stand, Ticket,
+    Answer, Arrival, Asks, Command, Digest, Input, LedgerEvent, LedgerRecord, Report, Scheduler,
+    SchedulerOptions, Stand, Ticket,
 };
 use crate::time::Timestamp;
 
@@ -139,7 +139,7 @@ impl Rig {
 
     pub(super) fn end(&mut self, request: &str, outcome: Outcome) {
         let run = self.run_of(request);
-        self.handle(Input::RunEnded { run, outcome, reason: None });
+        self.handle(Input::RunEnded { run, outcome, reason: None, report: Report::default() });
     }
 
     pub(super) fn stand(&self, request: &str) -> Option<Stand> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::rig::{Rig, run_in, told};
+use crate::ids::RunId;
 use crate::run::{Outcome, StopMode};
 use crate::scheduler::{Input, Newer, Running, SchedulerOptions, Stand};
 
@@ -153,10 +154,13 @@ fn a_stop_reaches_what_waits_what_runs_and_what_has_not_come() {
     rig.cancel("c4", "later");
     rig.plan("later", "m");
     assert_eq!(rig.answer("later"), Some(Outcome::Cancelled));
-    assert_eq!(rig.done(), ["ack c4#6", "notify hook later", "ack later#7"]);
+    assert_eq!(rig.done(), ["notify hook c4", "ack c4#6", "notify hook later", "ack later#7"]);
     rig.end("runs", Outcome::Cancelled);
     rig.cancel("c5", "runs");
     assert_eq!(rig.answer("runs"), Some(Outcome::Cancelled), "what is over stays as it was");
+    assert_eq!(rig.done(), ["notify hook runs", "ack runs#1", "ack c5#8"], "four at a time");
+    rig.notified("c4", "hook", Ok(()));
+    assert_eq!(rig.done(), ["notify hook c5"]);
 }
 
 #[test]
@@ -259,4 +263,26 @@ fn a_failed_acknowledgement_is_tried_again_and_then_left_to_the_queue() {
     assert_eq!(rig.kinds().get("acknowledged"), None, "the end of another call tells nothing");
     rig.settled("a", &again, Ok(()));
     assert_eq!(rig.kinds()["acknowledged"], 1);
+}
+
+#[test]
+fn a_run_that_cannot_begin_takes_no_turn_of_others_and_no_more_than_run_wait_so() {
+    let mut rig = Rig::new(one_at_a_time());
+    for request in ["a", "b", "c", "d"] {
+        rig.plan(request, request);
+    }
+    assert_eq!(rig.opened(), ["a"]);
+    let (first, second) = (rig.run_of("a"), RunId::new("nobody"));
+    rig.handle(Input::OpenStalls { run: second });
+    assert_eq!(rig.opened(), [""; 0]);
+    rig.handle(Input::OpenStalls { run: first.clone() });
+    assert_eq!(rig.opened(), ["b"]);
+    let run = rig.run_of("b");
+    rig.handle(Input::OpenStalls { run });
+    assert_eq!(rig.opened(), [""; 0], "as many as may run are not counted");
+    rig.handle(Input::OpenEnds { run: first });
+    rig.end("a", Outcome::Succeeded);
+    assert_eq!(rig.opened(), ["c"]);
+    rig.end("c", Outcome::Succeeded);
+    assert_eq!(rig.opened(), ["d"]);
 }

@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use super::rig::{BEGUN, Rig, down, told};
+use crate::failure::Failure;
 use crate::ids::Seq;
 use crate::run::Outcome;
+use crate::scheduler::flight::Timer;
 use crate::scheduler::rehearsal::LedgerReplica;
 use crate::scheduler::{
-    LedgerError, LedgerEvent, LedgerRecord, Newer, Running, Scheduler, SchedulerOptions, Stand,
+    Input, LedgerError, LedgerEvent, LedgerRecord, Newer, Reason, Report, Running, Scheduler,
+    SchedulerOptions, Stand,
 };
 
 /// A ledger with everything in it.
@@ -22,6 +25,7 @@ fn busy() -> Rig {
     rig.cancel("stop-g", "g");
     rig.end("c", Outcome::Cancelled);
     rig.notified("bad", "hook", Ok(()));
+    rig.notified("stop-g", "hook", Ok(()));
     rig.notified("c", "hook", Err(down()));
     rig.plan("g", "4");
     rig.pass(Duration::from_secs(2));
@@ -118,6 +122,80 @@ fn a_plan_that_is_not_delivered_again_is_given_up_and_told() {
     let reason = next.scheduler.view().request("a").unwrap().reason().unwrap().clone();
     assert_eq!(&*reason.code, "request.plan-lost");
     assert!(next.done().contains(&"notify hook a".to_owned()));
+}
+
+#[test]
+fn who_is_waited_for_and_until_when_is_seen_until_the_plan_comes() {
+    let mut rig = Rig::new(told());
+    rig.plan("a", "n");
+    rig.plan("b", "n");
+    rig.plan("c", "m");
+    let run = rig.run_of("a");
+    assert_eq!(rig.scheduler.view().awaited().count(), 0);
+    let mut next = rig.taken_over(rig.ledger.len());
+    let awaited = |rig: &Rig| -> Vec<String> {
+        rig.scheduler.view().awaited().map(|awaited| awaited.request.to_string()).collect()
+    };
+    assert_eq!(awaited(&next), ["a", "b", "c"]);
+    let first = next.scheduler.view().awaited().next().unwrap();
+    assert_eq!(
+        (&*first.namespace, first.run, first.until),
+        ("n", Some(run), rig.now.plus(Duration::from_hours(1)))
+    );
+    next.plan("c", "m");
+    assert_eq!(awaited(&next), ["a", "b"]);
+    next.pass(Duration::from_hours(1));
+    assert_eq!(awaited(&next), [""; 0]);
+    assert!(next.scheduler.flight.timers.iter().all(|(_, timer)| !matches!(timer, Timer::Lost(_))));
+}
+
+#[test]
+fn a_run_that_is_to_stop_is_waited_for_no_longer_than_its_queue_may_keep_it() {
+    let visibility = Duration::from_mins(2);
+    let options = SchedulerOptions { visibility: vec![visibility], ..told() };
+    let stopped_after = |pass: Duration| {
+        let mut rig = Rig::new(options.clone());
+        rig.plan("a", "n");
+        rig.plan("b", "n");
+        let mut next = rig.taken_over(rig.ledger.len());
+        next.plan("b", "n");
+        next.pass(pass);
+        next.cancel("stop", "a");
+        next
+    };
+    let mut soon = stopped_after(Duration::from_secs(30));
+    assert_eq!((soon.answer("a"), soon.opened()), (None, vec![]), "it may come back");
+    soon.pass(Duration::from_secs(90));
+    assert_eq!((soon.answer("a"), soon.opened()), (Some(Outcome::Cancelled), vec!["b".to_owned()]));
+    let reason = soon.scheduler.view().request("a").unwrap().reason().unwrap().clone();
+    assert_eq!(&*reason.code, "request.stopped-without-plan");
+    let mut late = stopped_after(visibility);
+    assert_eq!((late.answer("a"), late.opened()), (Some(Outcome::Cancelled), vec!["b".to_owned()]));
+    let mut back = stopped_after(Duration::from_secs(30));
+    back.done();
+    back.plan("a", "n");
+    assert_eq!(back.done(), ["open a", "stop a Now"]);
+    back.pass(Duration::from_mins(5));
+    assert_eq!(back.answer("a"), None, "its run ends it");
+}
+
+#[test]
+fn what_is_told_of_answers_has_a_limit_and_the_oldest_are_forgotten_first() {
+    let mut rig = Rig::new(SchedulerOptions { remember_bytes_max: 1_000, ..told() });
+    for number in 0..6 {
+        let request = format!("r{number}");
+        let handle = rig.plan(&request, "n");
+        let failure = Failure::permanent("t", "x".repeat(300));
+        let (run, reason) = (rig.run_of(&request), Some(Reason::of(&failure)));
+        let report = Report::default();
+        rig.handle(Input::RunEnded { run, outcome: Outcome::Failed, reason, report });
+        rig.settled(&request, &handle, Ok(()));
+        rig.notified(&request, "hook", Ok(()));
+    }
+    let known: Vec<String> = rig.scheduler.view().requests().map(|view| view.key().id.to_string()).collect();
+    assert_eq!(known, ["r3", "r4", "r5"]);
+    let next = rig.taken_over(rig.ledger.len());
+    assert_eq!(next.scheduler.state.told_bytes, rig.scheduler.state.told_bytes);
 }
 
 #[test]

@@ -13,7 +13,9 @@ use crate::failure::Failure;
 use crate::ids::RunId;
 use crate::run::{Outcome, StopMode};
 use crate::scheduler::rehearsal::LedgerReplica;
-use crate::scheduler::{Arrival, Command, Input, LedgerRecord, Outgoing, RequestKey, Scheduler, Ticket};
+use crate::scheduler::{
+    Arrival, Command, Input, LedgerRecord, Outgoing, Report, RequestKey, Scheduler, Ticket,
+};
 use crate::time::Timestamp;
 
 /// Something happens, mostly to the process of a number.
@@ -221,7 +223,10 @@ impl Sim<'_> {
                         Some(StopMode::Drain | StopMode::Now) => Outcome::Cancelled,
                     };
                     self.note(2 + outcome as u64);
-                    process.scheduler.handle(Input::RunEnded { run, outcome, reason: None }, self.now);
+                    process.scheduler.handle(
+                        Input::RunEnded { run, outcome, reason: None, report: Report::default() },
+                        self.now,
+                    );
                 }
             }
         }
