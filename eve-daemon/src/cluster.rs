@@ -4,6 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use eve_core::failure::Failure;
+use eve_core::plan::diagnostic::Diagnostic;
 use eve_core::plan::graph::Graph;
 use eve_core::plan::load::Loaded;
 use eve_core::plan::problem::PlanProblem;
@@ -73,7 +74,7 @@ impl Cluster {
     /// # Errors
     /// What is refused, with its places in the plan, or why the cluster could not be asked.
     pub async fn admit(&self, plan: &Loaded, graph: &Arc<Graph>) -> Result<(), Failure> {
-        refused(plan, &self.preflight(graph).await?)?;
+        refused(plan, Vec::new(), &self.preflight(graph).await?)?;
         let namespace = graph.namespace();
         if !defines_namespace(graph, namespace) {
             let found = self.executor.has_namespace(graph).await.map_err(Failure::from)?;
@@ -82,7 +83,7 @@ impl Cluster {
                 return Err(Failure::permanent("k8s.namespace.missing", message));
             }
         }
-        refused(plan, &self.executor.of_other_plans(graph).await)
+        refused(plan, Vec::new(), &self.executor.of_other_plans(graph).await)
     }
 
     /// What of a graph is not served here or may not be touched. The API server is asked again for what it did not serve.
@@ -114,15 +115,20 @@ impl Cluster {
 }
 
 /// All problems of a plan as one failure.
-pub(crate) fn refused(plan: &Loaded, found: &[PlanProblem]) -> Result<(), Failure> {
-    if found.is_empty() {
-        return Ok(());
-    }
+pub(crate) fn refused(
+    plan: &Loaded,
+    mut diagnostics: Vec<Diagnostic>,
+    found: &[PlanProblem],
+) -> Result<(), Failure> {
     let told = |problem: &PlanProblem| {
         let hint = hint(&problem.code).map(str::to_owned).or_else(|| problem.hint.clone());
         plan.diagnose_executor(&PlanProblem { hint, ..problem.clone() })
     };
-    Err(problems::failure(&plan.diagnostics(found.iter().map(told).collect())))
+    diagnostics.extend(found.iter().map(told));
+    if diagnostics.is_empty() {
+        return Ok(());
+    }
+    Err(problems::failure(&plan.diagnostics(diagnostics)))
 }
 
 /// What to do about problems for which a command line has flags and a daemon has none.

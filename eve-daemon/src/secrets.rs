@@ -9,6 +9,7 @@ use eve_core::plan::load::Loaded;
 use eve_core::run::{RunOptions, RunStart};
 use eve_core::secret::{BadSecret, PinnedSecrets, SecretRequest};
 use eve_store::StoredKey;
+pub use eve_vault::check_place;
 use eve_vault::{Login, Vault, VaultConfig as VaultOptions};
 
 use crate::config::VaultConfig;
@@ -48,21 +49,17 @@ impl Keeper {
         Ok(Self { vault: Some((vault, login)), key })
     }
 
-    /// Whether somebody could know the secrets of a plan.
-    ///
-    /// # Errors
-    /// The plan names secrets, and there is nobody to ask.
-    pub fn can_serve(&self, plan: &Loaded) -> Result<(), Failure> {
-        if self.vault.is_some() || plan.secrets().is_empty() {
-            return Ok(());
+    /// The secrets of a plan that nobody here could know.
+    pub fn unserved(&self, plan: &Loaded) -> Vec<Diagnostic> {
+        if self.vault.is_some() {
+            return Vec::new();
         }
         let message =
             "there is nobody here who knows secrets: the configuration of the daemon has no `vault`";
-        let list = plan
-            .secrets()
-            .keys()
-            .map(|name| Diagnostic::error("secret.no-backend", message).at(plan.secret_place(name)));
-        Err(problems::failure(&plan.diagnostics(list.collect())))
+        let names = plan.secrets().keys();
+        names
+            .map(|name| Diagnostic::error("secret.no-backend", message).at(plan.secret_place(name)))
+            .collect()
     }
 
     /// The values of all secrets of a plan: the newest versions, or those that were pinned when its run began.

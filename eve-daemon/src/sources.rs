@@ -12,6 +12,7 @@ use eve_queue::aws::{AwsAccess, AwsIdentity, PlanBucket, SqsOptions, SqsSource, 
 use eve_queue::{DirectoryOptions, DirectorySource};
 
 use crate::config::{Config, CredentialsConfig, SqsConfig};
+use crate::folder::Folder;
 use crate::health::{Health, Part};
 use crate::start_error::StartError;
 
@@ -39,7 +40,9 @@ pub struct Opened {
 /// It cannot be used.
 pub fn open(config: &Config, clock: &Arc<dyn Clock>, health: &Arc<Health>) -> Result<Opened, StartError> {
     if let Some(directory) = &config.source.directory {
-        let source = DirectorySource::open(&directory.path, DirectoryOptions::default())?;
+        let mut options = DirectoryOptions::default();
+        options.wait = DIRECTORY_WAIT;
+        let source = Folder::new(DirectorySource::open(&directory.path, options)?);
         health.works(Part::Source);
         let (what, health) = (format!("directory {}", directory.path.display()), Arc::clone(health));
         let source = Arc::new(Watched { source, health });
@@ -62,6 +65,8 @@ pub fn open(config: &Config, clock: &Arc<dyn Clock>, health: &Arc<Health>) -> Re
     Ok(Opened { source: Arc::new(Watched { source, health }), visibility, aws: Some(access), what })
 }
 
+/// After so long without a plan what lies in a directory and is no plan is told.
+const DIRECTORY_WAIT: Duration = Duration::from_secs(2);
 /// A directory holds what was taken for as long as the process lives.
 const DIRECTORY_VISIBILITY: Duration = Duration::from_hours(1);
 
