@@ -92,7 +92,16 @@ mod tests {
         for name in ["app.yaml", "app.YML", "app.json", "x.stop.json", "a b (1).yaml"] {
             assert_eq!(why_no_plan(name), None, "{name}");
         }
-        for name in ["app", "yaml", "app.yaml~", "#app.yaml#", "app.yaml.swp", "app.yaml.bak", "app.yaml.orig", "4913"] {
+        for name in [
+            "app",
+            "yaml",
+            "app.yaml~",
+            "#app.yaml#",
+            "app.yaml.swp",
+            "app.yaml.bak",
+            "app.yaml.orig",
+            "4913",
+        ] {
             assert!(why_no_plan(name).is_some(), "{name}");
         }
     }

@@ -118,7 +118,9 @@ impl Scan {
     /// What is no plan, or gives trouble.
     pub(super) fn ignored(&self) -> Vec<Ignored> {
         let about = |name: &str, trouble: &Option<Trouble>| {
-            trouble.as_ref().map(|trouble| Ignored { name: name.to_owned(), reason: trouble.reason().to_owned() })
+            trouble
+                .as_ref()
+                .map(|trouble| Ignored { name: name.to_owned(), reason: trouble.reason().to_owned() })
         };
         let claimed = self.undelivered.iter().filter_map(|one| about(&one.claimed.request, &one.trouble));
         let waiting = self.waiting.iter().filter_map(|(name, one)| about(name, &one.trouble));
