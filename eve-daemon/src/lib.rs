@@ -20,4 +20,5 @@ pub mod secrets;
 pub mod sources;
 pub mod start_error;
 pub mod undelivered;
+pub mod validate;
 pub mod wiring;

@@ -169,9 +169,11 @@ spec:
     );
     let outcome = desk.outcome("bad.yaml").await;
     let message = outcome["failure"]["message"].as_str().unwrap();
-    for said in
-        ["5:3: unknown field `onFialure`", "6:24: secret `password`: ", "for example `vault:kv/shop/db#password`"]
-    {
+    for said in [
+        "5:3: unknown field `onFialure`",
+        "6:24: secret `password`: ",
+        "for example `vault:kv/shop/db#password`",
+    ] {
         assert!(message.contains(said), "{said}: {message}");
     }
 }
@@ -189,4 +191,48 @@ async fn what_is_no_plan_is_told_once_and_not_taken() {
     let about = |name: &str| log.iter().filter(|line| line["file"] == name).count();
     assert_eq!((about("app.yaml~"), about("README.md")), (1, 1));
     assert!(desk.path("plans/app.yaml~").exists() && desk.path("plans/README.md").exists());
+}
+
+#[tokio::test]
+async fn a_hang_up_ends_nothing() {
+    let (desk, _folder) = desk_without_cluster();
+    let mut daemon = desk.start();
+    daemon.says("eve-daemon takes plans", json!({})).await;
+    daemon.hang_up();
+    daemon
+        .says(
+            "ignored: the configuration is read at the start alone",
+            json!({ "signal": "SIGHUP", "level": "INFO" }),
+        )
+        .await;
+    assert_eq!(daemon.get("/livez").await, (200, "ok\n".into()));
+    daemon.terminate();
+    assert!(daemon.ended().await.success());
+}
+
+#[tokio::test]
+async fn a_journal_whose_key_is_lost_is_not_gone_on_with() {
+    let (desk, _folder) = desk_without_cluster();
+    let mut daemon = desk.start();
+    desk.send("bad.yaml", "no plan");
+    desk.outcome("bad.yaml").await;
+    daemon.terminate();
+    assert!(daemon.ended().await.success());
+    let key = desk.path("eve-daemon-state/key");
+    let kept = std::fs::read(&key).unwrap();
+    std::fs::remove_file(&key).unwrap();
+
+    let mut daemon = desk.start();
+    assert_eq!(daemon.ended().await.code(), Some(1));
+    let said = daemon.text();
+    assert!(said.contains("key is missing: it is the key of what the journal beside it says"), "{said}");
+    assert!(
+        said.contains("hint: bring the file back from a copy of the folder; if it is gone for good"),
+        "{said}"
+    );
+    assert!(!key.exists(), "no other is made in its place");
+
+    std::fs::write(&key, kept).unwrap();
+    std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    desk.start().says("eve-daemon takes plans", json!({})).await;
 }

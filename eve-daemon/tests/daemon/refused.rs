@@ -11,7 +11,7 @@ use crate::desk::{Desk, plan};
 
 #[tokio::test]
 async fn three_references_wrong_in_three_ways_are_told_in_one_answer_with_their_places_and_nothing_is_written()
-{
+ {
     let control_plane = ControlPlane::shared().await;
     let namespace = control_plane.namespace("refused").await;
     let vault = Vault::shared().await;

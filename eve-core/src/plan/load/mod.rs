@@ -33,7 +33,7 @@ mod texts;
 mod words;
 mod written;
 
-pub use document::{Document, DocumentOptions, document};
+pub use document::{Document, DocumentOptions, Overlay, document};
 pub use loaded::{Loaded, LoadedEdge};
 pub use schema::plan_schema;
 
