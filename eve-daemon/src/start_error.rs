@@ -97,14 +97,12 @@ fn file_hint(error: &FileError) -> &'static str {
 
 impl From<ConnectError> for StartError {
     fn from(error: ConnectError) -> Self {
-        let hint = match &error {
-            ConnectError::NoKubeconfig { .. } => {
-                Some("name one with `kubernetes.kubeconfig`, or in the variable KUBECONFIG".to_owned())
-            }
-            ConnectError::NoCurrentContext { known, .. } => {
-                Some(format!("choose one with `kubernetes.context`: {}", known.join(", ")))
-            }
-            _ => error.hint(),
+        let hint = if let ConnectError::NoKubeconfig { .. } = error {
+            Some("name one with `kubernetes.kubeconfig`, or in the variable KUBECONFIG".to_owned())
+        } else if let ConnectError::NoCurrentContext { known, .. } = &error {
+            Some(format!("choose one with `kubernetes.context`: {}", known.join(", ")))
+        } else {
+            error.hint()
         };
         Self::new(chain(&error)).with_hint(hint)
     }
