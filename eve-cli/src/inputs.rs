@@ -61,7 +61,8 @@ pub(crate) fn check(
         .with_name(input.name.clone())
         .with_limits(limits.clone())
         .with_inputs(values, input.values.set.clone())
-        .with_files(&files);
+        .with_files(&files)
+        .with_secret_places(&eve_vault::check_place);
     let plan = load(sources, &options).map_err(Halt::problems)?;
     let graph = graph(&plan, overrides, &limits).map_err(Halt::problems)?;
     each_is_used(&graph, overrides)?;

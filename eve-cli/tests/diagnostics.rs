@@ -44,7 +44,10 @@ fn diagnose(path: &Path) -> Diagnostics {
 fn find(source: Source) -> Diagnostics {
     let kinds = Kinds::new().with_manifests(Manifests::default());
     let files = Beside(folder());
-    let options = LoadOptions::new(&kinds).with_default_namespace(Some("shop".into())).with_files(&files);
+    let options = LoadOptions::new(&kinds)
+        .with_default_namespace(Some("shop".into()))
+        .with_files(&files)
+        .with_secret_places(&eve_vault::check_place);
     match load(vec![source], &options) {
         Err(diagnostics) => diagnostics,
         Ok(loaded) => loaded.graph().map_or_else(|diagnostics| diagnostics, |_| loaded.warnings()),

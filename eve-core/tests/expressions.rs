@@ -3,11 +3,14 @@
 
 use std::sync::Arc;
 
+use eve_core::failure::Failure;
 use eve_core::kind::{Expansion, FileList, Kind, Kinds, Part, PartOrigin, Scope};
+use eve_core::plan::diagnostic::Diagnostic;
 use eve_core::plan::graph::Graph;
 use eve_core::plan::load::{FileReader, LoadOptions, Loaded, Source, load};
 use eve_core::plan::problem::SpecProblem;
 use eve_core::plan::{Action, Until, reversed};
+use eve_core::secret::SecretRef;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -70,7 +73,7 @@ fn loaded_with(text: &str, set: &[(&str, &str)], files: &[&str]) -> Result<Loade
         .with_files(&file)
         .with_inputs(files, set);
     load(vec![Source::new("plan.yaml", text)], &options).map_err(|diagnostics| {
-        let line = |one: &eve_core::plan::diagnostic::Diagnostic| {
+        let line = |one: &Diagnostic| {
             let place = one.place.as_ref().map(|place| {
                 let marked = &diagnostics.sources[place.source].text()[place.span.clone()];
                 format!("{}:{} `{marked}` ", place.line, place.column)
@@ -183,6 +186,52 @@ fn every_problem_has_its_place_in_the_string_and_all_come_at_once() {
             "24:16 `self.x` expr.unknown-name: `self` cannot be used here (known are `inputs`, `secrets`, `components`, `plan`, `run`, `cluster`)",
             "26:22 `'x${{ components.a.n }}'` plan.wrong-type: `things.count` of component `b` must be a whole number, not a text (let the expression be alone in its string)",
             "26:68 `inputs.list[3]` expr.unknown-name: there is no input `list` (known are `absent` and `version`)",
+        ]
+    );
+}
+
+/// The problems of a plan, in whose backend every place is wrong that does not begin with `kv/`.
+fn judged(text: &str) -> Vec<String> {
+    let kinds = Kinds::new().with(Things);
+    let check = |reference: &SecretRef| {
+        if reference.place.starts_with("kv/") {
+            return Ok(());
+        }
+        let failure = Failure::permanent("vault.bad-reference", "the path names a mount");
+        Err(failure.with_hint("write `vault:PATH#KEY`, for example `vault:kv/shop/db#password`"))
+    };
+    let options = LoadOptions::new(&kinds).with_secret_places(&check);
+    let found = load(vec![Source::new("x", text)], &options).unwrap_err();
+    let line = |one: &Diagnostic| {
+        let place = one.place.as_ref().map(|place| format!("{}:{}", place.line, place.column));
+        let hint = one.hint.as_ref().map_or_else(String::new, |hint| format!(" ({hint})"));
+        format!("{} {}: {}{hint}", place.unwrap_or_default(), one.code, one.message)
+    };
+    found.list.iter().map(line).collect()
+}
+
+#[test]
+fn bad_places_of_secrets_unknown_outputs_and_bad_fields_are_told_in_one_round() {
+    let text = plan(
+        "  onFailure: stop
+  secrets:
+    good: vault:kv/shop/db#password
+    shape: vault:hunter2
+    key: password of the vault for kv shop db
+  components:
+  - { name: a, readyWhen: self.ok, things: { objects: [{}, {}], outputs: [host] } }
+  - { name: b, things: { objects: [{ x: '${{ components.a.hots }} ${{ inputs.nothing }}' }] } }
+",
+    );
+    assert_eq!(
+        judged(&text),
+        [
+            "5:14 plan.unknown-value: unknown value `stop` for `spec.onFailure` (it can be `drain`, `continue` or `rollback`)",
+            "8:12 vault.bad-reference: secret `shape`: the path names a mount (write `vault:PATH#KEY`, for example `vault:kv/shop/db#password`)",
+            "9:10 plan.bad-secret-reference: `key` does not say where the secret is kept (a reference to a secret is written `BACKEND:PLACE`, for example `vault:shop/db#password`)",
+            "11:27 plan.ready-when: `readyWhen` of `a` speaks of one object, and it has 2 (put the object that is meant into a component of its own)",
+            "12:46 expr.unknown-output: component `a` has no output `hots` (did you mean `host`?)",
+            "12:71 expr.unknown-name: there is no input `nothing` (name it under `spec.inputs`)",
         ]
     );
 }

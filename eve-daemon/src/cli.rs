@@ -21,8 +21,11 @@ pub enum Command {
         /// The configuration, a YAML file.
         config: PathBuf,
     },
-    /// Says what is wrong with a configuration; asks no server.
+    /// Says everything for which `run` would refuse a configuration; asks no server.
     Check {
+        /// The files that it names are elsewhere: they are not looked at.
+        #[arg(long)]
+        without_files: bool,
         /// The configuration, a YAML file.
         config: PathBuf,
     },

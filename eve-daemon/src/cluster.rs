@@ -11,10 +11,11 @@ use eve_core::plan::problem::PlanProblem;
 use eve_k8s::{KindPattern, Kinds, KubeClient, KubeConfigOptions, KubeExecutor, ScopePolicy};
 use serde_json::Value;
 
-use crate::config::KubernetesConfig;
+use crate::config::{KubernetesConfig, Wrong};
 use crate::health::{Health, Part};
 use crate::problems;
 use crate::start_error::StartError;
+use crate::validate::Files;
 
 /// How often the API server is asked whether it is there.
 const PROBE_INTERVAL: Duration = Duration::from_secs(10);
@@ -28,6 +29,24 @@ pub struct Cluster {
     policy: ScopePolicy,
     executor: Arc<KubeExecutor>,
     kinds: RwLock<Kinds>,
+}
+
+/// What of a configuration cannot be used. Who may log in is not looked at: a kubeconfig may name a program for that.
+pub fn problems(config: &KubernetesConfig, files: Files) -> Vec<Wrong> {
+    let mut found = Vec::new();
+    for (index, text) in config.allow_cluster_scoped.iter().enumerate() {
+        if let Err(error) = text.parse::<KindPattern>() {
+            let pointer = format!("/kubernetes/allowClusterScoped/{index}");
+            found.push(Wrong::new(pointer, "config.bad-pattern", error.to_string()));
+        }
+    }
+    if let (Files::Here, Some(path)) = (files, &config.kubeconfig)
+        && let Err(error) = std::fs::read(path)
+    {
+        let message = format!("the kubeconfig {} cannot be read: {error}", path.display());
+        found.push(Wrong::new("/kubernetes/kubeconfig", "config.bad-file", message));
+    }
+    found
 }
 
 impl Cluster {

@@ -8,6 +8,7 @@ use eve_core::plan::diagnostic::Source;
 
 use crate::cli::{Cli, Command};
 use crate::config::{self, Config, Variables};
+use crate::validate::{self, Files};
 use crate::{problems, run};
 
 /// The exit code of what was refused before anything was done.
@@ -16,20 +17,23 @@ const REFUSED: u8 = 2;
 /// Carries out what the command line asks for.
 pub fn execute(cli: Cli) -> ExitCode {
     match cli.command {
-        Command::Run { config } => match read(&config) {
+        Command::Run { config } => match read(&config, Files::Here) {
             Ok(config) => run::run(&config).unwrap_or_else(|error| {
                 complain(&error.render());
                 ExitCode::FAILURE
             }),
             Err(code) => code,
         },
-        Command::Check { config } => match read(&config) {
-            Ok(_) => {
-                print(&format!("{}: no problem found\n", config.display()));
-                ExitCode::SUCCESS
+        Command::Check { config, without_files } => {
+            let files = if without_files { Files::Elsewhere } else { Files::Here };
+            match read(&config, files) {
+                Ok(_) => {
+                    print(&format!("{}: no problem found\n", config.display()));
+                    ExitCode::SUCCESS
+                }
+                Err(code) => code,
             }
-            Err(code) => code,
-        },
+        }
         Command::Schema => {
             print(&format!("{:#}\n", config::schema()));
             ExitCode::SUCCESS
@@ -37,8 +41,8 @@ pub fn execute(cli: Cli) -> ExitCode {
     }
 }
 
-/// Reads the configuration; tells what is wrong with it.
-fn read(path: &Path) -> Result<Config, ExitCode> {
+/// Reads the configuration; tells what is wrong with it, whoever asks.
+fn read(path: &Path, files: Files) -> Result<Config, ExitCode> {
     let refused = |text: &str| {
         complain(text);
         ExitCode::from(REFUSED)
@@ -50,7 +54,9 @@ fn read(path: &Path) -> Result<Config, ExitCode> {
         environment.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let folder = path.parent().unwrap_or_else(|| Path::new(""));
     let source = Source::from_bytes(path.display().to_string(), bytes);
-    config::read(source, folder, &Variables::of(texts)).map_err(|found| refused(&problems::render(&found)))
+    let judge = |config: &Config| validate::problems(config, files);
+    let read = config::read(source, folder, &Variables::of(texts), &judge);
+    read.map_err(|found| refused(&problems::render(&found)))
 }
 
 /// A reader that has gone away is no failure of ours.

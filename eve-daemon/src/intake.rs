@@ -56,7 +56,9 @@ impl PlanReader {
     /// A plan that is right as far as can be known without I/O, and its graph.
     fn checked(&self, body: &[u8]) -> Result<(Loaded, Graph), Failure> {
         let namespace = self.cluster.default_namespace().to_owned();
-        let options = LoadOptions::new(&self.kinds).with_default_namespace(Some(namespace));
+        let options = LoadOptions::new(&self.kinds)
+            .with_default_namespace(Some(namespace))
+            .with_secret_places(&crate::secrets::check_place);
         let source = Source::from_bytes(PLAN, body.to_vec());
         let plan = load(vec![source], &options).map_err(|found| problems::failure(&found))?;
         self.is_for_us(&plan)?;

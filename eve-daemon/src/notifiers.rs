@@ -6,17 +6,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use eve_core::driver::SystemClock;
 use eve_core::failure::Failure;
 use eve_core::ports::{Clock, Notifier};
 use eve_core::secret::SecretValue;
 use eve_queue::aws::{AwsAccess, SqsNotifier};
 use eve_queue::{
-    Address, Allowed, DirectoryNotifier, FunctionClient, FunctionExecutor, FunctionKeys, FunctionNotifier,
-    WebhookNotifier, WebhookOptions,
+    Address, AddressError, Allowed, DirectoryNotifier, FunctionClient, FunctionExecutor, FunctionKeys,
+    FunctionNotifier, KeyMap, WebhookNotifier, WebhookOptions,
 };
 
-use crate::config::{self, Config, FunctionConfig, WebhookConfig};
+use crate::config::{self, Config, FunctionConfig, WebhookConfig, Wrong};
 use crate::start_error::StartError;
+use crate::validate::Files;
 
 /// What the journal knows the outcome files of a directory by.
 const DIRECTORY: &str = "directory";
@@ -24,6 +26,8 @@ const DIRECTORY: &str = "directory";
 const OUTCOME_QUEUE: &str = "outcome-queue";
 /// How long a function may take that is told an outcome. Shorter than what a step of a plan may take: it is only told.
 const FUNCTION_LIMIT: Duration = Duration::from_secs(30);
+/// A URL that nothing is wrong with, for looking at everything else.
+const ANY_URL: &str = "https://hook.invalid";
 /// What a call may take at most, whoever is called.
 pub const CALL_LIMIT: Duration = Duration::from_secs(35);
 
@@ -72,6 +76,54 @@ fn event_source(cluster: Option<&str>, server: &str) -> String {
     cluster.map_or_else(|| server.to_owned(), |name| format!("/clusters/{name}"))
 }
 
+/// What of a configuration cannot be used. Keys of functions are read for each call, and may come later.
+pub fn problems(config: &Config, files: Files) -> Vec<Wrong> {
+    let mut found = Vec::new();
+    let mut judge = |pointer: String, url: &str, error: Option<AddressError>| {
+        // What is no URL at all is told already.
+        if let Some(error) = error.filter(|_| config::bad_url(url).is_none()) {
+            let message = format!("this URL cannot be called: {error}");
+            found.push(Wrong::new(pointer, "config.bad-url", message));
+        }
+    };
+    for (index, function) in config.functions.iter().enumerate() {
+        judge(format!("/functions/{index}/url"), &function.url, Address::parse(&function.url).err());
+    }
+    for (index, notify) in config.notify.iter().enumerate() {
+        if let (Some(function), Ok(client)) = (&notify.function, FunctionClient::new()) {
+            let told = FunctionNotifier::new(client, &function.url, Arc::new(KeyMap::new()));
+            judge(format!("/notify/{index}/function/url"), &function.url, told.err());
+        }
+        if let Some(hook) = &notify.webhook {
+            judge(format!("/notify/{index}/webhook/url"), &hook.url, Address::parse(&hook.url).err());
+        }
+    }
+    let hooks = config.notify.iter().enumerate().filter(|_| files == Files::Here);
+    for (index, hook) in hooks.filter_map(|(index, notify)| Some((index, notify.webhook.as_ref()?))) {
+        if let Err(error) = signing_key(hook).and_then(|key| usable(hook, key)) {
+            let pointer = format!("/notify/{index}/webhook/secretFile");
+            found.push(error.at(pointer, "config.bad-file"));
+        }
+    }
+    found
+}
+
+/// Whether a webhook could be signed with this key, wherever it is.
+fn usable(config: &WebhookConfig, key: SecretValue) -> Result<(), StartError> {
+    let options = WebhookOptions::new(&config.url, "/").or_else(|_| WebhookOptions::new(ANY_URL, "/"));
+    let options = options.map_err(|error| unusable(&config.url, &error.to_string()))?;
+    WebhookNotifier::new(options.signed_with(key), Arc::new(SystemClock::new()))?;
+    Ok(())
+}
+
+fn signing_key(config: &WebhookConfig) -> Result<SecretValue, StartError> {
+    let path = &config.secret_file;
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        StartError::io(&format!("the secret file {} cannot be read", path.display()), &error)
+    })?;
+    Ok(SecretValue::new(SecretValue::new(text).expose().trim()))
+}
+
 fn webhook(
     config: &WebhookConfig,
     source: String,
@@ -79,11 +131,7 @@ fn webhook(
 ) -> Result<WebhookNotifier, StartError> {
     let options = WebhookOptions::new(&config.url, source)
         .map_err(|error| unusable(&config.url, &error.to_string()))?;
-    let path = &config.secret_file;
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| StartError::io(&format!("the secret file {}", path.display()), &error))?;
-    let key = SecretValue::new(SecretValue::new(text).expose().trim());
-    Ok(WebhookNotifier::new(options.signed_with(key), Arc::clone(clock))?)
+    Ok(WebhookNotifier::new(options.signed_with(signing_key(config)?), Arc::clone(clock))?)
 }
 
 /// Who calls the functions that plans may call.

@@ -117,18 +117,29 @@ async fn end_on_signal(mut signals: Signals, orders: &mpsc::Sender<Order>, healt
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
     fn new() -> Result<Self, StartError> {
         let listen = |kind| signal(kind).map_err(|error| StartError::io("signals cannot be heard", &error));
-        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
     }
 
+    /// The next that counts. A hang-up would kill a process that does not listen for it, with what it has in flight.
     async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return "SIGTERM",
+                _ = self.interrupt.recv() => return "SIGINT",
+                _ = self.hangup.recv() => {
+                    tracing::info!(signal = "SIGHUP", "ignored: the configuration is read at the start alone");
+                }
+            }
         }
     }
 }

@@ -10,12 +10,17 @@ use eve_core::plan::load::Loaded;
 use eve_core::run::{RunOptions, RunStart};
 use eve_core::secret::{BadSecret, PinnedSecrets, SecretRequest};
 use eve_store::StoredKey;
-use eve_vault::{Login, Vault, VaultConfig as VaultOptions};
+pub use eve_vault::check_place;
+use eve_vault::{Login, Vault, VaultConfig as VaultOptions, VaultConfigError};
 
-use crate::config::VaultConfig;
+use crate::config::{VaultConfig, Wrong, bad_url};
 use crate::health::{Health, Part};
 use crate::problems;
-use crate::start_error::StartError;
+use crate::start_error::{StartError, chain};
+use crate::validate::Files;
+
+/// An address that nothing is wrong with, for looking at everything else.
+const ANY_ADDRESS: &str = "https://vault.invalid";
 
 /// How often Vault is asked whether it is there.
 const PROBE_INTERVAL: Duration = Duration::from_secs(10);
@@ -39,10 +44,7 @@ impl Keeper {
     /// What cannot be used of the configuration.
     pub fn new(config: Option<&VaultConfig>, key: StoredKey) -> Result<Self, StartError> {
         let Some(config) = config else { return Ok(Self { vault: None, key }) };
-        let mut options = VaultOptions::new(&config.address);
-        if let Some(namespace) = &config.namespace {
-            options = options.namespace(namespace);
-        }
+        let mut options = options(config);
         if let Some(file) = &config.ca_file {
             options = options.ca_file(file);
         }
@@ -112,6 +114,37 @@ impl Keeper {
             Failure { class, ..told }
         })
     }
+}
+
+/// What of a configuration cannot be used.
+pub fn problems(config: Option<&VaultConfig>, files: Files) -> Vec<Wrong> {
+    let Some(config) = config else { return Vec::new() };
+    let wrong =
+        |pointer: &str, error: &VaultConfigError| Wrong::new(pointer, "config.bad-vault", chain(error));
+    let mut found = Vec::new();
+    if bad_url(&config.address).is_none()
+        && let Err(error) = Vault::new(&options(config))
+    {
+        let is_path = matches!(error, VaultConfigError::Path { .. });
+        found.push(wrong(if is_path { "/vault/namespace" } else { "/vault/address" }, &error));
+    }
+    // Each by itself, since the first thing that is wrong hides the others.
+    let any = || VaultOptions::new(ANY_ADDRESS);
+    if let (Files::Here, Some(file)) = (files, &config.ca_file) {
+        found.extend(Vault::new(&any().ca_file(file)).err().map(|error| wrong("/vault/caFile", &error)));
+    }
+    let method = if config.auth.kubernetes.is_some() { "kubernetes" } else { "appRole" };
+    if let (Ok(vault), Ok(login)) = (Vault::new(&any()), login(config)) {
+        let pointer = format!("/vault/auth/{method}/mount");
+        found.extend(vault.resolver(login).err().map(|error| wrong(&pointer, &error)));
+    }
+    found
+}
+
+/// All but the file of the authority.
+fn options(config: &VaultConfig) -> VaultOptions {
+    let options = VaultOptions::new(&config.address);
+    config.namespace.iter().fold(options, VaultOptions::namespace)
 }
 
 fn login(config: &VaultConfig) -> Result<Login, StartError> {

@@ -9,11 +9,13 @@ use eve_core::failure::Failure;
 use eve_core::ports::{Clock, Delivery, PlanSource};
 use eve_core::secret::SecretValue;
 use eve_queue::aws::{AwsAccess, AwsIdentity, PlanBucket, SqsOptions, SqsSource, WebIdentity};
-use eve_queue::{DirectoryOptions, DirectorySource};
+use eve_queue::{Address, DirectoryOptions, DirectorySource};
 
-use crate::config::{Config, CredentialsConfig, SqsConfig};
+use crate::config::{Config, CredentialsConfig, SqsConfig, Wrong, bad_url};
+use crate::folder::Folder;
 use crate::health::{Health, Part};
 use crate::start_error::StartError;
+use crate::validate::Files;
 
 /// What AWS's logs know the daemon by.
 const SESSION_NAME: &str = "eve-daemon";
@@ -39,7 +41,9 @@ pub struct Opened {
 /// It cannot be used.
 pub fn open(config: &Config, clock: &Arc<dyn Clock>, health: &Arc<Health>) -> Result<Opened, StartError> {
     if let Some(directory) = &config.source.directory {
-        let source = DirectorySource::open(&directory.path, DirectoryOptions::default())?;
+        let mut options = DirectoryOptions::default();
+        options.wait = DIRECTORY_WAIT;
+        let source = Folder::new(DirectorySource::open(&directory.path, options)?);
         health.works(Part::Source);
         let (what, health) = (format!("directory {}", directory.path.display()), Arc::clone(health));
         let source = Arc::new(Watched { source, health });
@@ -62,6 +66,25 @@ pub fn open(config: &Config, clock: &Arc<dyn Clock>, health: &Arc<Health>) -> Re
     Ok(Opened { source: Arc::new(Watched { source, health }), visibility, aws: Some(access), what })
 }
 
+/// What of a configuration cannot be used.
+pub fn problems(config: &Config, files: Files) -> Vec<Wrong> {
+    let Some(sqs) = &config.source.sqs else { return Vec::new() };
+    let mut found = Vec::new();
+    if let Some(endpoint) = sqs.endpoint.as_deref().filter(|url| bad_url(url).is_none())
+        && let Err(error) = Address::parse(endpoint)
+    {
+        let message = format!("this URL cannot be called: {error}");
+        found.push(Wrong::new("/source/sqs/endpoint", "config.bad-url", message));
+    }
+    let key = || identity(sqs.credentials.as_ref()).err();
+    let unread = if files == Files::Here { key() } else { None };
+    let pointer = "/source/sqs/credentials/keyFile/path";
+    found.extend(unread.map(|error| error.at(pointer, "config.bad-file")));
+    found
+}
+
+/// After so long without a plan what lies in a directory and is no plan is told.
+const DIRECTORY_WAIT: Duration = Duration::from_secs(2);
 /// A directory holds what was taken for as long as the process lives.
 const DIRECTORY_VISIBILITY: Duration = Duration::from_hours(1);
 
@@ -82,8 +105,9 @@ fn identity(config: Option<&CredentialsConfig>) -> Result<AwsIdentity, StartErro
     }
     let Some(key) = &config.key_file else { return Ok(AwsIdentity::Chain) };
     let path = &key.path;
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| StartError::io(&format!("the key file {}", path.display()), &error))?;
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        StartError::io(&format!("the key file {} cannot be read", path.display()), &error)
+    })?;
     let text = SecretValue::new(text);
     let mut lines = text.expose().lines().map(str::trim).filter(|line| !line.is_empty());
     match (lines.next(), lines.next(), lines.next()) {

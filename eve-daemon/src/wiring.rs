@@ -141,11 +141,9 @@ fn options(
     let number = random();
     options.run_prefix = format!("{:013}-{:08x}", clock.now().as_micros() / 1000, number >> 32).into();
     options.parallel = config.scheduler.namespaces_at_once.unwrap_or(NAMESPACES_AT_ONCE);
-    options.newer = match config.scheduler.newer_plan {
-        None | Some(NewerPlan::Queue) => Newer::Queue,
-        Some(NewerPlan::SupersedeWaiting) => Newer::Supersede(Running::Finish),
-        Some(NewerPlan::SupersedeRunning) => Newer::Supersede(Running::Drain),
-    };
+    options.newer = config.scheduler.newer_plan.map_or(Newer::Queue, newer);
+    let namespaces = config.scheduler.namespaces.iter();
+    options.newer_in = namespaces.map(|one| (one.name.clone(), newer(one.newer_plan))).collect();
     options.receivers = receivers.keys().cloned().collect();
     options.notices.timeout = notifiers::CALL_LIMIT;
     options.visibility = vec![visibility];
@@ -153,7 +151,48 @@ fn options(
     options
 }
 
+fn newer(plan: NewerPlan) -> Newer {
+    match plan {
+        NewerPlan::Queue => Newer::Queue,
+        NewerPlan::SupersedeWaiting => Newer::Supersede(Running::Finish),
+        NewerPlan::SupersedeRunning => Newer::Supersede(Running::Drain),
+        NewerPlan::CancelRunning => Newer::Supersede(Running::Cancel),
+    }
+}
+
 /// A number that nobody can foresee; seeds jitter and names runs. Not for secrets.
 pub(crate) fn random() -> u64 {
     RandomState::new().hash_one(std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use eve_core::plan::diagnostic::Source;
+
+    use super::*;
+    use crate::config::{Variables, read};
+
+    #[test]
+    fn every_namespace_has_the_rule_that_the_configuration_gives_it() {
+        let text = "
+source: { directory: { path: plans } }
+scheduler:
+  newerPlan: supersedeWaiting
+  namespaces:
+    - { name: shop, newerPlan: cancelRunning }
+    - { name: office, newerPlan: supersedeRunning }
+    - { name: bank, newerPlan: queue }
+";
+        let config = read(Source::new("x", text), Path::new("/"), &Variables::default(), &|_| Vec::new());
+        let options =
+            options(&config.unwrap(), &Receivers::new(), Duration::from_secs(1), &SystemClock::new());
+        for (namespace, rule) in [
+            ("shop", Newer::Supersede(Running::Cancel)),
+            ("office", Newer::Supersede(Running::Drain)),
+            ("bank", Newer::Queue),
+            ("any", Newer::Supersede(Running::Finish)),
+        ] {
+            assert_eq!(options.newer(namespace), rule, "{namespace}");
+        }
+    }
 }

@@ -1,19 +1,38 @@
 //! `eve-daemon check`, as somebody sees it who runs it.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::path::Path;
 use std::process::Command;
 
-fn check(text: &str) -> (Option<i32>, String, String) {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("eve.yaml"), text).unwrap();
+use tempfile::TempDir;
+
+fn call(arguments: &[&str], folder: &Path, variables: &[(&str, &str)]) -> (Option<i32>, String, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_eve-daemon"))
-        .args(["check", "eve.yaml"])
-        .current_dir(folder.path())
-        .env("EVE_DAEMON__LOG__FILTER", "info")
+        .args(arguments)
+        .current_dir(folder)
+        .envs(variables.iter().copied())
         .output()
         .unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+fn desk(text: &str) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("eve.yaml"), text).unwrap();
+    folder
+}
+
+fn check(text: &str) -> (Option<i32>, String, String) {
+    call(&["check", "eve.yaml"], desk(text).path(), &[("EVE_DAEMON__LOG__FILTER", "info")])
+}
+
+/// What both `check` and `run` say, which must be the same, of a configuration that is refused.
+fn refused(folder: &Path, variables: &[(&str, &str)]) -> String {
+    let checked = call(&["check", "eve.yaml"], folder, variables);
+    assert_eq!(call(&["run", "eve.yaml"], folder, variables), checked);
+    assert_eq!((checked.0, &*checked.1), (Some(2), ""), "{}", checked.2);
+    checked.2
 }
 
 #[test]
@@ -30,4 +49,113 @@ eve.yaml:1:1: error: the configuration has no `source` [config.missing-field]
 eve.yaml:2:10: error: `cluster` must be a text, not the number `7`; put it in quotes: `\"7\"` [config.wrong-type]
 ";
     assert_eq!(check("sorce: {}\ncluster: 7\n"), (Some(2), String::new(), want.into()));
+}
+
+#[test]
+fn what_run_refuses_check_refuses_in_the_same_words_and_all_at_once() {
+    let folder = desk(
+        "\
+source: { directory: { path: '' } }
+kubernetes: { allowClusterScoped: [Namespace/*, '/x'] }
+vault:
+  address: http://vault.example:8200
+  auth: { appRole: { roleId: x, secretIdFile: role, mount: '../sys' } }
+functions:
+  - url: http://fn.example/api
+notify:
+  - function: { url: 'https://169.254.169.254/latest' }
+  - webhook: { url: 'https://hooks.example/?code=x', secretFile: hook }
+state: { folder: '' }
+log: { filter: 'info,=what=' }
+",
+    );
+    std::fs::write(folder.path().join("hook"), "secret").unwrap();
+    let said = refused(folder.path(), &[]);
+    for line in [
+        "eve.yaml:1:30: error: `source.directory.path` is empty",
+        "eve.yaml:11:18: error: `state.folder` is empty",
+    ] {
+        assert!(said.contains(line), "{line} is not in {said}");
+    }
+    // The form of fields comes first: what is behind them is judged once they have one.
+    let text = std::fs::read_to_string(folder.path().join("eve.yaml")).unwrap();
+    std::fs::write(
+        folder.path().join("eve.yaml"),
+        text.replace("path: ''", "path: in").replace("folder: ''", "folder: s"),
+    )
+    .unwrap();
+    let said = refused(folder.path(), &[]);
+    let places: Vec<&str> = said.lines().map(|line| line.split(": error: ").next().unwrap()).collect();
+    assert_eq!(
+        places,
+        [
+            "eve.yaml:2:49",
+            "eve.yaml:4:12",
+            "eve.yaml:5:60",
+            "eve.yaml:7:10",
+            "eve.yaml:9:22",
+            "eve.yaml:10:66",
+            "eve.yaml:12:16"
+        ],
+        "{said}"
+    );
+    for words in [
+        "the address of Vault is plain HTTP to another machine",
+        "only https is called, and http on this machine",
+        "a link-local address is never called",
+        "a key is `whsec_` and 24 to 64 bytes in base64",
+        "[config.bad-filter]",
+        "[config.bad-pattern]",
+    ] {
+        assert!(said.contains(words), "{words} is not in {said}");
+    }
+    assert!(!folder.path().join("s").exists() && !folder.path().join("in").exists(), "nothing is made");
+}
+
+#[test]
+fn files_that_are_read_at_the_start_must_be_there_unless_they_are_elsewhere() {
+    let folder = desk(
+        "\
+cluster: east
+source:
+  sqs:
+    queueUrl: https://sqs.example/1/a.fifo
+    deadLetterQueueUrl: https://sqs.example/1/b.fifo
+    region: eu-west-1
+    credentials: { keyFile: { path: aws } }
+kubernetes: { kubeconfig: none }
+vault: { address: 'https://vault.example', caFile: ca.crt, auth: { tokenFile: token } }
+notify: [{ webhook: { url: 'https://hooks.example', secretFile: hook } }]
+",
+    );
+    std::fs::write(folder.path().join("aws"), "one line").unwrap();
+    let said = refused(folder.path(), &[]);
+    for line in [
+        "eve.yaml:7:37: error: the key file aws does not have two lines; its first line is",
+        "eve.yaml:8:27: error: the kubeconfig none cannot be read: ",
+        "eve.yaml:9:52: error: failed to read the certificates in ca.crt: ",
+        "eve.yaml:10:65: error: the secret file hook cannot be read: ",
+    ] {
+        assert!(said.contains(line), "{line} is not in {said}");
+    }
+    assert_eq!(said.lines().count(), 4, "{said}");
+    let elsewhere = call(&["check", "--without-files", "eve.yaml"], folder.path(), &[]);
+    assert_eq!(elsewhere, (Some(0), "eve.yaml: no problem found\n".into(), String::new()));
+}
+
+#[test]
+fn what_stands_nowhere_names_the_file_or_the_variable() {
+    let empty = desk("");
+    assert_eq!(
+        refused(empty.path(), &[]),
+        "eve.yaml:1:1: error: the configuration has no `source` [config.missing-field]\n"
+    );
+    let folder = desk("source: { directory: { path: plans } }\n");
+    let said = refused(folder.path(), &[("EVE_DAEMON__SCHEDULER__NAMESPACES_AT_ONCE", "many")]);
+    assert!(said.starts_with("error: the variable `EVE_DAEMON__SCHEDULER__NAMESPACES_AT_ONCE`: "), "{said}");
+    let said = refused(folder.path(), &[("EVE_DAEMON__LOG__FILTER", "=what=")]);
+    assert!(said.starts_with("error: the variable `EVE_DAEMON__LOG__FILTER`: "), "{said}");
+    let said = refused(folder.path(), &[("EVE_DAEMON__VAULT__ADRESS", "x")]);
+    assert!(said.starts_with("error: the variable `EVE_DAEMON__VAULT__ADRESS` cannot be used: "), "{said}");
+    assert_eq!(call(&["run", "absent.yaml"], folder.path(), &[]).0, Some(2));
 }

@@ -1,10 +1,10 @@
 //! The directory as a source: what is taken, what is left alone, what survives the death of the process.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use eve_core::digest::Digest;
 use eve_core::ports::{Content, Delivery, Ending, Notice, Notifier as _, PlanSource as _, STALE_HANDLE};
@@ -19,6 +19,7 @@ fn quick() -> DirectoryOptions {
     options.look_every = Duration::from_millis(10);
     options.settled_for = Duration::from_millis(30);
     options.wait = Duration::from_millis(200);
+    options.try_pause = Duration::from_millis(1);
     options
 }
 
@@ -108,16 +109,55 @@ async fn what_a_dead_process_held_is_the_same_request_again() {
     assert_eq!(open(&folder).receive().await, Ok(None));
 }
 
+/// As `cp --preserve` and `touch --date` do it: the time of the last write is chosen.
+fn put_dated(folder: &TempDir, name: &str, text: &str) {
+    let temporary = folder.path().join(format!(".{name}.new"));
+    fs::write(&temporary, text).unwrap();
+    let written = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    File::options().write(true).open(&temporary).unwrap().set_modified(written).unwrap();
+    fs::rename(temporary, folder.path().join(name)).unwrap();
+}
+
 #[tokio::test]
-async fn the_same_file_put_there_again_is_another_request() {
+async fn the_same_file_put_there_again_is_another_request_whatever_its_time() {
     let folder = TempDir::new().unwrap();
     let source = open(&folder);
-    put(&folder, "a.yaml", "1");
+    put_dated(&folder, "a.yaml", "1");
     let first = next(&source).await;
-    put(&folder, "a.yaml", "1");
+    put_dated(&folder, "a.yaml", "1");
     let second = next(&source).await;
-    assert_ne!(first.request, second.request);
+    assert_ne!(first.request, second.request, "while the first is held");
     assert_eq!(first.digest, second.digest);
+    source.acknowledge(&first.handle).await.unwrap();
+    source.acknowledge(&second.handle).await.unwrap();
+    put_dated(&folder, "a.yaml", "1");
+    let third = next(&source).await;
+    assert!(![&first.request, &second.request].contains(&&third.request), "once they are done");
+    source.acknowledge(&third.handle).await.unwrap();
+    assert_eq!(names(&folder.path().join("done")).len(), 3);
+}
+
+#[tokio::test]
+async fn what_is_put_there_again_while_no_process_lives_is_a_second_request() {
+    let folder = TempDir::new().unwrap();
+    put_dated(&folder, "a.yaml", "1");
+    let first = next(&open(&folder)).await; // and the process is gone before anybody knows of it
+    put_dated(&folder, "a.yaml", "1");
+    let source = open(&folder);
+    let again = next(&source).await;
+    assert_eq!((&again.request, again.receive_count), (&first.request, 2));
+    let second = next(&source).await;
+    assert_ne!(second.request, first.request);
+    assert_eq!(source.receive().await, Ok(None));
+}
+
+#[tokio::test]
+async fn a_clock_that_was_put_back_makes_no_request_twice() {
+    let folder = TempDir::new().unwrap();
+    drop(open(&folder));
+    fs::write(folder.path().join("done/b.yaml@32503680000000000"), "").unwrap();
+    put(&folder, "a.yaml", "1");
+    assert_eq!(&*next(&open(&folder)).await.request, "a.yaml@32503680000000001");
 }
 
 #[tokio::test]
@@ -140,7 +180,7 @@ async fn a_file_that_is_still_written_is_not_taken() {
 }
 
 #[tokio::test]
-async fn links_pipes_and_folders_are_left_alone_with_a_reason() {
+async fn what_is_no_plan_is_left_alone_with_a_reason() {
     let folder = TempDir::new().unwrap();
     let outside = TempDir::new().unwrap();
     let canary = Canary::plain(13);
@@ -150,7 +190,9 @@ async fn links_pipes_and_folders_are_left_alone_with_a_reason() {
     fs::create_dir(folder.path().join("folder.yaml")).unwrap();
     let pipe = folder.path().join("pipe.yaml");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    fs::write(folder.path().join(".hidden.yaml"), "x").unwrap();
+    for name in ["app.yaml~", "#app.yaml#", "app.yaml.bak", "README.md", "app"] {
+        fs::write(folder.path().join(name), "x").unwrap();
+    }
     let source = open(&folder);
     assert_eq!(source.receive().await, Ok(None));
     let ignored: Vec<_> =
@@ -158,10 +200,21 @@ async fn links_pipes_and_folders_are_left_alone_with_a_reason() {
     unseen(canary, &ignored);
     let link = "it is a link, and links are not followed";
     let other = "it is no regular file";
+    let ending = "its name does not end in `.yaml`, `.yml` or `.json`";
     assert_eq!(
         ignored,
-        [("folder.yaml", other), ("link.yaml", link), ("loose.yaml", link), ("pipe.yaml", other)]
-            .map(|(name, reason)| (name.to_owned(), reason))
+        [
+            ("#app.yaml#", ending),
+            ("README.md", ending),
+            ("app", ending),
+            ("app.yaml.bak", ending),
+            ("app.yaml~", ending),
+            ("folder.yaml", other),
+            ("link.yaml", link),
+            ("loose.yaml", link),
+            ("pipe.yaml", other)
+        ]
+        .map(|(name, reason)| (name.to_owned(), reason.to_owned()))
     );
     put(&folder, "plan.yaml", "x");
     assert_eq!(body(&next(&source).await), b"x");
@@ -169,12 +222,80 @@ async fn links_pipes_and_folders_are_left_alone_with_a_reason() {
 }
 
 #[tokio::test]
+async fn hidden_files_are_told_only_when_nobody_is_at_work_on_them() {
+    let folder = TempDir::new().unwrap();
+    for name in [".app.yaml", ".app.yaml.swp"] {
+        fs::write(folder.path().join(name), "x").unwrap();
+    }
+    let source = open(&folder);
+    assert_eq!((source.receive().await, source.ignored()), (Ok(None), vec![]));
+    let mut options = quick();
+    options.hidden_for = Duration::from_millis(100);
+    drop(source);
+    let source = DirectorySource::open(folder.path(), options).unwrap();
+    assert_eq!(source.receive().await, Ok(None));
+    let ignored: Vec<_> = source.ignored().into_iter().map(|ignored| ignored.name).collect();
+    assert_eq!(ignored, [".app.yaml", ".app.yaml.swp"]);
+}
+
+#[tokio::test]
+async fn what_was_taken_for_a_receiver_that_went_away_comes_next() {
+    let folder = TempDir::new().unwrap();
+    put(&folder, "a.yaml", "1");
+    let source = open(&folder);
+    // Dropped at every point at which it waits: of the thread for the disk it is not known what it did.
+    for _ in 0..100 {
+        let dropped = tokio::time::timeout(Duration::from_micros(500), source.receive()).await;
+        if let Ok(received) = dropped {
+            assert_eq!(body(&received.unwrap().unwrap()), b"1");
+            return;
+        }
+    }
+    assert_eq!(body(&next(&source).await), b"1");
+}
+
+#[tokio::test]
 async fn a_link_in_the_place_of_a_claimed_file_is_not_followed() {
     let folder = TempDir::new().unwrap();
+    let outside = TempDir::new().unwrap();
+    let canary = Canary::plain(15);
+    fs::write(outside.path().join("secret"), canary.value()).unwrap();
     drop(open(&folder));
-    symlink("/etc/hostname", folder.path().join("claimed/a@5.1")).unwrap();
-    let failure = open(&folder).receive().await.unwrap_err();
-    assert_eq!(failure.code, "directory.io");
+    symlink(outside.path().join("secret"), folder.path().join("claimed/a.yaml@5.1")).unwrap();
+    let delivery = next(&open(&folder)).await;
+    let Content::Unusable { failure } = &delivery.content else { panic!("{delivery:?}") };
+    assert_eq!(failure.code, "queue.payload.unreadable");
+    unseen(canary, &delivery);
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_read_holds_up_no_other_and_is_rejected_in_the_end() {
+    let folder = TempDir::new().unwrap();
+    drop(open(&folder));
+    symlink("/nowhere", folder.path().join("claimed/a.yaml@5.1")).unwrap();
+    put(&folder, "b.yaml", "b");
+    put(&folder, "c.yaml", "c");
+    let mut options = quick();
+    options.settled_for = Duration::ZERO;
+    options.try_pause = Duration::from_millis(100);
+    options.tries_max = 4;
+    options.wait = Duration::from_secs(5);
+    let source = DirectorySource::open(folder.path(), options).unwrap();
+    for text in ["b", "c"] {
+        assert_eq!(body(&next(&source).await), text.as_bytes());
+    }
+    let ignored = source.ignored();
+    let [one] = ignored.as_slice() else { panic!("{ignored:?}") };
+    assert_eq!(one.name, "a.yaml@5");
+    assert!(one.reason.starts_with("it cannot be read: "), "{}", one.reason);
+
+    let delivery = next(&source).await;
+    let Content::Unusable { failure } = &delivery.content else { panic!("{delivery:?}") };
+    assert_eq!((&*delivery.request, &*failure.code), ("a.yaml@5", "queue.payload.unreadable"));
+    assert!(failure.message.contains("symbolic link"), "{failure}");
+    source.reject(&delivery.handle, &failure.message).await.unwrap();
+    assert_eq!(names(&folder.path().join("rejected")), ["a.yaml@5", "a.yaml@5.reason.txt"]);
+    assert_eq!(source.ignored(), []);
 }
 
 #[tokio::test]

@@ -108,6 +108,12 @@ pub enum FileError {
         /// What gives it away.
         reason: String,
     },
+    /// The key of keyed hashes is missing, and there are records with hashes of it.
+    #[error("{} is missing: it is the key of what the journal beside it says about secrets", path.display())]
+    LostKey {
+        /// Where it was.
+        path: PathBuf,
+    },
     /// The run's name cannot be that of a file.
     #[error("a run cannot be called {0:?}: 1 to 128 of a-z, A-Z, 0-9, '-', '_' and '.', not '.' first")]
     BadRunId(RunId),
@@ -181,6 +187,7 @@ impl FileError {
                 "bring the file back as it was, or move it away: a new one is made then, and runs that were interrupted \
                  can only be started anew"
             }
+            Self::LostKey { .. } => "bring the file back from a copy of the folder",
             Self::BadRunId(_) => "take the name from the list of runs",
             Self::NoPlace => "set XDG_STATE_HOME to an absolute path",
             Self::Poisoned(first) => first.hint(),

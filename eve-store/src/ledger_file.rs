@@ -50,6 +50,8 @@ pub struct LedgerFile {
     // Closed before the lock is let go.
     store: SqliteStore,
     _lock: Lock,
+    /// Whether there were records when it was opened.
+    has_past: bool,
 }
 
 impl LedgerFile {
@@ -65,13 +67,13 @@ impl LedgerFile {
         if !path.exists() {
             create(&path)?;
         }
-        {
+        let has_past = {
             let connection = database::open_to_write(&path)?;
             let reading = Reading { connection: &connection, path: &path };
             reading.check()?;
-            load(&reading)?;
-        }
-        Ok(Self { store: SqliteStore::open(path)?, _lock: lock })
+            !load(&reading)?.is_empty()
+        };
+        Ok(Self { store: SqliteStore::open(path)?, _lock: lock, has_past })
     }
 
     /// The file.
@@ -79,12 +81,20 @@ impl LedgerFile {
         self.store.path()
     }
 
-    /// The key of keyed hashes in this ledger: a file beside it, `key`, that only its owner may read; made where it is missing.
+    /// The key of keyed hashes in this ledger: a file beside it, `key`, that only its owner may read; made for a new ledger.
     ///
     /// # Errors
-    /// [`FileError`]; also for a file that others may read.
+    /// [`FileError`]; also for a file that others may read. [`FileError::LostKey`] where it is missing and the ledger had
+    /// records when it was opened: another key could not say whether the secrets of their runs are still the same.
     pub fn key(&self) -> Result<StoredKey, FileError> {
-        StoredKey::load_or_make(&self.path().with_file_name("key"))
+        let path = self.path().with_file_name("key");
+        if !self.has_past {
+            return StoredKey::load_or_make(&path);
+        }
+        StoredKey::load(&path).map_err(|error| match error {
+            FileError::Missing { path } => FileError::LostKey { path },
+            other => other,
+        })
     }
 
     /// What ended the life of this store: the first append that failed, if one has.

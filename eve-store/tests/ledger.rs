@@ -211,3 +211,24 @@ async fn no_flipped_or_missing_byte_of_a_ledger_goes_unseen() {
     assert_eq!(told(&path).await.unwrap(), whole);
     assert!(tally.iter().all(|count| *count > 20), "each verdict was reached: {tally:?}");
 }
+
+#[tokio::test]
+async fn the_key_of_a_ledger_is_made_once_and_never_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, key) = (path(&folder), folder.path().join("key"));
+    {
+        let file = LedgerFile::open(&path).unwrap();
+        file.key().unwrap();
+        fs::remove_file(&key).unwrap();
+        file.key().unwrap(); // nothing was written yet that needs the first one
+        file.append(ledger(&samples())).await.unwrap();
+    }
+    let kept = LedgerFile::open(&path).unwrap().key().unwrap().hash(["a"]);
+    let moved = folder.path().join("moved");
+    fs::rename(&key, &moved).unwrap();
+    let error = LedgerFile::open(&path).unwrap().key().unwrap_err();
+    assert_eq!(error, FileError::LostKey { path: key.clone() });
+    assert!(!key.exists());
+    fs::rename(&moved, &key).unwrap();
+    assert_eq!(LedgerFile::open(&path).unwrap().key().unwrap().hash(["a"]), kept);
+}

@@ -48,4 +48,5 @@ mod session;
 pub use client::Vault;
 pub use config::{VaultConfig, VaultConfigError};
 pub use login::Login;
+pub use place::check_place;
 pub use resolver::VaultResolver;

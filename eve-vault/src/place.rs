@@ -1,5 +1,6 @@
 //! `PATH#KEY`: the place of a secret in Vault, checked so that no part of it can lead elsewhere. Pure.
 
+use eve_core::failure::Failure;
 use eve_core::secret::{SecretRef, SecretVersion};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -23,14 +24,20 @@ pub(crate) struct Place {
     pub(crate) version: Option<SecretVersion>,
 }
 
+/// Judges where a secret is kept, without asking Vault: for whoever reads a plan before it runs.
+///
+/// # Errors
+/// The reference is of another backend, or its place is no `PATH#KEY`. The words repeat nothing of it.
+pub fn check_place(reference: &SecretRef) -> Result<(), Failure> {
+    Place::parse(reference).map(drop).map_err(|error| error.failure(reference))
+}
+
 /// Why a text is no place. Never repeats the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum PlaceError {
     #[error("a path, one `#` and a key are wanted")]
     Shape,
-    #[error(
-        "the path names a mount and what is in it, such as `kv/shop/db`, without `/` at its ends and without `//`"
-    )]
+    #[error("the path names a mount and what is in it, without `/` at its ends and without `//`")]
     Segments,
     #[error("`.` and `..` are no parts of a path in Vault")]
     Dots,
@@ -159,6 +166,10 @@ mod tests {
             let expected = if text == "kv\\..\\hunter2#k" { PlaceError::Character } else { expected };
             assert_eq!(error, VaultError::BadReference(expected), "{text}");
             assert!(!error.to_string().contains("hunter2"));
+            let reference = SecretRef { backend: "vault".into(), place: text.into(), version: None };
+            let failure = check_place(&reference).unwrap_err();
+            assert_eq!(failure.code, "vault.bad-reference");
+            assert!(!format!("{failure:?}").contains("hunter2"), "{failure:?}");
         }
         let other = SecretRef { backend: "file".into(), place: "kv/a#k".into(), version: None };
         assert_eq!(Place::parse(&other).unwrap_err(), VaultError::OtherBackend);

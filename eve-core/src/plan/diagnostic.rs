@@ -91,6 +91,8 @@ pub struct Diagnostic {
     pub related: Vec<Place>,
     /// What to do about it, if that is known.
     pub hint: Option<String>,
+    /// Whether the hint is made of the program's own words and quotes nothing of the input: then nothing of it is hidden.
+    pub is_own_hint: bool,
     /// Further lines.
     pub notes: Vec<String>,
 }
@@ -105,6 +107,7 @@ impl Diagnostic {
             place: None,
             related: Vec::new(),
             hint: None,
+            is_own_hint: false,
             notes: Vec::new(),
         }
     }

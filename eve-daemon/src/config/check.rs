@@ -10,6 +10,32 @@ use super::{Config, NotifyConfig};
 /// The value of `http.listen` that serves nothing.
 pub const OFF: &str = "off";
 
+/// Something that has the right form and cannot be used all the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wrong {
+    /// Which field, as a JSON Pointer.
+    pub pointer: String,
+    /// For programs.
+    pub code: &'static str,
+    /// For people.
+    pub message: String,
+    /// What to do about it, if that is known.
+    pub hint: Option<String>,
+}
+
+impl Wrong {
+    /// This field is wrong, for this reason.
+    pub fn new(pointer: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
+        Self { pointer: pointer.into(), code, message: message.into(), hint: None }
+    }
+
+    /// The same with what to do about it.
+    #[must_use]
+    pub fn with_hint(self, hint: impl Into<Option<String>>) -> Self {
+        Self { hint: hint.into(), ..self }
+    }
+}
+
 /// Every problem of a configuration that has the form of one.
 pub(super) fn problems(document: &Document<Config>) -> Vec<Diagnostic> {
     let mut problems = Vec::new();
@@ -41,6 +67,7 @@ pub(super) fn problems(document: &Document<Config>) -> Vec<Diagnostic> {
     }
     problems.extend(unnamed_cluster(document));
     problems.extend(doubled_names(document));
+    problems.extend(doubled_namespaces(document));
     for (pointer, url) in urls(config) {
         problems.extend(bad_url(url).map(|reason| {
             document.problem("config.bad-url", &pointer, format!("this is no URL that can be used: {reason}"))
@@ -112,6 +139,24 @@ fn doubled_names(document: &Document<Config>) -> Vec<Diagnostic> {
         .collect()
 }
 
+/// Of two entries for one namespace one would count.
+fn doubled_namespaces(document: &Document<Config>) -> Vec<Diagnostic> {
+    let all = &document.value.scheduler.namespaces;
+    let doubled = all
+        .iter()
+        .enumerate()
+        .filter(|(index, one)| all.iter().take(*index).any(|earlier| earlier.name == one.name));
+    doubled
+        .map(|(index, one)| {
+            let message = format!("the namespace `{}` has an entry already", one.name.escape_debug());
+            let pointer = format!("/scheduler/namespaces/{index}/name");
+            document
+                .problem("config.doubled-name", &pointer, message)
+                .with_hint("remove one of the two".to_owned())
+        })
+        .collect()
+}
+
 /// Every URL of a configuration and where it stands.
 fn urls(config: &Config) -> Vec<(String, &str)> {
     let mut urls: Vec<(String, &str)> = Vec::new();
@@ -137,7 +182,7 @@ fn urls(config: &Config) -> Vec<(String, &str)> {
 }
 
 /// Why a text is no URL of a server, if it is none.
-fn bad_url(text: &str) -> Option<String> {
+pub fn bad_url(text: &str) -> Option<String> {
     let url = match url::Url::parse(text) {
         Ok(url) => url,
         Err(error) => return Some(error.to_string()),

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use eve_core::plan::diagnostic::Diagnostic;
+use eve_core::plan::load::Overlay;
 use serde_json::{Map, Value};
 
 use super::resolved;
@@ -24,20 +25,26 @@ impl Variables {
     }
 
     /// Puts each into the document, where the schema has such a field.
-    pub(super) fn lay_over(&self, schema: &Value, document: &mut Value) -> Vec<Diagnostic> {
-        let put = |(name, text): (&String, &String)| {
+    pub(super) fn lay_over(&self, schema: &Value, document: &mut Value) -> Overlay {
+        let mut overlay = Overlay::default();
+        for (name, text) in &self.0 {
             let path = name.strip_prefix(PREFIX).unwrap_or_default();
-            lay(schema, document, path, text).err().map(|reason| {
-                let message = format!("the variable `{}` cannot be used: {reason}", name.escape_debug());
-                Diagnostic::error("config.bad-variable", message)
-            })
-        };
-        self.0.iter().filter_map(put).collect()
+            let variable = format!("the variable `{}`", name.escape_debug());
+            match lay(schema, document, path, text) {
+                Ok(pointer) => drop(overlay.given.insert(pointer, variable)),
+                Err(reason) => {
+                    let message = format!("{variable} cannot be used: {reason}");
+                    overlay.problems.push(Diagnostic::error("config.bad-variable", message));
+                }
+            }
+        }
+        overlay
     }
 }
 
-/// Puts a text at the end of a path.
-fn lay(schema: &Value, document: &mut Value, path: &str, text: &str) -> Result<(), String> {
+/// Puts a text at the end of a path, and says where that is as a JSON Pointer.
+fn lay(schema: &Value, document: &mut Value, path: &str, text: &str) -> Result<String, String> {
+    let mut pointer = String::new();
     let mut part = schema;
     let mut target = document;
     for segment in path.split("__") {
@@ -57,9 +64,10 @@ fn lay(schema: &Value, document: &mut Value, path: &str, text: &str) -> Result<(
         let Some(object) = target.as_object_mut() else { return Err("what it stands in is no map".into()) };
         target = object.entry(name.clone()).or_insert(Value::Null);
         part = resolved(schema, field);
+        pointer = format!("{pointer}/{name}");
     }
     *target = value(part, text)?;
-    Ok(())
+    Ok(pointer)
 }
 
 /// A text as the schema wants it. What does not fit is left to the check of the whole.

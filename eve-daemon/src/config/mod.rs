@@ -1,6 +1,6 @@
 //! The configuration: one YAML file, typed. Doc comments of the types are the descriptions of the published JSON Schema.
 //!
-//! [`read`] tells every problem at once; after it nothing in a [`Config`] is wrong that can be known without I/O.
+//! [`read`] tells every problem at once, those among them that `validate` finds.
 
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,7 @@ mod environment;
 mod reference;
 mod source;
 
-pub use check::{OFF as HTTP_OFF, receiver_name};
+pub use check::{OFF as HTTP_OFF, Wrong, bad_url, receiver_name};
 pub use environment::Variables;
 pub use reference::markdown;
 pub use source::{
@@ -71,6 +71,7 @@ pub struct Config {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct KubernetesConfig {
     /// A kubeconfig instead of the account of the pod, or of what `KUBECONFIG` names.
+    #[schemars(length(min = 1))]
     pub kubeconfig: Option<PathBuf>,
     /// Its context, if not the current one.
     #[schemars(length(min = 1, max = 253))]
@@ -94,6 +95,7 @@ pub struct VaultConfig {
     #[schemars(length(min = 1, max = 253))]
     pub namespace: Option<String>,
     /// A file with the certificates of its authority, if the system does not know it.
+    #[schemars(length(min = 1))]
     pub ca_file: Option<PathBuf>,
     /// How the daemon logs in.
     pub auth: VaultAuthConfig,
@@ -108,6 +110,7 @@ pub struct VaultAuthConfig {
     /// By a role and its secret.
     pub app_role: Option<VaultAppRoleConfig>,
     /// By a token of Vault itself, in a file that is read again whenever it is needed.
+    #[schemars(length(min = 1))]
     pub token_file: Option<PathBuf>,
 }
 
@@ -122,6 +125,7 @@ pub struct VaultKubernetesConfig {
     #[schemars(length(min = 1, max = 253))]
     pub mount: Option<String>,
     /// The file with the token; that of the pod's account by default.
+    #[schemars(length(min = 1))]
     pub token_file: Option<PathBuf>,
 }
 
@@ -133,6 +137,7 @@ pub struct VaultAppRoleConfig {
     #[schemars(length(min = 1, max = 253))]
     pub role_id: String,
     /// The file with the secret of the role.
+    #[schemars(length(min = 1))]
     pub secret_id_file: PathBuf,
     /// Where the method is mounted; `approle` by default.
     #[schemars(length(min = 1, max = 253))]
@@ -161,6 +166,7 @@ pub struct FunctionConfig {
     #[schemars(length(min = 1, max = 2048))]
     pub url: String,
     /// The file with its key, if it needs one; read again for each call.
+    #[schemars(length(min = 1))]
     pub key_file: Option<PathBuf>,
 }
 
@@ -172,6 +178,7 @@ pub struct WebhookConfig {
     #[schemars(length(min = 1, max = 2048))]
     pub url: String,
     /// The file with the secret that signs: `whsec_` and base64.
+    #[schemars(length(min = 1))]
     pub secret_file: PathBuf,
 }
 
@@ -182,13 +189,27 @@ pub struct SchedulerConfig {
     /// In how many namespaces plans run at once. By default 8.
     #[schemars(range(min = 1, max = 1000))]
     pub namespaces_at_once: Option<u32>,
-    /// What a newer plan for a namespace does to an older one. By default `queue`.
+    /// What a newer plan does to an older one of the same name in its namespace. By default `queue`.
     pub newer_plan: Option<NewerPlan>,
+    /// Namespaces in which a newer plan does something else.
+    #[serde(default)]
+    pub namespaces: Vec<NamespaceConfig>,
     /// How long a run may take. By default 1 hour.
     pub run_timeout: Option<DurationSpec>,
 }
 
-/// What a newer plan for a namespace does to an older one.
+/// What is different in one namespace.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NamespaceConfig {
+    /// The namespace.
+    #[schemars(length(min = 1, max = 63))]
+    pub name: String,
+    /// What a newer plan does to an older one of the same name in it.
+    pub newer_plan: NewerPlan,
+}
+
+/// What a newer plan does to an older one of the same name in its namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum NewerPlan {
@@ -196,8 +217,10 @@ pub enum NewerPlan {
     Queue,
     /// It takes the place of one that waits; one that runs comes to its end.
     SupersedeWaiting,
-    /// It takes the place of one that waits, and one that runs starts nothing new.
+    /// It takes the place of one that waits; one that runs starts nothing new, and what runs of it comes to its end.
     SupersedeRunning,
+    /// It takes the place of one that waits; one that runs starts nothing new and waits for nothing any more.
+    CancelRunning,
 }
 
 /// What is kept on disk.
@@ -205,6 +228,7 @@ pub enum NewerPlan {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct StateConfig {
     /// The directory of the journal; relative to the configuration file. By default `eve-daemon-state` beside it.
+    #[schemars(length(min = 1))]
     pub folder: Option<PathBuf>,
 }
 
@@ -230,28 +254,36 @@ pub struct ShutdownConfig {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LogConfig {
-    /// What is logged, in the notation of `tracing_subscriber::EnvFilter`. By default `info`.
+    /// What is logged, in the notation of `tracing_subscriber::EnvFilter`. By default `info,kube_client=off,eve_k8s=warn`.
     #[schemars(length(min = 1, max = 1024))]
     pub filter: Option<String>,
 }
 
-/// Reads a configuration; paths in it become relative to `folder`, the one that its file is in.
+/// Reads a configuration; paths in it become relative to `folder`, the one that its file is in. `judge` says what of it cannot
+/// be used, though it has the right form.
 ///
 /// # Errors
 /// Every problem, with its place.
-pub fn read(source: Source, folder: &Path, variables: &Variables) -> Result<Config, Diagnostics> {
+pub fn read(
+    source: Source,
+    folder: &Path,
+    variables: &Variables,
+    judge: &dyn Fn(&Config) -> Vec<Wrong>,
+) -> Result<Config, Diagnostics> {
     let mut limits = Limits::default();
     limits.input_bytes_max = CONFIG_BYTES_MAX;
     let overlay = |schema: &Value, value: &mut Value| variables.lay_over(schema, value);
     let options = DocumentOptions { whole: "the configuration", codes: "config", overlay: &overlay, limits };
     let document = document::<Config>(source, &options)?;
-    let problems = check::problems(&document);
-    if !problems.is_empty() {
-        return Err(document.diagnostics(problems));
-    }
-    let mut config = document.value;
+    let mut config = document.value.clone();
     config.resolve(folder);
-    Ok(config)
+    let mut problems = check::problems(&document);
+    problems.extend(
+        judge(&config)
+            .into_iter()
+            .map(|wrong| document.problem(wrong.code, &wrong.pointer, wrong.message).with_hint(wrong.hint)),
+    );
+    if problems.is_empty() { Ok(config) } else { Err(document.diagnostics(problems)) }
 }
 
 /// The JSON Schema (2020-12) of a configuration.

@@ -12,7 +12,10 @@ pub fn markdown() -> String {
         "# The configuration of `eve-daemon`\n\nGenerated from `eve-daemon/src/config/`; do not edit. How to begin: \
          [the guide](../guide/daemon.md).\n\nOne YAML file. A path in it is relative to the folder of the file. Every field can be \
          set in the environment,\nwhich counts more: `EVE_DAEMON__VAULT__ADDRESS` is `vault.address`; lists cannot. `eve-daemon check \
-         FILE` tells every\nproblem with its place, `eve-daemon schema` prints the JSON Schema for editors.\n\n| field | value | what it says \
+         FILE` tells every\nproblem with its place, `eve-daemon schema` prints the JSON Schema for editors.\n\nWhatever keeps `run` from \
+         starting and needs no server to be found, `check` says in the same words; both end with\nexit code 2 then. 0 is success, 1 \
+         everything else: a lock, a port, a journal that cannot be gone on with. With\n`--without-files`, `check` leaves out the files \
+         that the configuration names.\n\n| field | value | what it says \
          |\n|---|---|---|\n",
     );
     let schema = super::schema();

@@ -21,6 +21,7 @@ pub struct SourceConfig {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DirectoryConfig {
     /// The directory; relative to the configuration file. It is made if it is missing.
+    #[schemars(length(min = 1))]
     pub path: PathBuf,
 }
 
@@ -85,6 +86,7 @@ pub struct WebIdentityConfig {
     #[schemars(length(min = 20, max = 2048))]
     pub role_arn: String,
     /// The file with the token, read again whenever it is needed.
+    #[schemars(length(min = 1))]
     pub token_file: PathBuf,
 }
 
@@ -93,5 +95,6 @@ pub struct WebIdentityConfig {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct KeyFileConfig {
     /// The file.
+    #[schemars(length(min = 1))]
     pub path: PathBuf,
 }

@@ -4,7 +4,7 @@ use super::*;
 
 fn read_with(text: &str, variables: &[(&str, &str)]) -> Result<Config, Diagnostics> {
     let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-    read(Source::new("eve.yaml", text), Path::new("/etc/eve"), &Variables::of(variables))
+    read(Source::new("eve.yaml", text), Path::new("/etc/eve"), &Variables::of(variables), &|_| Vec::new())
 }
 
 fn problems(text: &str) -> Vec<String> {
@@ -47,6 +47,34 @@ notify:
         "9:5 config.no-choice: `notify[0]` says nothing",
     ];
     assert_eq!(problems(text), want);
+}
+
+#[test]
+fn a_namespace_may_have_a_rule_of_its_own_but_not_two() {
+    let source = "source: { directory: { path: plans } }\n";
+    let rule = "{ name: shop, newerPlan: cancelRunning }";
+    let config = read_with(&format!("{source}scheduler: {{ namespaces: [{rule}] }}\n"), &[]).unwrap();
+    let found: Vec<_> = config.scheduler.namespaces.iter().map(|one| (&*one.name, one.newer_plan)).collect();
+    assert_eq!(found, [("shop", NewerPlan::CancelRunning)]);
+    assert_eq!(
+        problems(&format!("{source}scheduler: {{ namespaces: [{rule}, {rule}] }}\n")),
+        ["2:77 config.doubled-name: the namespace `shop` has an entry already"]
+    );
+}
+
+#[test]
+fn what_is_judged_elsewhere_is_told_with_everything_else() {
+    let text =
+        "source: { directory: { path: plans } }\nvault: { address: here, auth: {} }\nlog: { filter: x }\n";
+    let judge = |config: &Config| {
+        let path = &config.source.directory.as_ref().unwrap().path;
+        vec![Wrong::new("/log/filter", "config.bad-filter", path.display().to_string())]
+    };
+    let found = read(Source::new("eve.yaml", text), Path::new("/etc/eve"), &Variables::default(), &judge);
+    let codes: Vec<_> =
+        found.unwrap_err().list.iter().map(|one| (one.code.clone(), one.message.clone())).collect();
+    assert_eq!(codes.len(), 3, "{codes:?}");
+    assert_eq!(codes[2], ("config.bad-filter".into(), "/etc/eve/plans".to_owned()));
 }
 
 #[test]

@@ -156,6 +156,17 @@ impl Daemon {
         kill_process(pid, Signal::TERM).unwrap();
     }
 
+    /// Tells it that its terminal has gone, as some do to have a configuration read again.
+    pub(crate) fn hang_up(&self) {
+        let pid = Pid::from_raw(self.child.id().try_into().unwrap()).unwrap();
+        kill_process(pid, Signal::HUP).unwrap();
+    }
+
+    /// What it wrote, whatever it is.
+    pub(crate) fn text(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
+    }
+
     /// How it ended, once it has.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
         until("the end of the daemon", || self.child.try_wait().unwrap()).await

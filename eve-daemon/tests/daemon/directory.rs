@@ -137,3 +137,102 @@ async fn a_request_to_stop_ends_the_plan_that_runs_and_the_next_one_begins() {
     assert_eq!((&first["ending"], &first["request"]), (&json!("cancelled"), &opened["request"]), "{first}");
     assert_eq!(desk.outcome("next.yaml").await["ending"], "succeeded");
 }
+
+/// A cluster that is not there: the directory does not wait for it.
+fn desk_without_cluster() -> (Desk, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let kubeconfig = folder.path().join("kubeconfig");
+    let config = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "none",
+        "contexts": [{ "name": "none", "context": { "cluster": "none", "user": "none" } }],
+        "clusters": [{ "name": "none", "cluster": { "server": "http://127.0.0.1:1" } }],
+        "users": [{ "name": "none", "user": {} }],
+    });
+    std::fs::write(&kubeconfig, config.to_string()).unwrap();
+    (Desk::new(THREE_LINES, &kubeconfig), folder)
+}
+
+#[tokio::test]
+async fn places_of_secrets_are_judged_with_everything_else_while_the_plan_is_read() {
+    let (desk, _folder) = desk_without_cluster();
+    let _daemon = desk.start();
+    desk.send(
+        "bad.yaml",
+        "apiVersion: eve.dev/v1alpha1
+kind: Plan
+metadata: { name: shop, namespace: shop }
+spec:
+  onFialure: drain
+  secrets: { password: vault:kv/db }
+  components: [{ name: a, manifests: { objects: [{ apiVersion: v1, kind: ConfigMap, metadata: { name: a } }] } }]
+",
+    );
+    let outcome = desk.outcome("bad.yaml").await;
+    let message = outcome["failure"]["message"].as_str().unwrap();
+    for said in [
+        "5:3: unknown field `onFialure`",
+        "6:24: secret `password`: ",
+        "for example `vault:kv/shop/db#password`",
+    ] {
+        assert!(message.contains(said), "{said}: {message}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_plan_is_told_once_and_not_taken() {
+    let (desk, _folder) = desk_without_cluster();
+    desk.send("app.yaml~", "kind: Plan");
+    let daemon = desk.start();
+    let told = daemon.says("a file in the directory is not taken", json!({ "file": "app.yaml~" })).await;
+    assert_eq!((&told["level"], told["reason"].is_string()), (&json!("WARN"), true), "{told}");
+    desk.send("README.md", "how to");
+    daemon.says("a file in the directory is not taken", json!({ "file": "README.md" })).await;
+    let log = daemon.log();
+    let about = |name: &str| log.iter().filter(|line| line["file"] == name).count();
+    assert_eq!((about("app.yaml~"), about("README.md")), (1, 1));
+    assert!(desk.path("plans/app.yaml~").exists() && desk.path("plans/README.md").exists());
+}
+
+#[tokio::test]
+async fn a_hang_up_ends_nothing() {
+    let (desk, _folder) = desk_without_cluster();
+    let mut daemon = desk.start();
+    daemon.says("eve-daemon takes plans", json!({})).await;
+    daemon.hang_up();
+    daemon
+        .says(
+            "ignored: the configuration is read at the start alone",
+            json!({ "signal": "SIGHUP", "level": "INFO" }),
+        )
+        .await;
+    assert_eq!(daemon.get("/livez").await, (200, "ok\n".into()));
+    daemon.terminate();
+    assert!(daemon.ended().await.success());
+}
+
+#[tokio::test]
+async fn a_journal_whose_key_is_lost_is_not_gone_on_with() {
+    let (desk, _folder) = desk_without_cluster();
+    let mut daemon = desk.start();
+    desk.send("bad.yaml", "no plan");
+    desk.outcome("bad.yaml").await;
+    daemon.terminate();
+    assert!(daemon.ended().await.success());
+    let key = desk.path("eve-daemon-state/key");
+    let kept = std::fs::read(&key).unwrap();
+    std::fs::remove_file(&key).unwrap();
+
+    let mut daemon = desk.start();
+    assert_eq!(daemon.ended().await.code(), Some(1));
+    let said = daemon.text();
+    assert!(said.contains("key is missing: it is the key of what the journal beside it says"), "{said}");
+    assert!(
+        said.contains("hint: bring the file back from a copy of the folder; if it is gone for good"),
+        "{said}"
+    );
+    assert!(!key.exists(), "no other is made in its place");
+
+    std::fs::write(&key, kept).unwrap();
+    std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    desk.start().says("eve-daemon takes plans", json!({})).await;
+}

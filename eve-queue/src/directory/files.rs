@@ -1,20 +1,18 @@
-//! What touches the disk: looking, claiming, reading, settling. Every step is a rename that is made durable.
+//! The folders on the disk: taken over, listed, written, what was dealt with put away. Every step is a rename that is made durable.
 //!
 //! Links are never followed and nothing but regular files is opened; no name leaves the directory.
 
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use eve_core::digest::Digest;
 use eve_core::failure::Failure;
-use eve_core::ports::Content;
-use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
+use rustix::fs::OFlags;
 
 use super::names;
 use super::scan::Claimed;
-use crate::stop::Stop;
 
 /// The folders of a directory, held by this process as long as this lives.
 #[derive(Debug)]
@@ -23,25 +21,10 @@ pub(super) struct Folders {
     _lock: File,
 }
 
-/// What a file looks like from outside: when any of it changes, somebody is at work on it. Ordered by age.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Look {
-    written_micros: u64,
-    bytes: u64,
-    inode: u64,
-}
-
-/// Something in the directory.
-#[derive(Debug)]
-pub(super) enum Entry {
-    File(Look),
-    Ignored(&'static str),
-}
-
-const CLAIMED: &str = "claimed";
+pub(super) const CLAIMED: &str = "claimed";
 pub(super) const DONE: &str = "done";
 pub(super) const REJECTED: &str = "rejected";
-const LOCK: &str = ".lock";
+pub(super) const LOCK: &str = ".lock";
 
 impl Folders {
     pub(super) fn open(root: PathBuf) -> Result<Self, Failure> {
@@ -72,7 +55,7 @@ impl Folders {
         &self.root
     }
 
-    fn path(&self, folder: &str, name: &str) -> PathBuf {
+    pub(super) fn path(&self, folder: &str, name: &str) -> PathBuf {
         self.root.join(folder).join(name)
     }
 
@@ -81,98 +64,21 @@ impl Folders {
         let mut found = Vec::new();
         for (name, _) in list(&self.root.join(CLAIMED))? {
             if let Some((request, count)) = names::read_claimed(&name) {
-                let written = request.rsplit_once('@').and_then(|(_, time)| time.parse::<u64>().ok());
-                found.push((written, Claimed { request, count }));
+                found.push((names::number(&request), Claimed { request, count }));
             }
         }
         found.sort_by(|(a, x), (b, y)| a.cmp(b).then_with(|| x.request.cmp(&y.request)));
         Ok(found.into_iter().map(|(_, claimed)| claimed).collect())
     }
 
-    /// Everything in the directory that could be meant as a plan.
-    pub(super) fn waiting(&self) -> Result<Vec<(String, Entry)>, Failure> {
-        let names = list(&self.root)?;
-        let mut found = Vec::new();
-        for (name, path) in names {
-            if name.starts_with('.') || [CLAIMED, DONE, REJECTED].contains(&name.as_str()) {
-                continue;
-            }
-            match fs::symlink_metadata(&path) {
-                Ok(metadata) if metadata.is_symlink() => {
-                    found.push((name, Entry::Ignored("it is a link, and links are not followed")));
-                }
-                Ok(metadata) if metadata.is_file() => found.push((name, Entry::File(Look::of(&metadata)))),
-                Ok(_) => found.push((name, Entry::Ignored("it is no regular file"))),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(io_failure("look at", &path, &error)),
-            }
+    /// The greatest number of a request that is still known here.
+    pub(super) fn last_number(&self) -> Result<u64, Failure> {
+        let mut last = 0;
+        for folder in [CLAIMED, DONE, REJECTED] {
+            let names = list(&self.root.join(folder))?;
+            last = names.iter().filter_map(|(name, _)| names::number(name)).fold(last, u64::max);
         }
-        Ok(found)
-    }
-
-    /// Takes a file; `None` if it is gone, or the same request is held already.
-    pub(super) fn claim(&self, name: &str, look: &Look) -> Result<Option<Claimed>, Failure> {
-        let claimed = Claimed { request: names::request(name, look.written_micros), count: 1 };
-        let from = self.root.join(name);
-        let to = self.path(CLAIMED, &names::claimed(&claimed.request, claimed.count));
-        match rename(&from, &to, RenameFlags::NOREPLACE) {
-            Ok(()) => {
-                sync(&self.root)?;
-                sync(&self.root.join(CLAIMED))?;
-                Ok(Some(claimed))
-            }
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists) => {
-                Ok(None)
-            }
-            Err(error) => Err(io_failure("take", &from, &error)),
-        }
-    }
-
-    /// Notes that a claimed file is delivered once more.
-    pub(super) fn count_up(&self, claimed: &Claimed) -> Result<Claimed, Failure> {
-        let next = Claimed { request: claimed.request.clone(), count: claimed.count.saturating_add(1) };
-        let path = |claimed: &Claimed| self.path(CLAIMED, &names::claimed(&claimed.request, claimed.count));
-        let from = path(claimed);
-        rename(&from, &path(&next), RenameFlags::empty())
-            .map_err(|error| io_failure("take", &from, &error))?;
-        sync(&self.root.join(CLAIMED))?;
-        Ok(next)
-    }
-
-    /// What a claimed file holds, and the digest of it.
-    pub(super) fn read(&self, claimed: &Claimed, bytes_max: u64) -> Result<(Digest, Content), Failure> {
-        let path = self.path(CLAIMED, &names::claimed(&claimed.request, claimed.count));
-        let failed = |error: io::Error| io_failure("read", &path, &error);
-        let file = OpenOptions::new()
-            .read(true)
-            // A pipe that was renamed in after the look must not hold this thread.
-            .custom_flags(flags(OFlags::NOFOLLOW | OFlags::NONBLOCK))
-            .open(&path)
-            .map_err(failed)?;
-        let unusable = |code: &'static str, message: String| {
-            let failure = Failure::permanent(code, message);
-            Ok((Digest::of(claimed.request.as_bytes()), Content::Unusable { failure }))
-        };
-        if !file.metadata().map_err(failed)?.is_file() {
-            return unusable("queue.payload.unreadable", format!("{} is no regular file", claimed.request));
-        }
-        let mut bytes = Vec::new();
-        file.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
-        if u64::try_from(bytes.len()).is_ok_and(|length| length > bytes_max) {
-            let message =
-                format!("{} is larger than {bytes_max} bytes, the most that is read", claimed.request);
-            return unusable("queue.payload.too-large", message);
-        }
-        let digest = Digest::of(&bytes);
-        let content = if names::is_stop(&claimed.request) {
-            match Stop::read(&bytes) {
-                Ok(stop) => Content::Stop { mode: stop.mode(), request: stop.request_id.into() },
-                Err(failure) => Content::Unusable { failure },
-            }
-        } else {
-            Content::Plan { body: bytes.into() }
-        };
-        Ok((digest, content))
+        Ok(last)
     }
 
     /// Puts a claimed file where those are that were dealt with.
@@ -190,9 +96,9 @@ impl Folders {
     fn put_away(&self, claimed: &Claimed, folder: &str) -> Result<(), Failure> {
         let from = self.path(CLAIMED, &names::claimed(&claimed.request, claimed.count));
         let to = self.path(folder, &claimed.request);
-        match rename(&from, &to, RenameFlags::empty()) {
+        match fs::rename(&from, &to) {
             // An earlier call got as far as here.
-            Err(error) if error.kind() == io::ErrorKind::NotFound && to.exists() => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound && fs::symlink_metadata(&to).is_ok() => {}
             result => result.map_err(|error| io_failure("put away", &from, &error))?,
         }
         sync(&self.root.join(folder))?;
@@ -230,15 +136,6 @@ impl Folders {
     }
 }
 
-impl Look {
-    fn of(metadata: &fs::Metadata) -> Self {
-        let seconds = u64::try_from(metadata.mtime()).unwrap_or_default();
-        let micros = u64::try_from(metadata.mtime_nsec()).unwrap_or_default() / 1000;
-        let written_micros = seconds.saturating_mul(1_000_000).saturating_add(micros);
-        Self { written_micros, bytes: metadata.len(), inode: metadata.ino() }
-    }
-}
-
 /// Writes a file so that nobody ever sees half of it, and makes it durable.
 pub(super) fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), Failure> {
     let (temporary, path) = (folder.join(format!(".{name}.new")), folder.join(name));
@@ -253,32 +150,29 @@ pub(super) fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), Failu
 
 /// The names in a folder that are text, with their paths.
 fn list(folder: &Path) -> Result<Vec<(String, PathBuf)>, Failure> {
+    let entries = entries(folder)?.into_iter();
+    Ok(entries.filter_map(|(name, path)| Some((name.into_string().ok()?, path))).collect())
+}
+
+/// What is in a folder, by name.
+pub(super) fn entries(folder: &Path) -> Result<Vec<(OsString, PathBuf)>, Failure> {
     let failed = |error: io::Error| io_failure("list", folder, &error);
-    let mut names = Vec::new();
+    let mut found = Vec::new();
     for entry in fs::read_dir(folder).map_err(failed)? {
         let entry = entry.map_err(failed)?;
-        if let Ok(name) = entry.file_name().into_string() {
-            names.push((name, entry.path()));
-        }
+        found.push((entry.file_name(), entry.path()));
     }
-    names.sort();
-    Ok(names)
+    found.sort();
+    Ok(found)
 }
 
-fn rename(from: &Path, to: &Path, how: RenameFlags) -> io::Result<()> {
-    if how.is_empty() {
-        return fs::rename(from, to);
-    }
-    renameat_with(CWD, from, CWD, to, how).map_err(io::Error::from)
-}
-
-fn sync(folder: &Path) -> Result<(), Failure> {
+pub(super) fn sync(folder: &Path) -> Result<(), Failure> {
     File::open(folder)
         .and_then(|folder| folder.sync_all())
         .map_err(|error| io_failure("sync", folder, &error))
 }
 
-fn flags(flags: OFlags) -> i32 {
+pub(super) fn flags(flags: OFlags) -> i32 {
     flags.bits().cast_signed()
 }
 

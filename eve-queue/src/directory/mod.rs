@@ -8,12 +8,19 @@
 //!   ROOT/rejected/…                      never to be dealt with, with `….reason.txt`
 //! ```
 //!
-//! A request is the name of the file and the time at which it was last written, in microseconds: the same file put there
-//! again is another request, a file that was taken by a process that died is the same one. Every step is one rename, so nothing is
-//! half done. What `claimed` has when a process starts is delivered again, with a higher count after the dot.
+//! A request is the name of the file and a number, the time at which it was taken in microseconds, which no two have: the same
+//! file put there again is another request, whatever its content and its times; a file that was taken by a process that died is
+//! the same one. Every step is one rename, so nothing is half done. What `claimed` has when a process starts is delivered again,
+//! with a higher count after the dot.
 //!
 //! Files whose names end in `.stop.json` ask to stop a request: `{"requestId": "…", "mode": "now" | "drain"}`. Names that begin
-//! with a dot are left alone: that is where a file is written before it is renamed. `files` is what touches the disk.
+//! with a dot are left alone: that is where a file is written before it is renamed. So is everything that is no plan by its
+//! name; [`DirectorySource::ignored`] says why.
+//!
+//! A file that cannot be taken or read is tried again, a number of times, and holds up no other. If it still cannot be read
+//! then, it is delivered as one that nobody can use; one that cannot even be taken is tried again now and then.
+//!
+//! `scan` decides, `disk` and `files` are what touches the disk.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -25,9 +32,11 @@ use eve_core::failure::Failure;
 use eve_core::ports::{Delivery, PlanSource, STALE_HANDLE};
 use tokio::time::Instant;
 
+mod disk;
 mod files;
 mod names;
 mod notifier;
+mod patience;
 mod scan;
 
 use files::Folders;
@@ -48,6 +57,13 @@ pub struct DirectoryOptions {
     pub plan_bytes_max: u64,
     /// How many plans are kept in `done`, and how many in `rejected`; older ones are removed. 1,000 by default.
     pub kept_max: usize,
+    /// How often it is tried to take a file, and to read it. 8 by default.
+    pub tries_max: u32,
+    /// The pause after the first of these tries; each is twice the one before, up to 30 s. 500 ms by default.
+    pub try_pause: Duration,
+    /// A file whose name begins with a dot is [ignored](DirectorySource::ignored) when it was the same for so long. 1 min by
+    /// default.
+    pub hidden_for: Duration,
 }
 
 impl Default for DirectoryOptions {
@@ -58,17 +74,20 @@ impl Default for DirectoryOptions {
             wait: Duration::from_secs(20),
             plan_bytes_max: 16 << 20,
             kept_max: 1000,
+            tries_max: 8,
+            try_pause: Duration::from_millis(500),
+            hidden_for: Duration::from_mins(1),
         }
     }
 }
 
-/// Something in the directory that is no plan.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Something in the directory that is no plan, or cannot be taken or read.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ignored {
-    /// Its name.
+    /// Its name, or the request that it is.
     pub name: String,
-    /// Why.
-    pub reason: &'static str,
+    /// Why, for people.
+    pub reason: String,
 }
 
 /// The plans that are put into a directory. One process at a time has it.
@@ -95,7 +114,7 @@ impl DirectorySource {
     /// `directory.held` while another process has it, `directory.io` if it cannot be used. Blocks for a moment.
     pub fn open(root: impl Into<PathBuf>, options: DirectoryOptions) -> Result<Self, Failure> {
         let folders = Folders::open(root.into())?;
-        let scan = Scan::new(folders.claimed()?);
+        let scan = Scan::new(folders.claimed()?, folders.last_number()?);
         Ok(Self {
             folders: Arc::new(folders),
             options,
@@ -109,28 +128,19 @@ impl DirectorySource {
         self.folders.root()
     }
 
-    /// What was in the directory at the last look and is no plan; at most 100.
+    /// What was in the directory at the last look and is no plan, or gives trouble; at most 100. Waits while the disk is busy.
     pub fn ignored(&self) -> Vec<Ignored> {
-        lock(&self.scan).ignored().to_vec()
+        lock(&self.scan).ignored()
     }
 
     /// Looks once.
     async fn look(&self) -> Result<Option<Delivery>, Failure> {
         let (folders, scan) = (Arc::clone(&self.folders), Arc::clone(&self.scan));
-        let (settled_for, bytes_max) = (self.options.settled_for, self.options.plan_bytes_max);
-        let now = Instant::now();
-        let found = blocking(move || {
-            let Some(claimed) = lock(&scan).next(&folders, now, settled_for)? else { return Ok(None) };
-            match folders.read(&claimed, bytes_max) {
-                Ok(content) => Ok(Some((claimed, content))),
-                Err(failure) => {
-                    lock(&scan).give_back(claimed);
-                    Err(failure)
-                }
-            }
-        })
-        .await?;
-        Ok(found.map(|(claimed, (digest, content))| {
+        let (options, now) = (self.options.clone(), Instant::now());
+        blocking(move || lock(&scan).prepare(&*folders, now, &options)).await?;
+        // Only from here on nobody can be gone who wanted it.
+        let taken = lock(&self.scan).hand_out();
+        Ok(taken.map(|(claimed, digest, content)| {
             let mut held = lock(&self.held);
             held.next += 1;
             let handle: Arc<str> = format!("{}#{}", claimed.request, held.next).into();

@@ -24,9 +24,22 @@ pub(super) fn read_claimed(name: &str) -> Option<(Arc<str>, u32)> {
     time.bytes().all(|byte| byte.is_ascii_digit()).then(|| (request.into(), count))
 }
 
-/// The request that a file of this name makes, last written at `micros` after the epoch.
-pub(super) fn request(name: &str, micros: u64) -> Arc<str> {
-    format!("{}@{micros}", within(name)).into()
+/// The request that a file of this name makes; no two have the same number.
+pub(super) fn request(name: &str, number: u64) -> Arc<str> {
+    format!("{}@{number}", within(name)).into()
+}
+
+/// The number of the request that a file in one of the folders belongs to.
+pub(super) fn number(name: &str) -> Option<u64> {
+    let (_, rest) = name.rsplit_once('@')?;
+    rest.split('.').next()?.parse().ok()
+}
+
+/// Why a file of this name is no plan, if it is none: editors and copying programs leave more than plans.
+pub(super) fn why_no_plan(name: &str) -> Option<&'static str> {
+    let (_, ending) = name.rsplit_once('.').unwrap_or_default();
+    let is_known = ["yaml", "yml", "json"].iter().any(|known| ending.eq_ignore_ascii_case(known));
+    (!is_known).then_some("its name does not end in `.yaml`, `.yml` or `.json`")
 }
 
 /// The name under which the outcome of a request is kept.
@@ -72,6 +85,39 @@ mod tests {
         assert_ne!(request(&long, 5), request(&format!("{long}x"), 5));
         assert!(is_stop("x.stop.json@5") && !is_stop("x.json@5"));
         assert_eq!(outcome("../../etc/x"), "..%2F..%2Fetc%2Fx.outcome.json");
+    }
+
+    #[test]
+    fn copies_of_editors_are_no_plans() {
+        for name in ["app.yaml", "app.YML", "app.json", "x.stop.json", "a b (1).yaml"] {
+            assert_eq!(why_no_plan(name), None, "{name}");
+        }
+        for name in [
+            "app",
+            "yaml",
+            "app.yaml~",
+            "#app.yaml#",
+            "app.yaml.swp",
+            "app.yaml.bak",
+            "app.yaml.orig",
+            "4913",
+        ] {
+            assert!(why_no_plan(name).is_some(), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_number_of_a_request_is_read_in_every_folder() {
+        for (name, want) in [
+            ("a.yaml@5", Some(5)),
+            ("a.yaml@5.2", Some(5)),
+            ("a@b.yaml@5.outcome.json", Some(5)),
+            ("a.yaml", None),
+            ("a@x", None),
+            ("a@99999999999999999999", None),
+        ] {
+            assert_eq!(number(name), want, "{name}");
+        }
     }
 
     #[test]

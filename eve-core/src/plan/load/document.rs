@@ -1,6 +1,7 @@
 //! One YAML document of any type, checked as a plan is: against the schema of the type, every problem at once, each with
 //! its place. For what stands beside plans, such as the configuration of a process.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use schemars::JsonSchema;
@@ -26,9 +27,19 @@ pub struct DocumentOptions<'a> {
     pub codes: &'static str,
     /// Changes fields before they are checked, for example to what the environment says; given the schema and the
     /// document. What it returns is reported with the other problems.
-    pub overlay: &'a dyn Fn(&Value, &mut Value) -> Vec<Diagnostic>,
+    pub overlay: &'a dyn Fn(&Value, &mut Value) -> Overlay,
     /// What the text may cost.
     pub limits: Limits,
+}
+
+/// What was changed of a document before it was checked.
+#[derive(Clone, Debug, Default)]
+pub struct Overlay {
+    /// What could not be.
+    pub problems: Vec<Diagnostic>,
+    /// The fields that were, as JSON Pointers, with where they come from: ``the variable `X` ``. What is wrong with them is
+    /// told of that and not of a place in the text.
+    pub given: BTreeMap<String, String>,
 }
 
 impl fmt::Debug for DocumentOptions<'_> {
@@ -50,6 +61,7 @@ struct Place {
     texts: Texts,
     at: DocumentAt,
     problems_max: usize,
+    given: BTreeMap<String, String>,
 }
 
 /// Reads the one document of a text; a text without one is an empty map.
@@ -61,11 +73,14 @@ pub fn document<T: JsonSchema + DeserializeOwned>(
     options: &DocumentOptions<'_>,
 ) -> Result<Document<T>, Diagnostics> {
     let problems_max = options.limits.problems_max;
-    let mut place = Place { texts: Texts::default(), at: DocumentAt { source: 0, number: 0 }, problems_max };
+    let at = DocumentAt { source: 0, number: 0 };
+    let mut place = Place { texts: Texts::default(), at, problems_max, given: BTreeMap::new() };
     let (mut value, mut found) = place.read(source, options);
     let schema = schemars::schema_for!(T).to_value();
     if found.is_empty() {
-        found.extend((options.overlay)(&schema, &mut value));
+        let overlay = (options.overlay)(&schema, &mut value);
+        found.extend(overlay.problems);
+        place.given = overlay.given;
         let kinds = Kinds::new();
         let problems = Validator::run((options.whole, &schema), &kinds, &value, problems_max);
         found.extend(problems.into_iter().map(|problem| place.diagnose(options.codes, problem)));
@@ -85,7 +100,7 @@ pub fn document<T: JsonSchema + DeserializeOwned>(
 impl<T> Document<T> {
     /// A problem of the field at this JSON Pointer, with its place.
     pub fn problem(&self, code: &'static str, pointer: &str, message: impl Into<String>) -> Diagnostic {
-        origin::diagnose(&self.place.texts, self.place.at, FieldProblem::new(code, pointer, message))
+        self.place.locate(FieldProblem::new(code, pointer, message))
     }
 
     /// These problems together with the text, in order, ready to be shown.
@@ -103,7 +118,8 @@ impl Place {
         if bytes > limits.input_bytes_max {
             let message =
                 format!("{} has {bytes} bytes; at most {} are read", options.whole, limits.input_bytes_max);
-            return (Value::Null, vec![Diagnostic::error("input.too-large", message)]);
+            let problem = Diagnostic::error("input.too-large", message);
+            return (Value::Null, vec![problem.at(self.texts.place(0, 0..0, ""))]);
         }
         if let Some(byte) = bad_byte {
             let message = format!("byte {byte} of the input is no UTF-8");
@@ -142,11 +158,25 @@ impl Place {
     }
 
     fn diagnose(&self, codes: &str, problem: FieldProblem) -> Diagnostic {
-        let mut diagnostic = origin::diagnose(&self.texts, self.at, problem);
+        let mut diagnostic = self.locate(problem);
         if let Some(rest) = diagnostic.code.strip_prefix("plan.") {
             diagnostic.code = format!("{codes}.{rest}").into();
         }
         diagnostic
+    }
+
+    /// With its place, which is the beginning of the text where there is no better one.
+    fn locate(&self, problem: FieldProblem) -> Diagnostic {
+        let given = self.given.get(&problem.pointer);
+        let diagnostic = origin::diagnose(&self.texts, self.at, problem);
+        match (given, &diagnostic.place) {
+            (Some(given), _) => {
+                let message = format!("{given}: {}", diagnostic.message);
+                Diagnostic { message, place: None, related: Vec::new(), ..diagnostic }
+            }
+            (None, None) => diagnostic.at(self.texts.place(0, 0..0, "")),
+            (None, Some(_)) => diagnostic,
+        }
     }
 
     fn diagnostics(&self, list: Vec<Diagnostic>) -> Diagnostics {
@@ -172,7 +202,7 @@ mod tests {
         let options = DocumentOptions {
             whole: "the shop",
             codes: "shop",
-            overlay: &|_, _| Vec::new(),
+            overlay: &|_, _| Overlay::default(),
             limits: Limits::default(),
         };
         document(Source::new("shop.yaml", text), &options)
@@ -198,7 +228,7 @@ mod tests {
                 "shop.yaml:1:1: unknown field `nam` in the shop; shop.yaml:1:1: the shop has no `name`; \
                  shop.yaml:2:12: `doorsOpen` must be a whole number, not the text `two`",
             ),
-            ("", "the shop has no `name`"),
+            ("", "shop.yaml:1:1: the shop has no `name`"),
             (
                 "name: a\n---\nname: b\n",
                 "shop.yaml:3:1: the shop is one document, and a second one begins here",
@@ -218,11 +248,31 @@ mod tests {
             overlay: &|schema, value| {
                 assert!(schema.pointer("/properties/doorsOpen").is_some());
                 value["name"] = "b".into();
-                Vec::new()
+                Overlay::default()
             },
             limits: Limits::default(),
         };
         let read = document::<Shop>(Source::new("shop.yaml", "name: 3"), &options).unwrap();
         assert_eq!(read.value.name, "b");
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_field_from_elsewhere_is_told_of_that() {
+        let options = DocumentOptions {
+            whole: "the shop",
+            codes: "shop",
+            overlay: &|_, value| {
+                value["doorsOpen"] = "two".into();
+                let given = BTreeMap::from([("/doorsOpen".to_owned(), "the variable `DOORS`".to_owned())]);
+                Overlay { given, ..Overlay::default() }
+            },
+            limits: Limits::default(),
+        };
+        let wrong =
+            document::<Shop>(Source::new("shop.yaml", "name: b\ndoorsOpen: 3"), &options).unwrap_err();
+        assert_eq!(
+            wrong.to_string(),
+            "the variable `DOORS`: `doorsOpen` must be a whole number, not the text `two`"
+        );
     }
 }

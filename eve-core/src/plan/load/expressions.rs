@@ -284,9 +284,9 @@ impl Loader<'_> {
     }
 
     /// An output that is used and that its component does not have.
-    pub(super) fn unknown_output(&mut self, at: DocumentAt, one: &Use, known: &BTreeSet<&str>) {
+    pub(super) fn unknown_output(&mut self, at: DocumentAt, one: &Use, known: &BTreeSet<String>) {
         let output = one.output.as_deref().unwrap_or_default();
-        let known: Vec<&str> = known.iter().copied().collect();
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
         let hint = match closest(output, known.iter().copied()) {
             Some(meant) => format!("did you mean `{meant}`?"),
             None if known.is_empty() => format!("name some under `outputs` of `{}`", one.component),

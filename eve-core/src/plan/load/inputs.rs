@@ -93,20 +93,23 @@ impl Loader<'_> {
         for (name, value) in declared {
             // What is no text the schema reports.
             let Some(text) = value.as_str() else { continue };
-            match text.parse() {
-                Ok(reference) => drop(secrets.insert(name.clone(), reference)),
-                // The text is not repeated: it may be the secret itself.
-                Err(error) => {
-                    let field = pointer::child("/spec/secrets", name);
-                    self.texts.hide(at, &field);
-                    let message = format!("`{}` does not say where the secret is kept", name.escape_debug());
-                    let hint = format!("{error}");
-                    self.report(
-                        at,
-                        FieldProblem::new("plan.bad-secret-reference", field, message).with_hint(hint),
-                    );
+            let name_shown = name.escape_debug();
+            let (code, message, hint) = match text.parse::<SecretRef>() {
+                Ok(reference) => {
+                    let judged = (self.options.secret_places)(&reference);
+                    secrets.insert(name.clone(), reference);
+                    let Err(failure) = judged else { continue };
+                    (failure.code, format!("secret `{name_shown}`: {}", failure.message), failure.hint)
                 }
-            }
+                Err(error) => {
+                    let message = format!("`{name_shown}` does not say where the secret is kept");
+                    ("plan.bad-secret-reference".into(), message, Some(error.to_string()))
+                }
+            };
+            // The text is not repeated: it may be the secret itself.
+            let field = pointer::child("/spec/secrets", name);
+            self.texts.hide(at, &field);
+            self.report(at, FieldProblem::new(code, field, message).with_own_hint(hint));
         }
         secrets
     }

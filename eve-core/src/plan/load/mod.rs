@@ -6,7 +6,9 @@ use std::fmt;
 
 use super::diagnostic::Diagnostics;
 use super::limits::Limits;
+use crate::failure::Failure;
 use crate::kind::Kinds;
+use crate::secret::SecretRef;
 
 mod document;
 mod expressions;
@@ -31,7 +33,7 @@ mod texts;
 mod words;
 mod written;
 
-pub use document::{Document, DocumentOptions, document};
+pub use document::{Document, DocumentOptions, Overlay, document};
 pub use loaded::{Loaded, LoadedEdge};
 pub use schema::plan_schema;
 
@@ -59,7 +61,12 @@ pub struct LoadOptions<'a> {
     /// Inputs by name, as a command line gives them (`--set`); they count more than files. Each is read as a YAML scalar,
     /// but as text where the plan's own value is a text.
     pub inputs: Vec<(String, String)>,
+    /// What is wrong with the place of a secret, as far as its backend can tell by looking at it.
+    pub secret_places: &'a PlaceCheck,
 }
+
+/// Judges where a secret is kept, without I/O. Its words never repeat the reference: it may be the secret itself.
+pub type PlaceCheck = dyn Fn(&SecretRef) -> Result<(), Failure> + Send + Sync;
 
 impl fmt::Debug for LoadOptions<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -85,6 +92,7 @@ impl<'a> LoadOptions<'a> {
             files: &NoFiles,
             input_files: Vec::new(),
             inputs: Vec::new(),
+            secret_places: &|_| Ok(()),
         }
     }
 
@@ -120,6 +128,13 @@ impl<'a> LoadOptions<'a> {
     #[must_use]
     pub fn with_inputs(mut self, files: Vec<Source>, single: Vec<(String, String)>) -> Self {
         (self.input_files, self.inputs) = (files, single);
+        self
+    }
+
+    /// The same with a judge of the places of secrets.
+    #[must_use]
+    pub fn with_secret_places(mut self, check: &'a PlaceCheck) -> Self {
+        self.secret_places = check;
         self
     }
 

@@ -72,6 +72,7 @@ impl Origin {
             place,
             related,
             hint,
+            is_own_hint: false,
             notes: Vec::new(),
         }
     }
@@ -111,6 +112,7 @@ pub(super) fn diagnose(texts: &Texts, document: DocumentAt, problem: FieldProble
         place,
         related: problem.related.iter().filter_map(related).collect(),
         hint,
+        is_own_hint: problem.is_own_hint,
         notes: Vec::new(),
     }
 }

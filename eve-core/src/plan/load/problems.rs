@@ -14,6 +14,8 @@ pub(super) struct FieldProblem {
     pub(super) mark: Mark,
     pub(super) message: String,
     pub(super) hint: Option<String>,
+    /// Whether the hint quotes nothing of the input.
+    pub(super) is_own_hint: bool,
     /// Further fields of the document, each with a few words.
     pub(super) related: Vec<(String, String)>,
 }
@@ -31,6 +33,7 @@ impl FieldProblem {
             mark: Mark::Value,
             message: message.into(),
             hint: None,
+            is_own_hint: false,
             related: Vec::new(),
         }
     }
@@ -38,6 +41,13 @@ impl FieldProblem {
     #[must_use]
     pub(super) fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// The same with a hint that quotes nothing of the input.
+    #[must_use]
+    pub(super) fn with_own_hint(mut self, hint: Option<String>) -> Self {
+        (self.hint, self.is_own_hint) = (hint, true);
         self
     }
 

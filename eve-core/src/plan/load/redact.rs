@@ -38,7 +38,7 @@ pub(super) fn redact(sources: &[Source], secrets: &[(usize, Range<usize>)], list
             continue;
         }
         hide(&mut diagnostic.message);
-        diagnostic.hint.iter_mut().for_each(hide);
+        diagnostic.hint.iter_mut().filter(|_| !diagnostic.is_own_hint).for_each(hide);
         diagnostic.notes.iter_mut().for_each(hide);
         let places = diagnostic.place.iter_mut().chain(&mut diagnostic.related);
         places.for_each(|place| hide(&mut place.label));

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::expressions::{IN_SPECS, Known};
+use super::expressions::{IN_SPECS, Known, Use};
 use super::loader::Loader;
 use super::origin::Origin;
 use super::pointer;
-use super::texts::Mark;
+use super::texts::{DocumentAt, Mark};
 use crate::expr::{Budget, ExprError, Names, Template, is_template};
-use crate::kind::Part;
+use crate::kind::{Expansion, Part};
 use crate::plan::Action;
 use crate::plan::diagnostic::Diagnostic;
 use crate::plan::expand::Written;
@@ -20,8 +20,6 @@ use crate::plan::expressions::{Expressions, OutputSource};
 impl Loader<'_> {
     /// Afterwards what is text in a spec is what it says, and what is not stands in [`Part::expressions`].
     pub(super) fn set_aside(&mut self, written: &mut [Written], origins: &[Origin], known: &Known) {
-        self.check_outputs(written, origins, known);
-        self.check_conditions_fit(written, origins);
         if !self.has_templates {
             return;
         }
@@ -40,42 +38,37 @@ impl Loader<'_> {
     }
 
     /// `self` is one object.
-    fn check_conditions_fit(&mut self, written: &[Written], origins: &[Origin]) {
-        for (one, origin) in written.iter().zip(origins).filter(|(one, _)| one.settings.ready_when.is_some())
-        {
-            let parts = one.expansion.parts.iter().filter(|part| part.action != Action::None).count();
-            if parts == 1 {
-                continue;
-            }
-            let message =
-                format!("`readyWhen` of `{}` speaks of one object, and it has {parts}", origin.name);
-            let place = origin.field(&self.texts, "/readyWhen", Mark::Value, "");
-            let hint = "put the object that is meant into a component of its own".to_owned();
-            self.push(Diagnostic::error("plan.ready-when", message).at(place).with_hint(hint));
+    pub(super) fn check_condition_fits(&mut self, expansion: &Expansion, origin: &Origin) {
+        let parts = expansion.parts.iter().filter(|part| part.action != Action::None).count();
+        if parts == 1 {
+            return;
         }
+        let message = format!("`readyWhen` of `{}` speaks of one object, and it has {parts}", origin.name);
+        let place = origin.field(&self.texts, "/readyWhen", Mark::Value, "");
+        let hint = "put the object that is meant into a component of its own".to_owned();
+        self.push(Diagnostic::error("plan.ready-when", message).at(place).with_hint(hint));
     }
 
     /// Outputs that are used must be there, as far as that is known.
-    fn check_outputs(&mut self, written: &[Written], origins: &[Origin], known: &Known) {
-        let positions: BTreeMap<&str, usize> =
-            written.iter().enumerate().map(|(index, one)| (one.name.as_str(), index)).collect();
-        for (uses, origin) in known.uses.iter().zip(origins) {
-            let Some(at) = origin.document else { continue };
-            for one in uses {
-                let target = positions.get(one.component.as_str()).and_then(|index| written.get(*index));
-                let (Some(target), Some(output)) = (target, &one.output) else { continue };
-                let parts = &target.expansion.parts;
-                if parts.iter().any(|part| part.outputs.is_none()) {
-                    continue;
-                }
-                let outputs: BTreeSet<&str> =
-                    parts.iter().flat_map(|part| part.outputs.iter().flatten()).map(String::as_str).collect();
-                if !outputs.contains(output.as_str()) {
-                    self.unknown_output(at, one, &outputs);
-                }
+    pub(super) fn check_outputs(&mut self, at: DocumentAt, uses: &[Vec<Use>], known: &Outputs) {
+        for one in uses.iter().flatten() {
+            let (Some(Some(outputs)), Some(output)) = (known.get(&one.component), &one.output) else {
+                continue;
+            };
+            if !outputs.contains(output) {
+                self.unknown_output(at, one, outputs);
             }
         }
     }
+}
+
+/// The outputs of components whose specs are good; nothing where they are known only when it runs.
+pub(super) type Outputs = BTreeMap<String, Option<BTreeSet<String>>>;
+
+/// What a component puts out, if that is known.
+pub(super) fn outputs_of(expansion: &Expansion) -> Option<BTreeSet<String>> {
+    let all = expansion.parts.iter().map(|part| part.outputs.as_ref()).collect::<Option<Vec<_>>>()?;
+    Some(all.into_iter().flatten().cloned().collect())
 }
 
 /// The parts that put something out.

@@ -11,6 +11,7 @@ use super::loader::{Found, Loader};
 use super::origin::{Inlined, Origin, component_pointer, dependency_name};
 use super::pointer;
 use super::problems::FieldProblem;
+use super::rendering::{Outputs, outputs_of};
 use super::schema::{Validator, plan_schema};
 use super::skeleton::{IGNORED, Skeleton};
 use super::texts::{DocumentAt, Texts};
@@ -150,6 +151,7 @@ impl Loader<'_> {
         (namespace, known): (&str, &Known),
     ) -> (Vec<Origin>, Vec<Written>) {
         let (mut origins, mut written) = (Vec::new(), Vec::new());
+        let mut outputs = Outputs::new();
         for (index, component) in components.into_iter().enumerate() {
             let Value::Object(mut fields) = component else { continue };
             let kinds = self.options.kinds;
@@ -165,6 +167,13 @@ impl Loader<'_> {
                 is_whole.then(|| self.expansion(kind.as_ref(), &spec, &origin, namespace)).flatten();
             if let Some(expansion) = &expansion {
                 self.check_objects(expansion, &origin, &origins);
+            }
+            // A misspelt field may be why a component seems to have other parts or outputs.
+            if let Some(expansion) = expansion.as_ref().filter(|_| !self.flawed.contains(&origin.spec)) {
+                if fields.contains_key("readyWhen") {
+                    self.check_condition_fits(expansion, &origin);
+                }
+                outputs.insert(origin.name.clone(), outputs_of(expansion));
             }
             let Some(expansion) = expansion.filter(|_| !self.has_errors) else {
                 origins.push(origin);
@@ -191,6 +200,7 @@ impl Loader<'_> {
             }
             origins.push(origin);
         }
+        self.check_outputs(at, &known.uses, &outputs);
         (origins, written)
     }
 
