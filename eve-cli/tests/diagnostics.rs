@@ -50,6 +50,9 @@ fn find(source: Source) -> Diagnostics {
         .with_secret_places(&eve_vault::check_place);
     match load(vec![source], &options) {
         Err(diagnostics) => diagnostics,
+        Ok(loaded) if !loaded.misplaced_secrets().is_empty() => {
+            loaded.diagnostics(loaded.misplaced_secrets().to_vec())
+        }
         Ok(loaded) => loaded.graph().map_or_else(|diagnostics| diagnostics, |_| loaded.warnings()),
     }
 }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use eve_core::failure::Failure;
 use eve_core::kind::{Expansion, FileList, Kind, Kinds, Part, PartOrigin, Scope};
-use eve_core::plan::diagnostic::Diagnostic;
+use eve_core::plan::diagnostic::{Diagnostic, Diagnostics};
 use eve_core::plan::graph::Graph;
 use eve_core::plan::load::{FileReader, LoadOptions, Loaded, Source, load};
 use eve_core::plan::problem::SpecProblem;
 use eve_core::plan::{Action, Until, reversed};
-use eve_core::secret::SecretRef;
+use eve_core::secret::{BadSecret, SecretRef};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -190,24 +190,50 @@ fn every_problem_has_its_place_in_the_string_and_all_come_at_once() {
     );
 }
 
-/// The problems of a plan, in whose backend every place is wrong that does not begin with `kv/`.
-fn judged(text: &str) -> Vec<String> {
-    let kinds = Kinds::new().with(Things);
-    let check = |reference: &SecretRef| {
-        if reference.place.starts_with("kv/") {
-            return Ok(());
-        }
-        let failure = Failure::permanent("vault.bad-reference", "the path names a mount");
-        Err(failure.with_hint("write `vault:PATH#KEY`, for example `vault:kv/shop/db#password`"))
-    };
-    let options = LoadOptions::new(&kinds).with_secret_places(&check);
-    let found = load(vec![Source::new("x", text)], &options).unwrap_err();
+/// A backend in which every place is wrong that does not begin with `kv/`.
+fn judge(reference: &SecretRef) -> Result<(), Failure> {
+    if reference.place.starts_with("kv/") {
+        return Ok(());
+    }
+    let failure = Failure::permanent("vault.bad-reference", "the path names a mount");
+    Err(failure.with_hint("write `vault:PATH#KEY`, for example `vault:kv/shop/db#password`"))
+}
+
+fn lines(found: &Diagnostics) -> Vec<String> {
     let line = |one: &Diagnostic| {
         let place = one.place.as_ref().map(|place| format!("{}:{}", place.line, place.column));
         let hint = one.hint.as_ref().map_or_else(String::new, |hint| format!(" ({hint})"));
         format!("{} {}: {}{hint}", place.unwrap_or_default(), one.code, one.message)
     };
     found.list.iter().map(line).collect()
+}
+
+#[test]
+fn a_bad_place_alone_is_told_with_what_asking_for_the_other_secrets_tells() {
+    let text = plan(
+        "  secrets:
+    absent: vault:kv/shop/db#password
+    shape: vault:kv
+  components:
+  - { name: a, things: { objects: [{}] } }
+",
+    );
+    let kinds = Kinds::new().with(Things);
+    let options = LoadOptions::new(&kinds).with_secret_places(&judge);
+    let plan = load(vec![Source::new("x", text)], &options).unwrap();
+    let bad = |(name, reference): (&String, &SecretRef)| BadSecret {
+        name: name.clone(),
+        reference: reference.clone(),
+        failure: judge(reference).err().unwrap_or(Failure::permanent("vault.absent", "nothing is there")),
+    };
+    let bad: Vec<BadSecret> = plan.secrets().iter().map(bad).collect();
+    assert_eq!(
+        lines(&plan.diagnose_secrets(&bad)),
+        [
+            "6:13 vault.absent: secret `absent`: nothing is there",
+            "7:12 vault.bad-reference: secret `shape`: the path names a mount (write `vault:PATH#KEY`, for example `vault:kv/shop/db#password`)",
+        ]
+    );
 }
 
 #[test]
@@ -223,8 +249,11 @@ fn bad_places_of_secrets_unknown_outputs_and_bad_fields_are_told_in_one_round() 
   - { name: b, things: { objects: [{ x: '${{ components.a.hots }} ${{ inputs.nothing }}' }] } }
 ",
     );
+    let kinds = Kinds::new().with(Things);
+    let options = LoadOptions::new(&kinds).with_secret_places(&judge);
+    let found = load(vec![Source::new("x", text)], &options).unwrap_err();
     assert_eq!(
-        judged(&text),
+        lines(&found),
         [
             "5:14 plan.unknown-value: unknown value `stop` for `spec.onFailure` (it can be `drain`, `continue` or `rollback`)",
             "8:12 vault.bad-reference: secret `shape`: the path names a mount (write `vault:PATH#KEY`, for example `vault:kv/shop/db#password`)",

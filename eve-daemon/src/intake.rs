@@ -64,7 +64,11 @@ impl PlanReader {
         self.is_for_us(&plan)?;
         let graph = plan.graph().map_err(|found| problems::failure(&found))?;
         let problems = self.executors.check(&graph);
-        refused(&plan, &problems, self.secrets.nobody_knows(&plan))?;
+        let mut others = self.secrets.nobody_knows(&plan);
+        if !problems.is_empty() {
+            others.extend_from_slice(plan.misplaced_secrets());
+        }
+        refused(&plan, &problems, others)?;
         Ok((plan, graph))
     }
 

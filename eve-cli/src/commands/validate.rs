@@ -12,6 +12,9 @@ use crate::wiring;
 pub(super) fn run(args: &Validate, printer: &Printer) -> Result<Exit, Halt> {
     let Checked { plan, graph } =
         inputs::check(&args.input, wiring::offline_namespace(), &Overrides::default())?;
+    if !plan.misplaced_secrets().is_empty() {
+        return Err(Halt::problems(plan.diagnostics(plan.misplaced_secrets().to_vec())));
+    }
     warn(&plan, printer);
     let outline = Outline::of(&graph, Detail::Components);
     let parts: usize = outline.picture.node_weights().map(|item| item.parts).sum();

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::loader::Loader;
-use super::pointer;
 use super::problems::FieldProblem;
 use super::scalar::{self, Plain};
 use super::texts::{DocumentAt, Mark};
 use super::words::list;
+use super::{origin, pointer};
 use crate::expr::unescape;
 use crate::plan::diagnostic::Diagnostic;
 use crate::plan::graph::closest;
@@ -94,22 +94,25 @@ impl Loader<'_> {
             // What is no text the schema reports.
             let Some(text) = value.as_str() else { continue };
             let name_shown = name.escape_debug();
-            let (code, message, hint) = match text.parse::<SecretRef>() {
+            let field = pointer::child("/spec/secrets", name);
+            match text.parse::<SecretRef>() {
                 Ok(reference) => {
                     let judged = (self.options.secret_places)(&reference);
                     secrets.insert(name.clone(), reference);
                     let Err(failure) = judged else { continue };
-                    (failure.code, format!("secret `{name_shown}`: {}", failure.message), failure.hint)
+                    // The text is not repeated: it may be the secret itself.
+                    self.texts.hide(at, &field);
+                    let message = format!("secret `{name_shown}`: {}", failure.message);
+                    let problem = FieldProblem::new(failure.code, field, message).with_own_hint(failure.hint);
+                    self.misplaced.push(origin::diagnose(&self.texts, at, problem));
                 }
                 Err(error) => {
+                    self.texts.hide(at, &field);
                     let message = format!("`{name_shown}` does not say where the secret is kept");
-                    ("plan.bad-secret-reference".into(), message, Some(error.to_string()))
+                    let problem = FieldProblem::new("plan.bad-secret-reference", field, message);
+                    self.report(at, problem.with_own_hint(Some(error.to_string())));
                 }
-            };
-            // The text is not repeated: it may be the secret itself.
-            let field = pointer::child("/spec/secrets", name);
-            self.texts.hide(at, &field);
-            self.report(at, FieldProblem::new(code, field, message).with_own_hint(hint));
+            }
         }
         secrets
     }

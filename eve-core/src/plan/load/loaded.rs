@@ -34,6 +34,7 @@ pub(super) struct Inner {
     pub(super) origins: Vec<Origin>,
     pub(super) components: Vec<Expanded>,
     pub(super) warnings: Vec<Diagnostic>,
+    pub(super) misplaced: Vec<Diagnostic>,
     pub(super) limits: Limits,
 }
 
@@ -55,6 +56,12 @@ impl Loaded {
     /// What looks wrong but is used all the same.
     pub fn warnings(&self) -> Diagnostics {
         self.diagnostics(self.inner.warnings.clone())
+    }
+
+    /// Places of secrets that lead nowhere, as [`LoadOptions::secret_places`](super::LoadOptions::secret_places) judges.
+    /// Whoever asks for the secrets is told of them then, with everything else that is wrong with secrets.
+    pub fn misplaced_secrets(&self) -> &[Diagnostic] {
+        &self.inner.misplaced
     }
 
     /// A problem between components, with its place in the text.

@@ -26,6 +26,8 @@ pub(super) struct Loader<'a> {
     pub(super) texts: Texts,
     pub(super) found: Vec<Diagnostic>,
     pub(super) has_errors: bool,
+    /// Places of secrets that lead nowhere. With other errors they are told at once; without, with what asking tells.
+    pub(super) misplaced: Vec<Diagnostic>,
     /// What the parts so far make, with the component and the field of its spec.
     pub(super) objects: BTreeMap<String, (usize, String)>,
     /// Specs in which the schema found a problem.
@@ -48,6 +50,7 @@ impl<'a> Loader<'a> {
             texts: Texts::default(),
             found: Vec::new(),
             has_errors: false,
+            misplaced: Vec::new(),
             objects: BTreeMap::new(),
             flawed: BTreeSet::new(),
             has_templates: false,
@@ -82,9 +85,13 @@ impl<'a> Loader<'a> {
         };
         match inner {
             Some(inner) if !self.has_errors => {
-                Ok(Loaded::new(Inner { texts: self.texts, warnings: self.found, ..inner }))
+                let Self { texts, found: warnings, misplaced, .. } = self;
+                Ok(Loaded::new(Inner { texts, warnings, misplaced, ..inner }))
             }
-            _ => Err(finish(&self.texts, self.found, self.options.limits.problems_max)),
+            _ => {
+                self.found.append(&mut self.misplaced);
+                Err(finish(&self.texts, self.found, self.options.limits.problems_max))
+            }
         }
     }
 
@@ -225,6 +232,7 @@ impl<'a> Loader<'a> {
             origins,
             components: expand(written.into(), self.limits().components_max),
             warnings: Vec::new(),
+            misplaced: Vec::new(),
             limits: self.limits().clone(),
         })
     }

@@ -61,7 +61,9 @@ pub struct LoadOptions<'a> {
     /// Inputs by name, as a command line gives them (`--set`); they count more than files. Each is read as a YAML scalar,
     /// but as text where the plan's own value is a text.
     pub inputs: Vec<(String, String)>,
-    /// What is wrong with the place of a secret, as far as its backend can tell by looking at it.
+    /// What is wrong with the place of a secret, as far as its backend can tell by looking at it. Told with the other
+    /// problems of the plan; where there are none, with those that asking for the secrets tells
+    /// ([`Loaded::misplaced_secrets`]).
     pub secret_places: &'a PlaceCheck,
 }
 

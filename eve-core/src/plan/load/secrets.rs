@@ -11,13 +11,17 @@ impl Loaded {
     }
 
     fn diagnose_secret(&self, BadSecret { name, reference, failure }: &BadSecret) -> Diagnostic {
+        let place = self.secret_place(name);
+        let is_it = |problem: &&Diagnostic| place.is_some() && problem.place == place;
+        if let Some(misplaced) = self.misplaced_secrets().iter().find(is_it) {
+            return misplaced.clone();
+        }
         let message = match reference.version {
             Some(version) => format!("secret `{name}` in version {version}: {}", failure.message),
             None => format!("secret `{name}`: {}", failure.message),
         };
-        let diagnostic = Diagnostic::error(failure.code.clone(), message)
-            .at(self.secret_place(name))
-            .with_hint(failure.hint.clone());
+        let diagnostic =
+            Diagnostic::error(failure.code.clone(), message).at(place).with_hint(failure.hint.clone());
         failure.notes.iter().fold(diagnostic, Diagnostic::with_note)
     }
 }

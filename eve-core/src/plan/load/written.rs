@@ -84,6 +84,7 @@ impl Loader<'_> {
             origins,
             components: expand(written, self.limits().components_max),
             warnings: Vec::new(),
+            misplaced: Vec::new(),
             limits: self.limits().clone(),
         })
     }
