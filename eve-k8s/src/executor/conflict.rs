@@ -103,6 +103,13 @@ pub(super) fn gone(place: &Location) -> Failure {
         .with_hint("to have it again, apply the plan that was there before; else leave it as it is")
 }
 
+/// It had an address or a port which the server gives out, and which is not free: yet, or any more.
+pub(super) fn taken(place: &Location) -> Failure {
+    let message = format!("{place} is not made again: an address or port that it had is not free now");
+    Failure::transient("k8s.undo.taken", message)
+        .with_hint("find out which Service has it by now; `eve rollback` looks at it again")
+}
+
 /// It cannot come back as it was.
 pub(super) fn lost(place: &Location, why: &str) -> Failure {
     let message = format!("{place} was deleted and is not made again: {why}");

@@ -24,6 +24,9 @@ use crate::{owned, snapshot::Snapshot};
 /// How often an object is looked at anew: two patches, one look behind them, and what others write meanwhile.
 const ROUNDS_MAX: usize = 10;
 
+/// How the API server refuses an address or a port that is not free (`pkg/registry/core/service`).
+const TAKEN: &str = "already allocated";
+
 /// What was there before the run, as far as it is known.
 pub(super) enum Past {
     /// Nothing.
@@ -223,6 +226,9 @@ impl Undoing<'_> {
                 Ok(())
             }
             Err(error) if error.status().is_some_and(|status| status.reason == "AlreadyExists") => Ok(()),
+            Err(error) if error.status().is_some_and(|status| status.message.contains(TAKEN)) => {
+                Err(conflict::taken(place))
+            }
             Err(error) => Err(failure::of_write(place, error)),
         }
     }

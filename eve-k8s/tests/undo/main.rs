@@ -23,9 +23,10 @@ mod whole;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use common::{Told, unseen, value as value_of};
-use eve_core::failure::Failure;
+use eve_core::failure::{Failure, FailureClass};
 use eve_core::ids::{Attempt, ComponentId, RunId};
 use eve_core::plan::builder::{ComponentBuilder, PlanBuilder};
 use eve_core::plan::graph::Graph;
@@ -42,6 +43,10 @@ struct Place {
     control_plane: &'static ControlPlane,
     namespace: TestNamespace,
 }
+
+/// How often an undo is begun, and how long it rests.
+const UNDO_ATTEMPTS_MAX: usize = 10;
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// What a plan wants of one object.
 #[derive(Clone)]
@@ -211,11 +216,22 @@ impl Release {
         unseen("undo", self.executor.undo(&step, token, applied.as_ref(), &cx).await)
     }
 
+    /// As the engine does: what may pass is tried again.
+    async fn undo_patiently(&self, index: u32) -> UndoReport {
+        for _ in 1..UNDO_ATTEMPTS_MAX {
+            match self.undo(index).await {
+                Err(failure) if failure.class == FailureClass::Transient => tokio::time::sleep(PAUSE).await,
+                ended => return ended.unwrap(),
+            }
+        }
+        self.undo(index).await.unwrap()
+    }
+
     /// In reverse order; and it is found to be undone, by another process too.
     async fn undo_all(&self) -> Vec<Change> {
         let mut changes = Vec::new();
         for index in (0..self.graph.len()).rev() {
-            changes.insert(0, self.undo(u32::try_from(index).unwrap()).await.unwrap().change);
+            changes.insert(0, self.undo_patiently(u32::try_from(index).unwrap()).await.change);
         }
         for index in 0..self.graph.len() {
             self.verify_undone(u32::try_from(index).unwrap()).await.unwrap();

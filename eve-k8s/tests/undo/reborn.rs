@@ -122,3 +122,32 @@ async fn a_claim_that_comes_back_empty_says_so_whoever_finishes_it() {
         assert!(report.notes[0].contains("its data is not back"), "{report:?}");
     }
 }
+
+#[tokio::test]
+async fn an_address_that_is_not_free_again_is_waited_for() {
+    let place = Place::new("address").await;
+    let service = |name: &str, spec: Value| object("v1", "Service", name, json!({ "spec": spec }));
+    let web = service("web", json!({ "ports": [{ "port": 80 }] }));
+    place.deploy("first", &[apply(web.clone())]).await;
+    let (path, theirs) =
+        (place.path("api/v1", "services", "web"), place.path("api/v1", "services", "theirs"));
+    let was = place.state(std::slice::from_ref(&path)).await;
+    let address = place.get(&path).await.unwrap()["spec"]["clusterIP"].clone();
+    let release = place.deploy("second", &[delete(web)]).await;
+    let other = service("theirs", json!({ "clusterIP": address, "ports": [{ "port": 80 }] }));
+    // The server itself may need a moment until the address is free.
+    let made =
+        async || place.other("POST", theirs.trim_end_matches("/theirs"), "application/json", &other).await;
+    while made().await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    let failure = release.undo(0).await.unwrap_err();
+    assert_eq!(
+        (failure.code.as_ref(), failure.class),
+        ("k8s.undo.taken", FailureClass::Transient),
+        "{failure:?}"
+    );
+    place.other("DELETE", &theirs, "application/json", &json!({})).await.unwrap();
+    assert_eq!(release.undo_all().await, [Change::Create]);
+    assert_eq!(place.state(&[path]).await, was);
+}

@@ -1,7 +1,5 @@
 //! Whole runs: a release that fails at its last component, and a workload that is not ready any more at the end.
 
-use std::time::Duration;
-
 use eve_core::driver::{Executors, Ports, drive};
 use eve_core::ports::Clock as _;
 use eve_core::run::{Outcome, Run, RunOptions, UndoStatus};
