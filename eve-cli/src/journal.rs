@@ -277,7 +277,7 @@ fn named(runs: Vec<RunSummary>, name: &str) -> Result<RunSummary, Halt> {
 fn unnamed(runs: &[RunSummary], wanted: Wanted) -> Result<RunSummary, Halt> {
     let fits = |run: &RunSummary| match (wanted, &run.state) {
         (Wanted::Newest, _) | (Wanted::Live, RunState::Live(_)) => true,
-        (Wanted::Interrupted, RunState::Interrupted) => newest_after(&runs, &run.header).is_none(),
+        (Wanted::Interrupted, RunState::Interrupted) => newest_after(runs, &run.header).is_none(),
         (Wanted::Live | Wanted::Interrupted, _) => false,
     };
     let mut fitting: Vec<RunSummary> = runs.iter().filter(|run| fits(run)).cloned().collect();

@@ -209,8 +209,9 @@ fn tell(object: &str, found: &Foreseen, text: &mut String) {
         Foreseen::Wanted(Difference::Create) => format!("{} {object}", style::good("+")),
         Foreseen::Wanted(Difference::Update(changes)) => {
             let note = if changes.is_empty() { "  (only what eve keeps for itself)" } else { "" };
-            let lines = changes.iter().map(|change| format!("\n  {}", line(change)));
-            format!("{} {object}{note}{}", style::warning("~"), lines.collect::<String>())
+            let head = format!("{} {object}{note}", style::warning("~"));
+            let lines = changes.iter().map(|change| format!("  {}", line(change)));
+            std::iter::once(head).chain(lines).collect::<Vec<_>>().join("\n")
         }
         Foreseen::Wanted(Difference::Unverified(why)) => {
             format!("{} {object}  not verified: {}", style::hint("?"), clean(why))

@@ -421,7 +421,9 @@ mod tests {
         let mut stops = Stops::new(driver);
         // The last of them ends the rollback that the one before asks for.
         let asked = [StopMode::Drain, StopMode::Rollback, StopMode::Now];
-        asked.into_iter().for_each(|mode| stops.want(mode));
+        for mode in asked {
+            stops.want(mode);
+        }
         let telling = async {
             while !stops.wanted.is_empty() {
                 stops.tell().await;
@@ -431,7 +433,9 @@ mod tests {
         let ((), heard) = tokio::join!(telling, hearing);
         assert_eq!(heard, asked.map(Some));
         assert!(stops.has_room());
-        (0..STOPS_MAX).for_each(|_| stops.want(StopMode::Now));
+        for _ in 0..STOPS_MAX {
+            stops.want(StopMode::Now);
+        }
         assert!(!stops.has_room());
         drop(control);
         while !stops.wanted.is_empty() {

@@ -10,6 +10,7 @@ use eve_core::ports::{Clock as _, Context, Executor as _, Step};
 use eve_core::run::{Applied, Change};
 use eve_core::secret::Secrets;
 use eve_k8s::{Difference, KubeExecutor};
+use serde_json::Value;
 
 use crate::wiring;
 
@@ -47,7 +48,7 @@ impl Foreseen {
         }
         let untouched = Applied::new(Change::None);
         let outputs = executor.wait(&step, &untouched, Until::Ready, &cx).await?;
-        let kept = outputs.get(wiring::KEPT).and_then(|why| why.as_str());
+        let kept = outputs.get(wiring::KEPT).and_then(Value::as_str);
         Ok(kept.map_or(Self::Absent, |why| Self::Kept(why.to_owned())))
     }
 

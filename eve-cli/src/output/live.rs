@@ -81,18 +81,14 @@ fn figures(board: &Board, now: Timestamp) -> String {
 fn undoing(board: &Board, id: ComponentId, now: Timestamp) -> (String, String, Duration) {
     let Some(undo) = board.undos.get(&id) else { return (String::new(), String::new(), Duration::ZERO) };
     let here = show_whole(now.since(undo.since));
-    match undo.retry_at.filter(|_| undo.stage == UndoStage::Pausing) {
-        Some(at) => {
-            let why = undo.failure.as_ref().map(|(_, failure)| failure.message.as_str()).unwrap_or_default();
-            let left = show_whole(at.since(now));
-            let text = format!("attempt {} to undo failed: {}", undo.attempt, clean(why));
-            (format!("retry in {left:>7}"), text, Duration::ZERO)
-        }
-        None => {
-            let cause = undo.cause.as_ref().map(|cause| clean(&cause.message).into_owned());
-            (format!("undoing  {here:>7}"), cause.unwrap_or_default(), Duration::ZERO)
-        }
+    if let Some(at) = undo.retry_at.filter(|_| undo.stage == UndoStage::Pausing) {
+        let why = undo.failure.as_ref().map(|(_, failure)| failure.message.as_str()).unwrap_or_default();
+        let left = show_whole(at.since(now));
+        let text = format!("attempt {} to undo failed: {}", undo.attempt, clean(why));
+        return (format!("retry in {left:>7}"), text, Duration::ZERO);
     }
+    let cause = undo.cause.as_ref().map(|cause| clean(&cause.message).into_owned());
+    (format!("undoing  {here:>7}"), cause.unwrap_or_default(), Duration::ZERO)
 }
 
 fn row(board: &Board, id: ComponentId, (names, columns): (usize, usize), now: Timestamp) -> String {

@@ -75,25 +75,21 @@ impl Way {
     /// Every occurrence of every point in a rollback that went like this.
     fn points(self, records: &[Value]) -> Vec<String> {
         let count = |event: &str| records.iter().filter(|record| record["type"] == event).count();
-        let mut points = Vec::new();
-        let mut at = |event: &str, occurrences: &[usize]| {
-            for occurrence in occurrences {
-                points.push(format!("before-append:{event}:{occurrence}"));
-                points.push(format!("committed:{event}:{occurrence}"));
-            }
+        let events: &[&'static str] = match self {
+            Self::OfItsOwn | Self::ByCommand => &EVENTS,
+            Self::ByCommandInPart => &["kept", "undoFailed", "finished"],
         };
-        let all = |event: &str| (1..=count(event)).collect::<Vec<_>>();
-        match self {
-            Self::OfItsOwn => EVENTS.iter().for_each(|event| at(event, &all(event))),
-            Self::ByCommand => {
-                at("runStarted", &[1]);
-                // They are stored as one.
-                at("inherited", &[1, count("inherited")]);
-                EVENTS.iter().for_each(|event| at(event, &all(event)));
-            }
-            Self::ByCommandInPart => {
-                ["kept", "undoFailed", "finished"].iter().for_each(|event| at(event, &all(event)));
-            }
+        let all =
+            |event: &&'static str| (1..=count(event)).map(|number| (*event, number)).collect::<Vec<_>>();
+        let mut records: Vec<(&str, usize)> = events.iter().flat_map(all).collect();
+        if self == Self::ByCommand {
+            // What is inherited is stored as one.
+            records.extend([("runStarted", 1), ("inherited", 1), ("inherited", count("inherited"))]);
+        }
+        let mut points = Vec::new();
+        for (event, occurrence) in records {
+            points.push(format!("before-append:{event}:{occurrence}"));
+            points.push(format!("committed:{event}:{occurrence}"));
         }
         if self != Self::ByCommandInPart {
             for phase in PHASES {

@@ -91,7 +91,9 @@ fn what_a_stop_kept_from_being_looked_at_is_named_and_looked_at_by_another_run()
         assert_eq!(named, (stop_at..2).collect::<Vec<_>>());
         let mut again = rollback_of(&Arc::clone(run.0.run.graph()), &run.0.log).unwrap();
         assert_eq!(again.0.called(Phase::Undo), named, "it finds nothing to do, and looks");
-        named.into_iter().for_each(|id| again.undone(id));
+        for id in named {
+            again.undone(id);
+        }
         again.looked_well();
         assert_eq!(again.outcome(), Some(Outcome::RolledBack));
     }
