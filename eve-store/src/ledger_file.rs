@@ -91,9 +91,8 @@ impl LedgerFile {
         if !self.has_past {
             return StoredKey::load_or_make(&path);
         }
-        StoredKey::load(&path).map_err(|error| match error {
-            FileError::Missing { path } => FileError::LostKey { path },
-            other => other,
+        StoredKey::load(&path).map_err(|error| {
+            if let FileError::Missing { path } = error { FileError::LostKey { path } } else { error }
         })
     }
 
