@@ -135,9 +135,9 @@ mod second {
         let mut chain = begin();
         let encoded: Vec<String> =
             sample().iter().map(|record| String::from_utf8(encode(record)).unwrap()).collect();
-        encoded.iter().for_each(|line| {
+        for line in &encoded {
             chain.push(line.as_bytes());
-        });
+        }
         let shown = format!("{}\nhead {}", encoded.join("\n"), chain.head().link);
         assert_eq!(TEXT.lines().collect::<Vec<_>>(), encoded, "{shown}");
         assert_eq!(chain.head().link.to_string(), HEAD);

@@ -89,7 +89,7 @@ impl Scheduler {
             Input::OpenStalls { run } => self.open_stalls(&run),
             Input::OpenEnds { run } => self.open_ends(&run),
             Input::RunEnded { run, outcome, reason, report } => {
-                self.run_ended(&run, (outcome, reason, report))
+                self.run_ended(&run, (outcome, reason, report));
             }
             Input::Notified { ticket, receiver, result } => self.notified(ticket, &receiver, result),
             Input::Settled { ticket, handle, result } => self.settled(ticket, &handle, result),

@@ -97,7 +97,7 @@ fn end(view: RunView<'_>, id: ComponentId) -> Option<ComponentEnd> {
     }
 }
 
-fn failure<'a>(view: RunView<'a>, id: ComponentId, state: ComponentEnd) -> Option<&'a Failure> {
+fn failure(view: RunView<'_>, id: ComponentId, state: ComponentEnd) -> Option<&Failure> {
     match state {
         ComponentEnd::NotUndone => view.undo_failure(id),
         ComponentEnd::Failed => view.failure(id),

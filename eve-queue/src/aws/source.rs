@@ -361,7 +361,8 @@ mod tests {
         let letter = Letter::new(&held("body"), "no\nway");
         assert_eq!((letter.body.as_str(), letter.reason.as_str()), ("body", "no way"));
         let letter = Letter::new(&held(&"ä".repeat(MESSAGE_BYTES_MAX / 2)), &"ä".repeat(9999));
-        assert!(letter.body.len() + letter.reason.len() < 4096, "{}", letter.body.len());
+        assert!(letter.body.len() < 2048, "{}", letter.body.len());
+        assert!(letter.reason.len() <= Failure::MESSAGE_BYTES_MAX && letter.reason.ends_with("ä …"));
         assert!(letter.body.starts_with("(the first 1024 of 1048576 bytes"), "{:.80}", letter.body);
         let letter = Letter::new(&Held { group: "".into(), ..held("") }, " ");
         assert!(!letter.body.is_empty() && !letter.reason.trim().is_empty() && !letter.group.is_empty());
