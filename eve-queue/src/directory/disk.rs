@@ -132,16 +132,18 @@ fn obstacle(done: &str, path: &Path, error: &io::Error) -> Obstacle {
     use io::ErrorKind as Kind;
     let is_there = || fs::symlink_metadata(path).is_ok();
     let is_open_too_often = [Errno::MFILE, Errno::NFILE].map(|errno| Some(errno.raw_os_error()));
-    let is_of_all = match error.kind() {
-        Kind::NotFound if !is_there() => return Obstacle::Gone,
-        // The file is there: then it is the folder that it goes to which is not.
+    if error.kind() == Kind::NotFound && !is_there() {
+        return Obstacle::Gone;
+    }
+    // Not found though the file is there: then it is the folder that it goes to which is not.
+    let is_of_all = matches!(
+        error.kind(),
         Kind::NotFound
-        | Kind::StorageFull
-        | Kind::QuotaExceeded
-        | Kind::ReadOnlyFilesystem
-        | Kind::OutOfMemory => true,
-        _ => is_open_too_often.contains(&error.raw_os_error()),
-    };
+            | Kind::StorageFull
+            | Kind::QuotaExceeded
+            | Kind::ReadOnlyFilesystem
+            | Kind::OutOfMemory
+    ) || is_open_too_often.contains(&error.raw_os_error());
     if is_of_all {
         let message = format!("{} cannot be {done}: {error}", path.display());
         return Obstacle::OfAll(Failure::transient("directory.io", message));
