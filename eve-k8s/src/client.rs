@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use http::{Method, Request, Response, StatusCode, header};
 use kube::Client;
 use kube::client::Body;
@@ -287,7 +288,7 @@ impl KubeClient {
         }
         // A no is judged as a refusal is.
         let call = format!("ask whether {verb} of {} is allowed", collection.resource.plural);
-        Box::pin(self.is_past_its_start(&call)).await?;
+        self.is_past_its_start(&call).await?;
         self.is_granted(collection, verb).await
     }
 
@@ -471,10 +472,7 @@ impl KubeClient {
     /// Sends, and turns an error status into an error.
     async fn send(&self, parts: Parts) -> Result<Response<Body>, ApiError> {
         match sent(&self.inner, &parts).await {
-            Err(error) if error.is_code(403) && parts.refusal == Refusal::Judged => {
-                // Boxed, for it is rare, and every future around it would hold it.
-                Box::pin(self.judged(&parts)).await
-            }
+            Err(error) if error.is_code(403) && parts.refusal == Refusal::Judged => self.judged(&parts).await,
             answer => answer,
         }
     }
@@ -655,16 +653,18 @@ impl Parts {
     }
 }
 
-/// The answer to one request, once.
-async fn sent(client: &Client, parts: &Parts) -> Result<Response<Body>, ApiError> {
-    let call = || parts.call.clone();
-    let answer = client.send(parts.request()?).await.map_err(|error| unreachable(&call(), error))?;
-    let code = answer.status();
-    if code.is_success() {
-        return Ok(answer);
-    }
-    let text = body::collect(answer.into_body(), REFUSAL_BYTES_MAX).await.unwrap_or_default();
-    Err(ApiError::Refused { call: call(), status: Box::new(status(code.as_u16(), &text)) })
+/// The answer to one request, once. Boxed, or every future around it would hold it.
+fn sent<'a>(client: &'a Client, parts: &'a Parts) -> BoxFuture<'a, Result<Response<Body>, ApiError>> {
+    Box::pin(async move {
+        let call = || parts.call.clone();
+        let answer = client.send(parts.request()?).await.map_err(|error| unreachable(&call(), error))?;
+        let code = answer.status();
+        if code.is_success() {
+            return Ok(answer);
+        }
+        let text = body::collect(answer.into_body(), REFUSAL_BYTES_MAX).await.unwrap_or_default();
+        Err(ApiError::Refused { call: call(), status: Box::new(status(code.as_u16(), &text)) })
+    })
 }
 
 /// What an answer that is no success says. Proxies and unknown paths answer in plain text.
