@@ -461,12 +461,15 @@ impl KubeClient {
         serde_json::from_slice(&answer).map(|value| (code, value)).map_err(malformed)
     }
 
-    async fn bytes(&self, parts: Parts) -> Result<(StatusCode, Bytes), ApiError> {
-        let call = parts.call.clone();
-        let answer = self.send(parts).await?;
-        let code = answer.status();
-        let read = body::collect(answer.into_body(), self.answer_bytes_max).await;
-        read.map(|bytes| (code, bytes)).map_err(|error| lost(&call, error, self.answer_bytes_max))
+    /// Boxed, or every future around it would hold it, and more than once.
+    fn bytes(&self, parts: Parts) -> BoxFuture<'_, Result<(StatusCode, Bytes), ApiError>> {
+        Box::pin(async move {
+            let call = parts.call.clone();
+            let answer = self.send(parts).await?;
+            let code = answer.status();
+            let read = body::collect(answer.into_body(), self.answer_bytes_max).await;
+            read.map(|bytes| (code, bytes)).map_err(|error| lost(&call, error, self.answer_bytes_max))
+        })
     }
 
     /// Sends, and turns an error status into an error.
