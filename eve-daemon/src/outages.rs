@@ -39,7 +39,6 @@ impl Outages {
         let (run, what) = (run.as_str(), failure.map(|failure| (&*failure.code, &*failure.message)));
         let (code, reason) = what.unzip();
         match news {
-            News::Nothing => {}
             News::Begun => tracing::warn!(run, code, reason, "a run cannot be opened yet; it is tried again"),
             News::GoesOn(time) => {
                 let for_s = time.as_secs();
@@ -49,7 +48,7 @@ impl Outages {
                 tracing::info!(run, after_s = time.as_secs(), "answered again: the run can be opened");
             }
             // Why it failed for good is told with its outcome.
-            News::Over(_) => {}
+            News::Nothing | News::Over(_) => {}
         }
     }
 
@@ -90,7 +89,7 @@ mod tests {
             [News::Begun, News::Nothing, News::Nothing, goes_on(120), News::Nothing, goes_on(240)]
         );
         assert_eq!(outages.failed(&RunId::new("other"), at(250)), News::Begun);
-        assert_eq!(outages.ended(&run, at(300)), News::Over(Duration::from_secs(300)));
+        assert_eq!(outages.ended(&run, at(300)), News::Over(Duration::from_mins(5)));
         assert_eq!(outages.ended(&run, at(300)), News::Nothing);
         assert_eq!(outages.failed(&run, at(100_000)), News::Begun);
         assert_eq!(outages.0.lock().unwrap().len(), 1, "what nobody tries any more is forgotten");

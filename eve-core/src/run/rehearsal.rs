@@ -21,9 +21,10 @@ macro_rules! planted {
 
 #[cfg(not(any(test, feature = "test-util")))]
 macro_rules! sabotaged {
-    ($state:expr, $bug:ident) => {
+    ($state:expr, $bug:ident) => {{
+        let _ = &$state;
         false
-    };
+    }};
 }
 
 #[cfg(not(any(test, feature = "test-util")))]

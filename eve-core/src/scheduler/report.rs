@@ -1,14 +1,7 @@
 //! What is remembered of the components of a run that is over, within a bound, for whoever is told.
 
 use crate::failure::{Failure, shortened};
-use crate::ids::ComponentId;
-use crate::ports::{ComponentEnd, ComponentNotice, Notice, Told};
-use crate::run::{ComponentStatus, Run, RunView, UndoStatus};
-
-/// The output in which a component publishes what it has to say: a list of texts, as components of kind `function` do.
-const MESSAGES: &str = "messages";
-/// The output that says that further messages were not kept.
-const CUT: &str = "cut";
+use crate::ports::{ComponentNotice, Notice};
 
 /// The most bytes of the message that counts others.
 const MORE_BYTES_MAX: usize = 30;
@@ -49,24 +42,6 @@ impl Report {
         report
     }
 
-    /// The components of a run that is over.
-    pub(crate) fn of(run: &Run) -> Self {
-        let (graph, view) = (run.graph(), run.view());
-        let told = |wanted: fn(ComponentEnd) -> bool| {
-            let ends = graph.ids().filter_map(move |id| Some((id, end(view, id)?)));
-            ends.filter(move |(_, state)| wanted(*state)).map(move |(id, state)| ComponentNotice {
-                name: graph.node(id).name().to_owned(),
-                state,
-                failure: failure(view, id, state).map(Told::from),
-                messages: messages(view, id, state),
-            })
-        };
-        let failed = told(|state| matches!(state, ComponentEnd::Failed | ComponentEnd::NotUndone));
-        let spoke = told(|state| state == ComponentEnd::Succeeded);
-        let skipped = told(|state| state == ComponentEnd::Skipped);
-        Self::new(failed.chain(spoke.filter(|component| !component.messages.is_empty())).chain(skipped))
-    }
-
     /// How many bytes its texts have.
     pub fn bytes(&self) -> usize {
         let messages =
@@ -78,45 +53,6 @@ impl Report {
     pub const fn is_empty(&self) -> bool {
         self.components.is_empty() && self.left_out == 0
     }
-}
-
-/// What became of a component, where it is worth a word.
-fn end(view: RunView<'_>, id: ComponentId) -> Option<ComponentEnd> {
-    if view.undo_status(id) == UndoStatus::Failed {
-        return Some(ComponentEnd::NotUndone);
-    }
-    match view.status(id) {
-        ComponentStatus::Failed => Some(ComponentEnd::Failed),
-        ComponentStatus::Ready => Some(ComponentEnd::Succeeded),
-        ComponentStatus::Skipped => Some(ComponentEnd::Skipped),
-        ComponentStatus::Blocked
-        | ComponentStatus::Runnable
-        | ComponentStatus::Applying
-        | ComponentStatus::Waiting
-        | ComponentStatus::Cancelled => None,
-    }
-}
-
-fn failure(view: RunView<'_>, id: ComponentId, state: ComponentEnd) -> Option<&Failure> {
-    match state {
-        ComponentEnd::NotUndone => view.undo_failure(id),
-        ComponentEnd::Failed => view.failure(id),
-        ComponentEnd::Succeeded | ComponentEnd::Skipped => None,
-    }
-}
-
-/// What it had to say: the evidence of its failure, or its messages.
-fn messages(view: RunView<'_>, id: ComponentId, state: ComponentEnd) -> Vec<String> {
-    let outputs = view.outputs(id);
-    let said = outputs.get(MESSAGES).and_then(serde_json::Value::as_array).into_iter().flatten();
-    let said = said.map(|message| message.as_str().map_or_else(|| message.to_string(), str::to_owned));
-    let cut = outputs.get(CUT).and_then(serde_json::Value::as_bool).unwrap_or(false);
-    let cut = cut.then(|| "further messages were not kept".to_owned());
-    let forward = (state == ComponentEnd::NotUndone && view.status(id) == ComponentStatus::Failed)
-        .then(|| view.failure(id))
-        .flatten();
-    let evidence = failure(view, id, state).into_iter().flat_map(|failure| failure.notes.iter().cloned());
-    forward.map(ToString::to_string).into_iter().chain(evidence).chain(said).chain(cut).collect()
 }
 
 fn bound(component: &mut ComponentNotice) {
@@ -152,6 +88,7 @@ fn say(component: &mut ComponentNotice, messages: Vec<String>, room: &mut usize)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ports::{ComponentEnd, Told};
 
     fn component(name: &str, state: ComponentEnd, message: &str, messages: Vec<String>) -> ComponentNotice {
         let failure = Told { code: "t".to_owned(), message: message.to_owned() };

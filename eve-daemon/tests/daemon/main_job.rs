@@ -135,7 +135,9 @@ impl World {
             // The key of a function is a part of its address.
             call.target.truncate(call.target.find('?').unwrap_or(call.target.len()));
         }
-        steps.iter_mut().for_each(|call| call.body.clear());
+        for step in &mut steps {
+            step.body.clear();
+        }
         sinks.calls("notice", &told);
         sinks.calls("step", &steps);
         sinks

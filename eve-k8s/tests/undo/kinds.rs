@@ -252,7 +252,7 @@ async fn define(place: &Place, group: &str) -> String {
     place.other("POST", definitions, "application/json", &definition(group, 1, "one")).await.unwrap();
     let things = format!("/apis/{group}/v1/namespaces/{}/things", place.namespace.name());
     let is_served = async { while place.get(&things).await.is_none() {} };
-    tokio::time::timeout(std::time::Duration::from_mins(1), is_served).await.unwrap();
+    tokio::time::timeout(Duration::from_mins(1), is_served).await.unwrap();
     things
 }
 

@@ -102,7 +102,7 @@ async fn a_pod_that_had_ended_is_not_made_again() {
     release.executor.wait(&step, &applied, Until::Ready, &Told::context().0).await.unwrap();
     let path = place.path("api/v1", "pods", "once");
     let has_ended = async { while place.get(&path).await.unwrap()["status"]["phase"] != "Succeeded" {} };
-    tokio::time::timeout(std::time::Duration::from_mins(1), has_ended).await.unwrap();
+    tokio::time::timeout(Duration::from_mins(1), has_ended).await.unwrap();
     let release = place.deploy("second", &[delete(pod)]).await;
     let failure = release.undo(0).await.unwrap_err();
     assert_eq!(failure.code, "k8s.undo.lost", "{failure:?}");

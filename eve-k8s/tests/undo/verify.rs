@@ -65,7 +65,7 @@ async fn what_was_ready_and_is_not_any_more_is_named_with_the_reason() {
             }
         }
     };
-    tokio::time::timeout(std::time::Duration::from_mins(1), is_down).await.unwrap();
+    tokio::time::timeout(Duration::from_mins(1), is_down).await.unwrap();
     let ends = verify(&release).await;
     assert!(ends[0].is_ok(), "{ends:?}");
     let failure = ends[1].as_ref().unwrap_err();

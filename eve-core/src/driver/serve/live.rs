@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use super::super::calls::{Calls, Means};
 use super::super::drive::{decide, take_in};
 use super::ServePorts;
+use super::report::report;
 use crate::ids::RunId;
 use crate::ports::{RecordBatch, Reporter};
 use crate::run::{ComponentStatus, Input, Outcome, Run, StopMode};
@@ -75,8 +76,8 @@ impl LiveRuns {
                 batches.push(RecordBatch { run: id.clone(), records });
             }
             if let Some(outcome) = live.run.outcome() {
-                let (reason, report) = (reason(&live.run), Report::of(&live.run));
-                ended.push(Ended { run: id.clone(), outcome, reason, report });
+                let (run, reason, report) = (id.clone(), reason(&live.run), report(&live.run));
+                ended.push(Ended { run, outcome, reason, report });
             }
         }
         (batches, ended)

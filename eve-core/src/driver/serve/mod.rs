@@ -9,12 +9,13 @@
 //!               one append of the ledger and of all runs, then: show, call, tell, acknowledge
 //! ```
 //!
-//! `turns.rs` is the loop, `live.rs` the runs that are under way, `opening.rs` those that are made of plans, `outside.rs`
-//! everybody else who is called.
+//! `turns.rs` is the loop, `live.rs` the runs that are under way, `opening.rs` those that are made of plans, `report.rs`
+//! what their ends have to say, `outside.rs` everybody else who is called.
 
 mod live;
 mod opening;
 mod outside;
+mod report;
 mod turns;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,69 @@
+//! What the components of a run that is over have to say, from what is known of it.
+
+use crate::failure::Failure;
+use crate::ids::ComponentId;
+use crate::ports::{ComponentEnd, ComponentNotice, Told};
+use crate::run::{ComponentStatus, Run, RunView, UndoStatus};
+use crate::scheduler::Report;
+
+/// The output in which a component publishes what it has to say: a list of texts, as components of kind `function` do.
+const MESSAGES: &str = "messages";
+/// The output that says that further messages were not kept.
+const CUT: &str = "cut";
+
+/// The components of a run that is over.
+pub(super) fn report(run: &Run) -> Report {
+    let (graph, view) = (run.graph(), run.view());
+    let told = |wanted: fn(ComponentEnd) -> bool| {
+        let ends = graph.ids().filter_map(move |id| Some((id, end(view, id)?)));
+        ends.filter(move |(_, state)| wanted(*state)).map(move |(id, state)| ComponentNotice {
+            name: graph.node(id).name().to_owned(),
+            state,
+            failure: failure(view, id, state).map(Told::from),
+            messages: messages(view, id, state),
+        })
+    };
+    let failed = told(|state| matches!(state, ComponentEnd::Failed | ComponentEnd::NotUndone));
+    let spoke = told(|state| state == ComponentEnd::Succeeded);
+    let skipped = told(|state| state == ComponentEnd::Skipped);
+    Report::new(failed.chain(spoke.filter(|component| !component.messages.is_empty())).chain(skipped))
+}
+
+/// What became of a component, where it is worth a word.
+fn end(view: RunView<'_>, id: ComponentId) -> Option<ComponentEnd> {
+    if view.undo_status(id) == UndoStatus::Failed {
+        return Some(ComponentEnd::NotUndone);
+    }
+    match view.status(id) {
+        ComponentStatus::Failed => Some(ComponentEnd::Failed),
+        ComponentStatus::Ready => Some(ComponentEnd::Succeeded),
+        ComponentStatus::Skipped => Some(ComponentEnd::Skipped),
+        ComponentStatus::Blocked
+        | ComponentStatus::Runnable
+        | ComponentStatus::Applying
+        | ComponentStatus::Waiting
+        | ComponentStatus::Cancelled => None,
+    }
+}
+
+fn failure(view: RunView<'_>, id: ComponentId, state: ComponentEnd) -> Option<&Failure> {
+    match state {
+        ComponentEnd::NotUndone => view.undo_failure(id),
+        ComponentEnd::Failed => view.failure(id),
+        ComponentEnd::Succeeded | ComponentEnd::Skipped => None,
+    }
+}
+
+/// What it had to say: the evidence of its failure, or its messages.
+fn messages(view: RunView<'_>, id: ComponentId, state: ComponentEnd) -> Vec<String> {
+    let outputs = view.outputs(id);
+    let said = outputs.get(MESSAGES).and_then(serde_json::Value::as_array).into_iter().flatten();
+    let said = said.map(|message| message.as_str().map_or_else(|| message.to_string(), str::to_owned));
+    let cut = outputs.get(CUT).and_then(serde_json::Value::as_bool).unwrap_or(false);
+    let cut = cut.then(|| "further messages were not kept".to_owned());
+    let forward = (state == ComponentEnd::NotUndone && view.status(id) == ComponentStatus::Failed)
+        .then(|| view.failure(id))
+        .flatten();
+    let evidence = failure(view, id, state).into_iter().flat_map(|failure| failure.notes.iter().cloned());
+    forward.map(ToString::to_string).into_iter().chain(evidence).chain(said).chain(cut).collect()
+}
