@@ -24,7 +24,8 @@ pub(super) enum Remedy {
 
 impl Remedy {
     /// Failures after which no rollback finds more than this one.
-    const FORLORN: [&str; 5] = [
+    const FORLORN: [&str; 6] = [
+        "k8s.undo.gone",
         "k8s.undo.lost",
         "k8s.undo.no-snapshot",
         "k8s.undo.snapshot",
@@ -121,6 +122,7 @@ mod tests {
             (undo(Failure::permanent("k8s.undo.kept", "x")), Remedy::Mend),
             (undo(Failure::transient("k8s.undo.unsettled", "x")), Remedy::Mend),
             (undo(Failure::permanent("k8s.api.forbidden", "x")), Remedy::Mend),
+            (undo(Failure::permanent("k8s.undo.gone", "x")), Remedy::Nothing),
             (undo(Failure::permanent("k8s.undo.lost", "x")), Remedy::Nothing),
             (undo(Failure::permanent("k8s.undo.no-snapshot", "x")), Remedy::Nothing),
             (undo(Failure::permanent("run.undo.unsupported", "x")), Remedy::Nothing),

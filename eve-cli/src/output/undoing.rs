@@ -243,9 +243,9 @@ fn rollback(board: &Board) -> String {
     format!("eve rollback {run}")
 }
 
-/// The command that goes on with a rollback; `None` where it would find nothing that it could do as things are.
+/// The command that finishes a rollback, once what stands in its way is mended; `None` where no rollback puts back the rest.
 pub(crate) fn command(board: &Board) -> Option<String> {
-    let helps = |(_, undo): (ComponentId, &Undo)| Remedy::of(board, undo) == Remedy::Again;
+    let helps = |(_, undo): (ComponentId, &Undo)| Remedy::of(board, undo) != Remedy::Nothing;
     left(board).any(helps).then(|| rollback(board))
 }
 

@@ -75,7 +75,8 @@ async fn what_somebody_else_has_changed_is_named_and_not_overwritten_and_the_res
     assert!(said.contains("somebody"), "it is named who: {said}");
     let run = summary["run"].as_str().unwrap();
     let rollback = &summary["rollback"];
-    assert_eq!((&rollback["command"], &left[0]["remedy"]), (&json!(null), &json!("mend")), "{summary}");
+    let command = json!(format!("eve rollback {run}"));
+    assert_eq!((&rollback["command"], &left[0]["remedy"]), (&command, &json!("mend")), "{summary}");
     let settings = desk.get("configmaps", "settings").await.unwrap();
     assert_eq!(settings["data"]["kept"], "theirs", "it is not overwritten");
     let (was, is) = (&desk.was, desk.state().await);

@@ -18,6 +18,17 @@ pub(crate) enum Fate {
     Refused,
 }
 
+impl Fate {
+    /// What is told of it.
+    pub(crate) fn ending(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Cancelled => "cancelled",
+            Self::Refused => "refused",
+        }
+    }
+}
+
 /// A plan that was or will be sent.
 #[derive(Clone, Debug)]
 pub(crate) struct Sent {
@@ -148,9 +159,14 @@ fn never_ready(sent: &mut Sent, world: &World) {
     sent.fate = Fate::Cancelled;
 }
 
+/// The identifier of the request to stop a request.
+pub(crate) fn stop_id(request: &str) -> String {
+    format!("stop-{request}")
+}
+
 fn stop(request: &str) -> String {
     json!({
-        "version": 1, "requestId": format!("stop-{request}"), "cluster": crate::cloud::CLUSTER,
+        "version": 1, "requestId": stop_id(request), "cluster": crate::cloud::CLUSTER,
         "stop": { "requestId": request, "mode": "now" },
     })
     .to_string()

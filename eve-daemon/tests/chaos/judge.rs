@@ -4,24 +4,30 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::batch::{Fate, Sent};
+use crate::batch::{self, Fate, Sent};
 use crate::world::{RECEIVERS, Told};
 
-/// Each request has one outcome, the right one, told to everybody under one identity and in the same words.
+/// Each request has one outcome, the right one, told to everybody under one identity and in the same words; and so has a
+/// request to stop that came before its plan. What stopped something is not told of by itself.
 pub(crate) fn outcomes(sent: &[Sent], told: &[Told]) -> Vec<String> {
     let mut broken = Vec::new();
     let mut by_request: BTreeMap<&str, Vec<&Told>> = BTreeMap::new();
     for told in told {
         by_request.entry(told.request()).or_default().push(told);
     }
+    let plans = sent.iter().map(|sent| (sent.request.clone(), sent.fate.ending()));
+    let stopped = sent.iter().filter(|sent| sent.fate == Fate::Cancelled);
+    let stops = stopped.map(|sent| (batch::stop_id(&sent.request), "nothing_to_stop"));
+    let stops = stops.filter(|(stop, _)| by_request.contains_key(stop.as_str()));
+    let all: Vec<(String, &str)> = plans.chain(stops).collect();
     let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
-    for sent in sent {
-        let told = by_request.remove(sent.request.as_str()).unwrap_or_default();
-        broken.extend(of_one(sent, &told));
+    for (request, expected) in &all {
+        let told = by_request.remove(request.as_str()).unwrap_or_default();
+        broken.extend(of_one(request, expected, &told));
         let keys: BTreeSet<&str> = told.iter().map(|told| told.key.as_str()).collect();
         for key in keys {
-            if let Some(other) = owners.insert(key, &sent.request) {
-                broken.push(format!("{} and {other} share the identity {key}", sent.request));
+            if let Some(other) = owners.insert(key, request) {
+                broken.push(format!("{request} and {other} share the identity {key}"));
             }
         }
     }
@@ -29,9 +35,9 @@ pub(crate) fn outcomes(sent: &[Sent], told: &[Told]) -> Vec<String> {
     broken
 }
 
-fn of_one(sent: &Sent, told: &[&Told]) -> Vec<String> {
+fn of_one(request: &str, expected: &str, told: &[&Told]) -> Vec<String> {
     let mut broken = Vec::new();
-    let name = format!("{} ({:?})", sent.request, sent.fate);
+    let name = format!("{request} ({expected})");
     let keys: BTreeSet<&str> = told.iter().map(|told| told.key.as_str()).collect();
     if keys.len() != 1 || keys.contains("") {
         broken.push(format!("{name} was told under the identities {keys:?}"));
@@ -47,11 +53,6 @@ fn of_one(sent: &Sent, told: &[&Told]) -> Vec<String> {
             broken.push(format!("{receiver} got {} different bodies for {name}", bodies.len()));
         }
     }
-    let expected = match sent.fate {
-        Fate::Succeeded => "succeeded",
-        Fate::Cancelled => "cancelled",
-        Fate::Refused => "refused",
-    };
     if let Some(other) = told.iter().find(|told| told.notice["ending"] != expected) {
         broken.push(format!("{name} ended otherwise: {}", other.notice));
     }

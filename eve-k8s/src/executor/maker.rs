@@ -82,12 +82,15 @@ fn later(live: &Value, plan: PlanName<'_>, promised: Option<&str>, applied: Opti
 /// Whether eve has written a Secret again, of which no digest tells: by the date of eve's entry, which a write renews that
 /// changes anything. Dates are in seconds: within one, a new version has to be somebody else's to be none of eve's.
 fn is_rewritten(live: &Value, applied: &Mark) -> bool {
-    if applied.claim.changed_at.is_none()
-        || text(live, "/metadata/resourceVersion") == Some(&applied.resource_version)
-    {
+    let is_as_written = text(live, "/metadata/resourceVersion") == Some(&applied.resource_version);
+    if applied.claim.changed_at.is_none() || is_as_written {
         return false;
     }
     let now = changed_at(live);
+    // Being deleted makes a new version by itself.
+    if text(live, "/metadata/deletionTimestamp").is_some() {
+        return now != applied.claim.changed_at.as_deref();
+    }
     let entries = live.pointer("/metadata/managedFields").and_then(Value::as_array).into_iter().flatten();
     let mut others = entries.filter(|entry| !owned::is_ours(entry));
     now != applied.claim.changed_at.as_deref() || !others.any(|entry| text(entry, "/time") >= now)
@@ -228,7 +231,14 @@ mod tests {
         gone.uid = "v".to_owned();
         let mut adopted = known.clone();
         adopted.adopted = true;
+        let leaving = |entries: &[Value]| {
+            let mut live = live("shop", "", "2", entries);
+            live["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:10Z".into();
+            live
+        };
         for (live, applied, expected) in [
+            (leaving(&[ours(9)]), Some(&secret), "the run"),
+            (leaving(&[ours(10)]), Some(&secret), LATER),
             (live("shop", "1", "1", &[ours(9)]), Some(&known), "the run"),
             (live("shop", "2", "2", &[ours(9)]), Some(&known), LATER),
             (live("shop", "1", "2", &[ours(9)]), Some(&known), "the run"),
