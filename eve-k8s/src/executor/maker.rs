@@ -231,14 +231,7 @@ mod tests {
         gone.uid = "v".to_owned();
         let mut adopted = known.clone();
         adopted.adopted = true;
-        let leaving = |entries: &[Value]| {
-            let mut live = live("shop", "", "2", entries);
-            live["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:10Z".into();
-            live
-        };
         for (live, applied, expected) in [
-            (leaving(&[ours(9)]), Some(&secret), "the run"),
-            (leaving(&[ours(10)]), Some(&secret), LATER),
             (live("shop", "1", "1", &[ours(9)]), Some(&known), "the run"),
             (live("shop", "2", "2", &[ours(9)]), Some(&known), LATER),
             (live("shop", "1", "2", &[ours(9)]), Some(&known), "the run"),
@@ -277,6 +270,23 @@ mod tests {
                 Maker::Somebody(what) => what,
             };
             assert_eq!(found, expected, "{live} {applied:?}");
+        }
+    }
+
+    #[test]
+    fn a_secret_that_is_being_deleted_is_not_written_again_by_that() {
+        let secret = |version: &str, second: u32| {
+            let mut secret = object(&[ours(second)]);
+            secret["metadata"]["resourceVersion"] = version.into();
+            secret
+        };
+        let mut applied = Mark::of(&secret("1", 9));
+        applied.claim = Claim::of(&secret("1", 9));
+        for (second, is_later) in [(9, false), (10, true)] {
+            let mut live = secret("2", second);
+            assert!(is_rewritten(&live, &applied), "there, in another version");
+            live["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:10Z".into();
+            assert_eq!(is_rewritten(&live, &applied), is_later);
         }
     }
 
