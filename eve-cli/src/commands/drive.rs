@@ -219,7 +219,7 @@ async fn pass_on<E: fmt::Display>(
         looks.tick().await;
         match look(last).await {
             Ok(requests) => {
-                for request in requests {
+                for request in in_force(requests) {
                     last = request.number;
                     if asked.send(request).await.is_err() {
                         return;
@@ -233,6 +233,14 @@ async fn pass_on<E: fmt::Display>(
             }
         }
     }
+}
+
+/// Of what was asked for before anybody heard it: a rollback takes the place of what came before it, which would end the run
+/// without one. What came after it is wanted besides.
+fn in_force(mut requests: Vec<StopRequest>) -> Vec<StopRequest> {
+    let is_rollback = |request: &StopRequest| request.mode == StopMode::Rollback;
+    let from = requests.iter().rposition(is_rollback).unwrap_or(0);
+    requests.split_off(from)
 }
 
 /// The way to tell the driver to stop. It may be slow to listen: then what was asked for waits, in its order, for none of it
@@ -440,6 +448,27 @@ mod tests {
         drop(control);
         while !stops.wanted.is_empty() {
             stops.tell().await;
+        }
+    }
+
+    #[test]
+    fn a_rollback_that_is_asked_for_last_is_not_cut_off_by_what_was_asked_before() {
+        use StopMode::{Drain, Now, Rollback};
+        for (asked, heard) in [
+            (vec![], vec![]),
+            (vec![Now], vec![Now]),
+            (vec![Drain, Now], vec![Drain, Now]),
+            (vec![Now, Rollback], vec![Rollback]),
+            (vec![Rollback, Now], vec![Rollback, Now]),
+            (vec![Rollback, Now, Rollback], vec![Rollback]),
+        ] {
+            let request = |(number, mode): (u64, &StopMode)| {
+                let at = SystemClock::new().now();
+                StopRequest { number, mode: *mode, at, who: "kim".to_owned() }
+            };
+            let requests: Vec<StopRequest> = (1..).zip(&asked).map(request).collect();
+            let kept: Vec<StopMode> = in_force(requests).iter().map(|request| request.mode).collect();
+            assert_eq!(kept, heard, "{asked:?}");
         }
     }
 

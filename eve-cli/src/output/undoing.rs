@@ -34,6 +34,8 @@ pub(crate) struct Undo {
     pub(crate) retry_at: Option<Timestamp>,
     /// What the undo changed.
     pub(crate) change: Option<Change>,
+    /// What of it is not as before, though it is put back.
+    pub(crate) notes: Vec<String>,
     /// Why it is left alone.
     pub(crate) because: Option<KeepReason>,
 }
@@ -83,6 +85,7 @@ impl Undo {
             failure: None,
             retry_at: None,
             change: None,
+            notes: Vec::new(),
             because: None,
         }
     }
@@ -98,6 +101,7 @@ impl Undo {
             }
             Event::Undone { report, .. } => {
                 self.change = Some(report.change);
+                self.notes.clone_from(&report.notes);
                 UndoStage::Undone
             }
             Event::UndoFailed { attempt, phase, failure, retry_at, .. } => {
@@ -237,8 +241,18 @@ fn left(board: &Board) -> impl Iterator<Item = (ComponentId, &Undo)> {
     board.undos.iter().filter(is_left).map(|(id, undo)| (*id, undo))
 }
 
-/// The command that undoes what the run changed, or the run that this one undoes.
+/// Components that are put back, and of which something does not come back, in plan order.
+fn lacking(board: &Board) -> impl Iterator<Item = (ComponentId, &Undo)> {
+    let lacks = |(_, undo): &(&ComponentId, &Undo)| undo.stage == UndoStage::Undone && !undo.notes.is_empty();
+    board.undos.iter().filter(lacks).map(|(id, undo)| (*id, undo))
+}
+
+/// The command that undoes what the run changed, or the run that this one undoes; of one that is not over, the command that
+/// goes on with it.
 fn rollback(board: &Board) -> String {
+    if let (None, Some(run)) = (board.outcome, &board.run) {
+        return format!("eve resume {run}");
+    }
     let run = board.undoes.as_ref().or(board.run.as_ref()).map_or("RUN", |run| run.as_str());
     format!("eve rollback {run}")
 }
@@ -256,6 +270,22 @@ pub(crate) fn remains(board: &Board) -> String {
     if board.rolling_back.is_none() {
         return text;
     }
+    let is_back =
+        |undo: &Undo| matches!(undo.change, Some(Change::Create | Change::Update | Change::Replace));
+    if board.undos.values().any(is_back) {
+        text.push_str("what was put back is as it was written before; its pods are not waited for\n");
+    }
+    let lacking: Vec<(ComponentId, &Undo)> = lacking(board).collect();
+    if !lacking.is_empty() {
+        let number = count(lacking.len(), "component");
+        let _ = writeln!(text, "{}, {number}:", style::warning("put back, but not all is as before"));
+    }
+    for (id, undo) in lacking.iter().take(LEFT_MAX) {
+        let _ = writeln!(text, "  {}: {}", style::strong(board.name(*id)), clean(&undo.notes.join("; ")));
+    }
+    if lacking.len() > LEFT_MAX {
+        let _ = writeln!(text, "  and {} more", lacking.len() - LEFT_MAX);
+    }
     let all: Vec<(ComponentId, &Undo)> = left(board).collect();
     if all.is_empty() {
         return text;
@@ -266,6 +296,7 @@ pub(crate) fn remains(board: &Board) -> String {
         let state = match (&undo.failure, undo.because) {
             (_, Some(because)) => why(board, because),
             (Some((_, failure)), None) => clean(&failure.message).into_owned(),
+            (None, None) if undo.stage.is_open() => "it was being put back".to_owned(),
             (None, None) => "its turn has not come".to_owned(),
         };
         let _ = writeln!(text, "  {}, {did}: {state}", style::strong(board.name(*id)));
@@ -285,6 +316,10 @@ pub(crate) fn remains(board: &Board) -> String {
             text,
             "  what is left alone was not looked at: it is as the run last saw it, unless somebody has changed it since"
         );
+    }
+    if board.outcome.is_none() {
+        // How to go on with a run that is not over is said of the whole of it.
+        return text;
     }
     let remedies: BTreeSet<Remedy> = all.iter().map(|(_, undo)| Remedy::of(board, undo)).collect();
     for remedy in remedies {
@@ -318,10 +353,13 @@ pub(crate) fn json(board: &Board, failure: impl Fn(&Failure) -> Value) -> Value 
         })
     });
     let left: Vec<Value> = left.collect();
+    let lacking: Vec<Value> = lacking(board)
+        .map(|(id, undo)| json!({ "component": board.name(id), "notes": undo.notes }))
+        .collect();
     let tally = Tally::of(board);
     json!({
         "components": tally.total, "undone": tally.undone, "failed": tally.failed, "kept": tally.kept,
-        "left": left, "command": command(board),
+        "left": left, "lacking": lacking, "command": command(board),
     })
 }
 
@@ -332,4 +370,67 @@ pub(crate) fn reason(board: &Board, because: KeepReason) -> Value {
         fields.insert("component".to_owned(), board.name(component).into());
     }
     json
+}
+
+#[cfg(test)]
+mod tests {
+    use eve_core::ids::Seq;
+    use eve_core::run::{Applied, Prepared, Record, RunOptions, RunStart, UndoReport};
+    use eve_core::testing::sample_rollback_graph;
+
+    use super::*;
+
+    #[test]
+    fn what_comes_back_in_part_and_what_was_under_way_are_said_of_a_rollback_that_was_broken_off() {
+        let graph = sample_rollback_graph();
+        let id = |name: &str| graph.find(name).unwrap();
+        let (db, web, attempt) = (id("db"), id("web"), Attempt::FIRST);
+        let start = RunStart {
+            id: eve_core::ids::RunId::new("run-1"),
+            plan: "shop".into(),
+            namespace: "shop".into(),
+            components: 4,
+            options: RunOptions::default(),
+            undoes: None,
+        };
+        let mut report = UndoReport::new(Change::Create);
+        report.notes.push("its data is not back".to_owned());
+        let written = |component, change| {
+            let (prepared, applied) = (Prepared::new(change), Applied::new(change));
+            [
+                Event::Prepared { component, prepared },
+                Event::Started { component, attempt },
+                Event::Applied { component, attempt, applied },
+            ]
+        };
+        let events = [Event::RunStarted { run: Box::new(start) }]
+            .into_iter()
+            .chain(written(db, Change::Update))
+            .chain(written(web, Change::Delete))
+            .chain([
+                Event::RollingBack,
+                Event::UndoStarted { component: web, attempt },
+                Event::Undone { component: web, report: Box::new(report) },
+                Event::UndoStarted { component: db, attempt },
+            ]);
+        let mut board = Board::new(graph.clone());
+        for (number, event) in (1..).zip(events) {
+            board.record(&Record { seq: Seq::new(number), at: Timestamp::EPOCH, event });
+        }
+        assert_eq!(
+            anstream::adapter::strip_str(&remains(&board)).to_string(),
+            "what was put back is as it was written before; its pods are not waited for\n\
+             put back, but not all is as before, 1 component:\n  web: its data is not back\n\
+             not put back, 1 component:\n  db, changed by the run: it was being put back\n"
+        );
+        let told = json(&board, |_| Value::Null);
+        assert_eq!(told["lacking"], json!([{ "component": "web", "notes": ["its data is not back"] }]));
+        assert_eq!(told["command"], "eve resume run-1", "it is not over");
+        board.record(&Record {
+            seq: Seq::new(99),
+            at: Timestamp::EPOCH,
+            event: Event::Finished { outcome: eve_core::run::Outcome::RollbackFailed },
+        });
+        assert_eq!(json(&board, |_| Value::Null)["command"], "eve rollback run-1");
+    }
 }
