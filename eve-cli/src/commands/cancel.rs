@@ -24,7 +24,7 @@ pub(super) fn run(args: &Cancel, printer: &Printer) -> Result<Exit, Halt> {
     let id = &run.header.run;
     if let RunState::Finished(_) = run.state {
         printer.err(&format!("run {id} is over already: {}", state_word(&run.state)));
-        return Ok(Exit::Succeeded);
+        return Ok(exit(&run.state, args.stop_mode()));
     }
     if run.state == RunState::Interrupted
         && let Some(by) = journal::newest_listed_after(&folder, &run.header)?
@@ -70,12 +70,22 @@ fn wait(
         let state = folder.state(id).map_err(|error| journal::halt(&error))?;
         if let Some(said) = stopped(id, &state, mode)? {
             printer.out(&said);
-            return Ok(Exit::Succeeded);
+            return Ok(exit(&state, mode));
         }
         thread::sleep(LOOK_INTERVAL);
     }
     let message = format!("run {id} has not stopped within {}; it was asked to, and will", show(timeout));
     Err(Halt::error(Exit::Failed, message).with_hint(format!("see what it still does: `eve status {id}`")))
+}
+
+/// Whoever asks for a rollback wants to know whether it is one; whoever asks for an end has it, whichever it is.
+fn exit(state: &RunState, mode: StopMode) -> Exit {
+    match (mode, state) {
+        (StopMode::Rollback, RunState::Finished(Outcome::RolledBack)) => Exit::Succeeded,
+        (StopMode::Rollback, RunState::Finished(Outcome::RollbackFailed)) => Exit::RollbackFailed,
+        (StopMode::Rollback, RunState::Finished(_)) => Exit::Failed,
+        _ => Exit::Succeeded,
+    }
 }
 
 /// How a run ended that was asked to stop; `None` while it goes on.
@@ -113,6 +123,16 @@ mod tests {
     #[test]
     fn a_cancel_says_how_the_run_ended_and_fails_where_its_process_died() {
         let run = RunId::new("r1");
+        for (outcome, of_stop, of_rollback) in [
+            (Outcome::Cancelled, Exit::Succeeded, Exit::Failed),
+            (Outcome::Succeeded, Exit::Succeeded, Exit::Failed),
+            (Outcome::RolledBack, Exit::Succeeded, Exit::Succeeded),
+            (Outcome::RollbackFailed, Exit::Succeeded, Exit::RollbackFailed),
+        ] {
+            let state = RunState::Finished(outcome);
+            assert_eq!(exit(&state, StopMode::Now), of_stop, "{outcome:?}");
+            assert_eq!(exit(&state, StopMode::Rollback), of_rollback, "{outcome:?}");
+        }
         let asked = |outcome, mode| stopped(&run, &RunState::Finished(outcome), mode).unwrap().unwrap();
         let said = |outcome| asked(outcome, StopMode::Now);
         assert_eq!(said(Outcome::Cancelled), "run r1: cancelled");

@@ -75,7 +75,7 @@ async fn a_plan_that_keeps_nothing_is_not_promised_to_be_undone() {
     let mut running = desk.start(&["apply", "-f", "release.yaml", "--on-failure", "drain"]);
     running.until("applied", "never").await;
     let asked = desk.eve(&["cancel", &desk.newest().await, "--rollback"]).await;
-    assert_eq!(asked.code(), Some(0), "{}{}", asked.out, asked.err);
+    assert_eq!(asked.code(), Some(1), "{}{}", asked.out, asked.err);
     assert!(asked.err.contains("nothing is undone"), "{}", asked.err);
     assert_eq!(running.end().await.code(), Some(4));
 }

@@ -40,7 +40,7 @@ fn comparable(object: &Value) -> Value {
         annotations.remove("deployment.kubernetes.io/revision");
     }
     let entries = metadata.get_mut("managedFields").and_then(Value::as_array_mut).unwrap();
-    entries.retain(|entry| entry["subresource"] != "status" && entry["manager"] != "kube-controller-manager");
+    entries.retain(|entry| entry["subresource"] != "status");
     for entry in entries.iter_mut() {
         entry.as_object_mut().unwrap().remove("time");
     }

@@ -123,13 +123,17 @@ async fn what_the_run_made_stays_with_what_others_have_put_into_it() {
 #[tokio::test]
 async fn what_somebody_has_put_in_and_taken_out_again_is_in_nobodys_way() {
     let place = Place::new("made-empty").await;
-    let path = place.config_map("x");
-    let release = place.deploy("first", &[apply(config_map("x", json!({ "a": "1" })))]).await;
-    for theirs in [json!("2"), Value::Null] {
-        let labels = json!({ "l": theirs });
-        place.merge(&path, json!({ "data": { "theirs": theirs }, "metadata": { "labels": labels } })).await;
+    for (path, object) in [
+        (place.config_map("x"), config_map("x", json!({ "a": "1" }))),
+        (place.path("api/v1", "secrets", "x"), secret("x", "1")),
+    ] {
+        let release = place.deploy("first", &[apply(object)]).await;
+        for (value, label) in [(json!("Mg=="), json!("2")), (Value::Null, Value::Null)] {
+            let metadata = json!({ "labels": { "l": label } });
+            place.merge(&path, json!({ "data": { "theirs": value }, "metadata": metadata })).await;
+        }
+        assert_eq!(release.undo_all().await, [Change::Delete], "{path}");
     }
-    assert_eq!(release.undo_all().await, [Change::Delete]);
 }
 
 #[tokio::test]
@@ -158,7 +162,7 @@ async fn what_the_run_made_and_a_later_run_changed_stays() {
         let place = Place::new(prefix).await;
         let release = place.deploy("first", &[apply(of("1"))]).await;
         // The same fields, other values: no manager but eve has anything to do with it.
-        place.deploy("second", &[apply(of("2"))]).await;
+        back_and_forth(&place, &release, &apply(of("1")), &apply(of("2"))).await;
         assert_conflict(&place, &release, &["a later run", "`eve`"]).await;
         // Nor is it this run's if it has the values again that this run gave it.
         back_and_forth(&place, &release, &apply(of("2")), &apply(of("1"))).await;
