@@ -341,6 +341,12 @@ impl Board {
         }
     }
 
+    /// Whether this is an undo that waits for something new. Of waits the log tells; of undos only who carries them out.
+    pub(crate) fn undo_waits_anew(&self, component: ComponentId, cause: &Cause) -> bool {
+        let undo = self.undos.get(&component).filter(|undo| undo.stage == UndoStage::Undoing);
+        undo.is_some_and(|undo| undo.cause.as_ref() != Some(cause))
+    }
+
     /// A wait or an undo tells what it waits for.
     pub(crate) fn waits_for(&mut self, component: ComponentId, cause: &Cause, at: Timestamp) {
         if let Some(undo) = self.undos.get_mut(&component).filter(|undo| undo.stage == UndoStage::Undoing) {

@@ -15,7 +15,7 @@ use super::board::Board;
 use super::lines::line;
 use super::live::{Size, frame};
 use super::summary::Summary;
-use super::text::{Precision, cut_styled, rfc3339};
+use super::text::{Precision, clean, cut_styled, rfc3339};
 use super::{Ending, Printer, effect, report, style};
 use crate::duration::show;
 use crate::exit::Exit;
@@ -109,7 +109,13 @@ impl Reporter for HumanReporter {
 
     fn progress(&self, component: ComponentId, cause: &Cause) {
         let now = self.clock.now();
-        self.board().waits_for(component, cause, now);
+        let mut board = self.board();
+        let is_news = board.undo_waits_anew(component, cause);
+        board.waits_for(component, cause, now);
+        if is_news && !self.printer.is_live() && !self.printer.is_quiet() {
+            let (at, name) = (rfc3339(now, Precision::Seconds), style::strong(board.name(component)));
+            self.printer.err(&format!("{} {name}: waiting: {}", style::faint(at), clean(&cause.message)));
+        }
     }
 }
 

@@ -423,6 +423,11 @@ mod tests {
              put back, but not all is as before, 1 component:\n  web: its data is not back\n\
              not put back, 1 component:\n  db, changed by the run: it was being put back\n"
         );
+        let held = Cause::new("k8s.delete.finalizer", "held by a finalizer");
+        assert!(!board.undo_waits_anew(web, &held), "it is put back");
+        assert!(board.undo_waits_anew(db, &held));
+        board.waits_for(db, &held, Timestamp::EPOCH);
+        assert!(!board.undo_waits_anew(db, &held), "it was told");
         let told = json(&board, |_| Value::Null);
         assert_eq!(told["lacking"], json!([{ "component": "web", "notes": ["its data is not back"] }]));
         assert_eq!(told["command"], "eve resume run-1", "it is not over");
