@@ -51,6 +51,8 @@ pub(crate) enum UndoStage {
     Pausing,
     /// It is as it was before the run.
     Undone,
+    /// It is put back, and the fresh look at it was cut off.
+    Unseen,
     /// It could not be put back.
     Failed,
     /// It is left alone: nobody looks at it either.
@@ -68,6 +70,7 @@ impl UndoStage {
             Self::Pending => "pending",
             Self::Undoing | Self::Pausing => "undoing",
             Self::Undone => "undone",
+            Self::Unseen => "unseen",
             Self::Failed => "failed",
             Self::Kept => "kept",
         }
@@ -108,7 +111,11 @@ impl Undo {
                 self.attempt = *attempt;
                 self.failure = Some((*phase, failure.clone()));
                 self.retry_at = *retry_at;
-                if retry_at.is_some() { UndoStage::Pausing } else { UndoStage::Failed }
+                match retry_at {
+                    Some(_) => UndoStage::Pausing,
+                    None if *phase == Phase::Verify && is_unseen(failure) => UndoStage::Unseen,
+                    None => UndoStage::Failed,
+                }
             }
             Event::Kept { because, .. } => {
                 self.because = Some(*because);
@@ -139,6 +146,8 @@ pub(crate) struct Tally {
     pub(crate) total: usize,
     pub(crate) open: usize,
     pub(crate) undone: usize,
+    /// Of those that are put back, which nobody has looked at again.
+    pub(crate) unseen: usize,
     pub(crate) failed: usize,
     pub(crate) kept: usize,
 }
@@ -152,7 +161,8 @@ impl Tally {
             }
             tally.total += 1;
             tally.open += usize::from(undo.stage.is_open());
-            tally.undone += usize::from(undo.stage == UndoStage::Undone);
+            tally.undone += usize::from(matches!(undo.stage, UndoStage::Undone | UndoStage::Unseen));
+            tally.unseen += usize::from(undo.stage == UndoStage::Unseen);
             tally.failed += usize::from(undo.stage == UndoStage::Failed);
             tally.kept += usize::from(undo.stage == UndoStage::Kept);
         }
@@ -161,9 +171,12 @@ impl Tally {
 
     pub(crate) fn text(&self) -> String {
         let mut text = format!("{} of {} put back", self.undone, self.total);
-        for (number, word) in
-            [(self.open, "under way"), (self.failed, "not undone"), (self.kept, "left alone")]
-        {
+        for (number, word) in [
+            (self.unseen, "not looked at again"),
+            (self.open, "under way"),
+            (self.failed, "not undone"),
+            (self.kept, "left alone"),
+        ] {
             if number > 0 {
                 let _ = write!(text, ", {number} {word}");
             }
@@ -243,7 +256,8 @@ fn left(board: &Board) -> impl Iterator<Item = (ComponentId, &Undo)> {
 
 /// Components that are put back, and of which something does not come back, in plan order.
 fn lacking(board: &Board) -> impl Iterator<Item = (ComponentId, &Undo)> {
-    let lacks = |(_, undo): &(&ComponentId, &Undo)| undo.stage == UndoStage::Undone && !undo.notes.is_empty();
+    let is_back = |undo: &Undo| matches!(undo.stage, UndoStage::Undone | UndoStage::Unseen);
+    let lacks = move |(_, undo): &(&ComponentId, &Undo)| is_back(undo) && !undo.notes.is_empty();
     board.undos.iter().filter(lacks).map(|(id, undo)| (*id, undo))
 }
 
@@ -290,7 +304,13 @@ pub(crate) fn remains(board: &Board) -> String {
     if all.is_empty() {
         return text;
     }
-    let _ = writeln!(text, "{}, {}:", style::error("not put back"), count(all.len(), "component"));
+    let unseen = Tally::of(board).unseen;
+    let heading = match all.len() - unseen {
+        0 => "put back, but not looked at again",
+        _ if unseen > 0 => "not put back, or not looked at again",
+        _ => "not put back",
+    };
+    let _ = writeln!(text, "{}, {}:", style::error(heading), count(all.len(), "component"));
     for (id, undo) in all.iter().take(LEFT_MAX) {
         let did = did(board, *id);
         let state = match (&undo.failure, undo.because) {
@@ -358,7 +378,7 @@ pub(crate) fn json(board: &Board, failure: impl Fn(&Failure) -> Value) -> Value 
         .collect();
     let tally = Tally::of(board);
     json!({
-        "components": tally.total, "undone": tally.undone, "failed": tally.failed, "kept": tally.kept,
+        "components": tally.total, "undone": tally.undone, "unseen": tally.unseen, "failed": tally.failed, "kept": tally.kept,
         "left": left, "lacking": lacking, "command": command(board),
     })
 }
@@ -437,5 +457,34 @@ mod tests {
             event: Event::Finished { outcome: eve_core::run::Outcome::RollbackFailed },
         });
         assert_eq!(json(&board, |_| Value::Null)["command"], "eve rollback run-1");
+    }
+
+    #[test]
+    fn what_is_put_back_and_was_not_looked_at_again_counts_as_put_back_and_is_named() {
+        let graph = sample_rollback_graph();
+        let component = graph.find("db").unwrap();
+        let mut board = Board::new(graph.clone());
+        let attempt = Attempt::FIRST;
+        let cut = Failure::new(eve_core::failure::FailureClass::Cancelled, "run.cancelled", "told to stop");
+        let mut undo = Undo::pending(Timestamp::EPOCH);
+        for event in [
+            Event::Undone { component, report: Box::new(UndoReport::new(Change::Update)) },
+            Event::UndoFailed {
+                component,
+                attempt,
+                phase: Phase::Verify,
+                failure: Box::new(cut),
+                retry_at: None,
+            },
+        ] {
+            undo.record(&event, Timestamp::EPOCH);
+        }
+        assert_eq!(undo.stage.word(), "unseen");
+        board.rolling_back = Some(Timestamp::EPOCH);
+        board.undos.insert(component, undo);
+        assert_eq!(Tally::of(&board).text(), "1 of 1 put back, 1 not looked at again");
+        let said = anstream::adapter::strip_str(&remains(&board)).to_string();
+        assert!(said.contains("put back, but not looked at again, 1 component:\n  db, "), "{said}");
+        assert!(!said.contains("not put back"), "{said}");
     }
 }
