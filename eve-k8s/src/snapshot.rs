@@ -242,19 +242,11 @@ pub(crate) fn useless(kept: &[Kept], current: &RunId, now: Timestamp) -> Vec<Str
         .collect()
 }
 
-/// RFC 3339 in UTC, in seconds. The calendar is that of `days_from_civil`, Howard Hinnant, "chrono-Compatible Low-Level
-/// Date Algorithms".
+/// RFC 3339 in UTC, in seconds, as the API server writes times. Beyond the year 9999 it is the last that can be written.
 fn rfc3339(at: Timestamp) -> String {
-    let seconds = at.as_micros() / 1_000_000;
-    let (days, of_day) = (seconds / 86_400 + 719_468, seconds % 86_400);
-    let (era, of_era) = (days / 146_097, days % 146_097);
-    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let (month, year) =
-        if month < 10 { (month + 3, year + era * 400) } else { (month - 9, year + era * 400 + 1) };
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", of_day / 3600, of_day / 60 % 60, of_day % 60)
+    let text = at.to_rfc3339().unwrap_or_else(|| "9999-12-31T23:59:59.999999Z".to_owned());
+    let seconds = text.split_once('.').map_or(text.as_str(), |(seconds, _)| seconds);
+    format!("{seconds}Z")
 }
 
 #[cfg(test)]
