@@ -64,6 +64,11 @@ impl UndoStage {
         matches!(self, Self::Undoing | Self::Pausing)
     }
 
+    /// Whether it is put back, looked at again or not.
+    const fn is_back(self) -> bool {
+        matches!(self, Self::Undone | Self::Unseen)
+    }
+
     /// For programs, and at the end of a line.
     pub(crate) const fn word(self) -> &'static str {
         match self {
@@ -161,7 +166,7 @@ impl Tally {
             }
             tally.total += 1;
             tally.open += usize::from(undo.stage.is_open());
-            tally.undone += usize::from(matches!(undo.stage, UndoStage::Undone | UndoStage::Unseen));
+            tally.undone += usize::from(undo.stage.is_back());
             tally.unseen += usize::from(undo.stage == UndoStage::Unseen);
             tally.failed += usize::from(undo.stage == UndoStage::Failed);
             tally.kept += usize::from(undo.stage == UndoStage::Kept);
@@ -256,8 +261,7 @@ fn left(board: &Board) -> impl Iterator<Item = (ComponentId, &Undo)> {
 
 /// Components that are put back, and of which something does not come back, in plan order.
 fn lacking(board: &Board) -> impl Iterator<Item = (ComponentId, &Undo)> {
-    let is_back = |undo: &Undo| matches!(undo.stage, UndoStage::Undone | UndoStage::Unseen);
-    let lacks = move |(_, undo): &(&ComponentId, &Undo)| is_back(undo) && !undo.notes.is_empty();
+    let lacks = |(_, undo): &(&ComponentId, &Undo)| undo.stage.is_back() && !undo.notes.is_empty();
     board.undos.iter().filter(lacks).map(|(id, undo)| (*id, undo))
 }
 
