@@ -1,5 +1,5 @@
 //! Ledgers as released versions wrote them: they load, they can be taken over, and their form has not changed. Files of
-//! `logs/ledger1/` and `logs/ledger2/` are never rewritten. To add one, begin with an empty file; the test that fails prints what belongs into it.
+//! `logs/ledger1/`, `logs/ledger2/` and `logs/ledger3/` are never rewritten. To add one, begin with an empty file; the test that fails prints what belongs into it.
 #![cfg(feature = "test-util")]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -107,7 +107,12 @@ mod second {
         ];
         let events = [
             LedgerEvent::TakenOver,
-            LedgerEvent::Accepted { key: key("a"), namespace: "shop".into(), plan: "app".into() },
+            LedgerEvent::Accepted {
+                key: key("a"),
+                namespace: "shop".into(),
+                plan: "app".into(),
+                sequence: None,
+            },
             LedgerEvent::RunOpened { ticket: Ticket::new(2), run: RunId::new("run-2") },
             LedgerEvent::StopAsked {
                 key: Some(key("stop")),
@@ -170,5 +175,96 @@ mod second {
         assert_eq!(stored, base);
         let compacted = Scheduler::resume(options, &[stored], now).unwrap();
         assert_eq!(told(&compacted), told(&whole));
+    }
+}
+
+/// What version 3 brought, and a compaction that has it.
+mod third {
+    use eve_core::failure::Failure;
+    use eve_core::ids::{RunId, Seq};
+    use eve_core::run::Outcome;
+    use eve_core::scheduler::{
+        Answer, Arrival, Asks, Digest, Input, LedgerEvent, Reason, Report, RequestKey, Stand, Ticket,
+    };
+    use eve_core::time::Timestamp;
+
+    use super::*;
+
+    const TEXT: &str = include_str!("logs/ledger3/numbers.jsonl");
+    const HEAD: &str = "9333f93815cd727c53f2dc7f0d395d4a";
+    const BEGUN: Timestamp = Timestamp::from_micros(1_763_596_800_000_000);
+
+    fn accepted(id: &str, sequence: u64) -> LedgerEvent {
+        let key = RequestKey { id: id.into(), digest: Digest::of(id.as_bytes()) };
+        LedgerEvent::Accepted { key, namespace: "shop".into(), plan: "app".into(), sequence: Some(sequence) }
+    }
+
+    fn sample() -> Vec<LedgerRecord> {
+        let events = [
+            LedgerEvent::TakenOver,
+            accepted("nine", 9),
+            LedgerEvent::RunOpened { ticket: Ticket::new(2), run: RunId::new("run-2") },
+            accepted("eight", 8),
+            LedgerEvent::RunClosed {
+                ticket: Ticket::new(4),
+                outcome: Outcome::Superseded,
+                reason: Some(Reason::of(&Failure::permanent("request.superseded", "nine came before it"))),
+                report: Report::default(),
+                receivers: Vec::new(),
+            },
+        ];
+        // Enough records, and it is compacted by whoever takes it over.
+        let events = events.into_iter().chain([
+            LedgerEvent::TakenOver,
+            LedgerEvent::TakenOver,
+            LedgerEvent::TakenOver,
+        ]);
+        let record = |(seq, event)| LedgerRecord { seq, at: BEGUN, event };
+        let mut records: Vec<LedgerRecord> = (1..).map(Seq::new).zip(events).map(record).collect();
+        let mut options = SchedulerOptions::default();
+        options.records_free = 0;
+        let mut next = Scheduler::resume(options, &records, BEGUN).unwrap();
+        records.extend(std::iter::from_fn(|| next.poll_event()));
+        records
+    }
+
+    #[test]
+    fn ledgers_of_version_3_say_what_they_said_and_their_form_has_not_changed() {
+        let mut chain = begin();
+        let encoded: Vec<String> =
+            sample().iter().map(|record| String::from_utf8(encode(record)).unwrap()).collect();
+        for line in &encoded {
+            chain.push(line.as_bytes());
+        }
+        let shown = format!("{}\nhead {}", encoded.join("\n"), chain.head().link);
+        assert_eq!(TEXT.lines().collect::<Vec<_>>(), encoded, "{shown}");
+        assert_eq!(chain.head().link.to_string(), HEAD);
+        let read: Vec<LedgerRecord> = TEXT.lines().map(|line| decode(line.as_bytes()).unwrap()).collect();
+        assert_eq!(read, sample());
+    }
+
+    #[test]
+    fn ledgers_of_version_3_tell_the_numbers_whole_or_from_their_compaction_on() {
+        let records: Vec<LedgerRecord> = TEXT.lines().map(|line| decode(line.as_bytes()).unwrap()).collect();
+        let is_base = |record: &LedgerRecord| matches!(record.event, LedgerEvent::Compacted { .. });
+        let base = records.iter().position(is_base).unwrap();
+        for records in [&records[..base], &records[base..]] {
+            let mut scheduler = Scheduler::resume(SchedulerOptions::default(), records, BEGUN).unwrap();
+            scheduler.handle(
+                Input::Received(Arrival {
+                    source: 0,
+                    handle: "handle".into(),
+                    request: "seven".into(),
+                    digest: Digest::of(b"seven"),
+                    body: b"seven".as_slice().into(),
+                    asks: Asks::Run { namespace: "shop".into(), plan: "app".into(), sequence: Some(7) },
+                }),
+                BEGUN,
+            );
+            for request in ["eight", "seven"] {
+                let stand = scheduler.view().request(request).unwrap().stand();
+                assert_eq!(stand, Stand::Closed(Answer::Ended(Outcome::Superseded)), "{request}");
+            }
+        }
     }
 }

@@ -133,9 +133,10 @@ impl Journal {
     #[expect(clippy::wildcard_enum_match_arm, reason = "all others are about notices, or housekeeping")]
     fn tell(&self, event: &LedgerEvent, place: Ticket, view: SchedulerView<'_>) {
         match event {
-            LedgerEvent::Accepted { key, namespace, plan } => {
+            LedgerEvent::Accepted { key, namespace, plan, sequence } => {
                 self.metrics.delivered("accepted");
-                tracing::info!(request = &*key.id, namespace = &**namespace, plan = &**plan, "plan accepted");
+                let (request, namespace, plan) = (&*key.id, &**namespace, &**plan);
+                tracing::info!(request, namespace, plan, sequence, "plan accepted");
             }
             LedgerEvent::Refused { key, asked, reason, .. } => {
                 self.metrics.delivered("refused");

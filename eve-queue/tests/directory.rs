@@ -48,7 +48,7 @@ async fn next(source: &DirectorySource) -> Delivery {
 }
 
 fn body(delivery: &Delivery) -> &[u8] {
-    let Content::Plan { body } = &delivery.content else { panic!("{delivery:?}") };
+    let Content::Plan { body, .. } = &delivery.content else { panic!("{delivery:?}") };
     body
 }
 

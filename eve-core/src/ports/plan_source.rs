@@ -98,6 +98,9 @@ pub enum Content {
     Plan {
         /// Its text, as it was sent; what `digest` is of.
         body: Arc<[u8]>,
+        /// Its number among the plans of its name in its namespace, where the sender counts them: a newer one has a higher
+        /// one. One that comes after a newer one is not run.
+        sequence: Option<u64>,
     },
     /// To stop what another request asked for.
     Stop {

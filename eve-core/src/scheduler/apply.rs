@@ -4,14 +4,12 @@ use std::sync::Arc;
 
 use super::protocol::{Answer, LedgerEvent, LedgerRecord, Reason, RequestKey, Ticket};
 use super::report::Report;
-use super::state::{Asked, Closed, Entry, Notified, Standing, State, Status};
+use super::state::{Asked, Closed, Entry, Newest, Notified, PlanKey, Standing, State, Status};
 use crate::ids::RunId;
 use crate::run::{Outcome, StopMode};
 use crate::time::Timestamp;
 
 type Applied = Result<(), &'static str>;
-/// A namespace, and the name of a plan in it.
-type Plan = (Arc<str>, Arc<str>);
 
 /// Takes over one event.
 ///
@@ -25,8 +23,9 @@ pub(super) fn apply(state: &mut State, record: &LedgerRecord) -> Applied {
     let place = record.seq.get();
     match &record.event {
         LedgerEvent::TakenOver => {}
-        LedgerEvent::Accepted { key, namespace, plan } => {
-            accept(state, (place, at), key, (namespace, plan))?;
+        LedgerEvent::Accepted { key, namespace, plan, sequence } => {
+            let asked = (Arc::clone(namespace), Arc::clone(plan));
+            accept(state, (place, at), key, (asked, *sequence))?;
         }
         LedgerEvent::Refused { key, asked, reason, receivers } => {
             refuse(state, (place, at), (key, asked.as_ref()), reason, receivers)?;
@@ -74,7 +73,7 @@ fn accept(
     state: &mut State,
     (place, at): (u64, Timestamp),
     key: &RequestKey,
-    (namespace, plan): (&Arc<str>, &Arc<str>),
+    (asked, sequence): (PlanKey, Option<u64>),
 ) -> Applied {
     if state.of_id(&key.id).is_some() {
         return Err("accepts a request whose identifier is taken");
@@ -84,24 +83,46 @@ fn accept(
         Asked::Stop { mode, .. } if !sabotaged!(state, EarlyStopForgotten) => Some(mode),
         Asked::Stop { .. } | Asked::Run { .. } | Asked::Nothing => None,
     });
+    let superseded_by = match sequence {
+        Some(sequence) => count(state, &asked, Newest { sequence, request: Arc::clone(&key.id), place })?,
+        None => None,
+    };
+    let (namespace, plan) = asked;
     let entry = Entry {
         key: key.clone(),
         at,
-        asked: Asked::Run { namespace: Arc::clone(namespace), plan: Arc::clone(plan) },
+        asked: Asked::Run { namespace: Arc::clone(&namespace), plan },
         status: Status::Waiting,
         stop,
-        superseded_by: None,
+        superseded_by,
         notices: Vec::new(),
     };
     state.insert(Ticket::new(place), entry)?;
-    queue(state, namespace, place);
+    queue(state, &namespace, place);
     Ok(())
+}
+
+/// Takes over the number of a plan. The request of a higher one, where there is one, takes the place of this one.
+fn count(state: &mut State, plan: &PlanKey, found: Newest) -> Result<Option<Arc<str>>, &'static str> {
+    match state.newest.get(plan) {
+        Some(newest) if newest.sequence > found.sequence => {
+            planted!(state, LateOlderRuns, { return Ok(None) });
+            Ok(Some(Arc::clone(&newest.request)))
+        }
+        Some(newest) if newest.sequence == found.sequence && newest.request != found.request => {
+            Err("accepts a number that another request has")
+        }
+        _ => {
+            state.newest.insert(plan.clone(), found);
+            Ok(None)
+        }
+    }
 }
 
 fn refuse(
     state: &mut State,
     (place, at): (u64, Timestamp),
-    (key, asked): (&RequestKey, Option<&Plan>),
+    (key, asked): (&RequestKey, Option<&PlanKey>),
     reason: &Reason,
     receivers: &[Arc<str>],
 ) -> Applied {

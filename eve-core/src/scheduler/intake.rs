@@ -6,11 +6,12 @@ use super::Scheduler;
 use super::flight::Hold;
 use super::options::{Newer, Running};
 use super::protocol::{Answer, Arrival, Asks, LedgerEvent, REQUEST_BYTES_MAX, Reason, RequestKey, Ticket};
-use super::state::Status;
+use super::report::Report;
+use super::state::{Newest, PlanKey, Status};
 use crate::digest::Digest;
 use crate::failure::Failure;
 use crate::ports::Ending;
-use crate::run::StopMode;
+use crate::run::{Outcome, StopMode};
 
 impl Scheduler {
     /// A source delivered something, perhaps again.
@@ -51,7 +52,7 @@ impl Scheduler {
             );
             let failure = Failure::permanent("request.id-reused", message);
             let asked = match asks {
-                Asks::Run { namespace, plan } => Some((namespace, plan)),
+                Asks::Run { namespace, plan, .. } => Some((namespace, plan)),
                 Asks::Stop { .. } | Asks::Nothing { .. } => None,
             };
             return self.refuse(key, asked, &failure);
@@ -63,17 +64,51 @@ impl Scheduler {
                 self.stop_asked(Some(key), &request, mode);
                 ticket
             }
-            Asks::Run { namespace, plan } => {
-                let event = LedgerEvent::Accepted { key, namespace, plan };
-                let ticket = self.emit(event);
-                self.supersede_older(ticket);
-                self.close_stopped(ticket);
-                ticket
-            }
+            Asks::Run { namespace, plan, sequence } => self.accept(key, (namespace, plan), sequence),
         }
     }
 
-    fn refuse(&mut self, key: RequestKey, asked: Option<(Arc<str>, Arc<str>)>, failure: &Failure) -> Ticket {
+    fn accept(&mut self, key: RequestKey, asked: PlanKey, sequence: Option<u64>) -> Ticket {
+        let newest = self.state.newest.get(&asked).cloned();
+        let taken = |newest: &&Newest| sequence == Some(newest.sequence) && newest.request != key.id;
+        if let Some(Newest { sequence, request, .. }) = newest.as_ref().filter(taken) {
+            let message = format!(
+                "request {request} of the same plan has the sequence {sequence}: each request has its own, and a newer \
+                 one a higher one"
+            );
+            let failure = Failure::permanent("request.sequence-reused", message);
+            return self.refuse(key, Some(asked), &failure);
+        }
+        let (namespace, plan) = asked;
+        let ticket = self.emit(LedgerEvent::Accepted { key, namespace, plan, sequence });
+        match (newest, sequence) {
+            (Some(newest), Some(sequence)) if self.is_superseded(ticket) => {
+                self.close_late(ticket, sequence, &newest);
+            }
+            _ => {
+                self.supersede_older(ticket);
+                self.close_stopped(ticket);
+            }
+        }
+        ticket
+    }
+
+    fn is_superseded(&self, ticket: Ticket) -> bool {
+        self.state.entry(ticket).is_some_and(|entry| entry.superseded_by.is_some())
+    }
+
+    /// A plan came after a newer one of its name: it is never run, whatever the policy of its namespace says.
+    fn close_late(&mut self, ticket: Ticket, sequence: u64, newest: &Newest) {
+        let Newest { sequence: newer, request, .. } = newest;
+        let message = format!(
+            "request {request} of the same plan came before it, with the sequence {newer}: this one has {sequence}, is \
+             older, and is not run"
+        );
+        let reason = Reason::of(&Failure::permanent("request.superseded", message));
+        self.close(ticket, (Outcome::Superseded, Some(reason), Report::default()));
+    }
+
+    fn refuse(&mut self, key: RequestKey, asked: Option<PlanKey>, failure: &Failure) -> Ticket {
         let receivers = self.options.receivers.clone();
         let ticket = self.emit(LedgerEvent::Refused { key, asked, reason: Reason::of(failure), receivers });
         self.tell(ticket);

@@ -19,6 +19,10 @@
 //!   many of them as may run are not counted.
 //! - **One answer**: a request is its identifier and the digest of what was delivered. Delivered again, it is answered with
 //!   what it was answered before; the same identifier with another digest is refused.
+//! - **Never backwards**: of the requests of one plan, a name in a namespace, that their sender counts, one that comes after one
+//!   with a higher number is superseded at once, whatever the policy says; one with the same number is refused. The highest
+//!   number outlives the answer. It goes by the name, as superseding does: plans of other names are other plans, which the
+//!   same sender may well count in the same series.
 //! - **Outbox**: an outcome is stored in one record with who is to be told; nothing is told and no delivery is acknowledged
 //!   before it is durable. A dead receiver delays neither plans nor other receivers.
 //! - **Bounded**: answers are remembered as long, and as many, as the options say; the ledger is compacted when it has more

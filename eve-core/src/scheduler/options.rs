@@ -103,6 +103,9 @@ pub struct SchedulerOptions {
     pub remember_bytes_max: usize,
     /// For how long they are remembered.
     pub remember_for: Duration,
+    /// Of how many plans the highest number is remembered, without an end; those that were accepted longest ago are forgotten
+    /// first, when the ledger is compacted.
+    pub numbers_max: usize,
     /// The records of how many finished runs are kept.
     pub logs_max: usize,
     /// How many records a ledger may have before it is compacted, besides four for each request that is known.
@@ -114,7 +117,7 @@ pub struct SchedulerOptions {
 impl Default for SchedulerOptions {
     /// 16 runs at once; plans queue; nobody is told; 10,000 wait, or 256 MiB; 1 h until a plan is given up that does not come back;
     /// 50,000 requests are remembered for 15 days, a day more than a queue keeps a message, and 128 MiB of what was told of
-    /// them; 1,000 logs.
+    /// them; the numbers of 10,000 plans; 1,000 logs.
     fn default() -> Self {
         Self {
             run_prefix: "run".into(),
@@ -131,6 +134,7 @@ impl Default for SchedulerOptions {
             remember_max: 50_000,
             remember_bytes_max: 128 << 20,
             remember_for: 15 * DAY,
+            numbers_max: 10_000,
             logs_max: 1_000,
             records_free: 1_000,
             seed: 0,

@@ -60,6 +60,8 @@ pub enum Asks {
         namespace: Arc<str>,
         /// The name of the plan.
         plan: Arc<str>,
+        /// Where it stands among the plans of this name in this namespace, as its sender counts them.
+        sequence: Option<u64>,
     },
     /// To stop what another request asked for. One that overtakes its request is remembered.
     Stop {
@@ -271,7 +273,8 @@ pub struct RequestKey {
 pub enum LedgerEvent {
     /// A process took the ledger over. Whoever had it before can add nothing any more.
     TakenOver,
-    /// A plan will be run. The place of the record is its [`Ticket`].
+    /// A plan will be run, unless its number is lower than one that was accepted before: then the request of that one takes
+    /// its place. The place of the record is its [`Ticket`].
     Accepted {
         /// Who it is.
         key: RequestKey,
@@ -279,6 +282,8 @@ pub enum LedgerEvent {
         namespace: Arc<str>,
         /// The name of the plan.
         plan: Arc<str>,
+        /// Its number among the plans of this name in this namespace, if its sender counts them.
+        sequence: Option<u64>,
     },
     /// A request will never be dealt with. The place of the record is its [`Ticket`].
     Refused {

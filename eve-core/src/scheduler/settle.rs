@@ -132,7 +132,9 @@ impl Scheduler {
     pub(super) fn compact(&mut self) {
         let most = self.options.records_free + RECORDS_PER_REQUEST * self.state.entries.len();
         if self.state.records > most {
-            let kept = Box::new(self.state.kept());
+            let mut kept = Box::new(self.state.kept());
+            kept.thin_out_numbers(self.options.numbers_max);
+            planted!(self.state, NumbersForgotten, { kept.newest.clear() });
             self.emit(LedgerEvent::Compacted { kept });
         }
     }

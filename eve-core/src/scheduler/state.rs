@@ -125,6 +125,19 @@ pub(super) struct Space {
     pub(super) since: Option<u64>,
 }
 
+/// A plan: its namespace, and its name there.
+pub(crate) type PlanKey = (Arc<str>, Arc<str>);
+
+/// The highest number that was accepted of the plans of one name in one namespace. Kept when its request is forgotten.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Newest {
+    pub(crate) sequence: u64,
+    /// The request that has it.
+    pub(crate) request: Arc<str>,
+    /// The place of the record that accepted it.
+    pub(crate) place: u64,
+}
+
 /// Everything from which the state follows. What a ledger begins with once it was compacted.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Kept {
@@ -135,6 +148,22 @@ pub struct Kept {
     pub(crate) early: Vec<Ticket>,
     /// The finished runs whose records are kept, the oldest first.
     pub(crate) logs: Vec<RunId>,
+    /// The highest number of each plan that has one, in the order of the plans.
+    pub(crate) newest: Vec<(PlanKey, Newest)>,
+}
+
+impl Kept {
+    /// Leaves out the numbers that were accepted longest ago, until there are no more than so many.
+    pub(super) fn thin_out_numbers(&mut self, most: usize) {
+        let surplus = self.newest.len().saturating_sub(most);
+        if surplus == 0 {
+            return;
+        }
+        let mut places: Vec<u64> = self.newest.iter().map(|(_, newest)| newest.place).collect();
+        places.sort_unstable();
+        let Some(&first_kept) = places.get(surplus) else { return self.newest.clear() };
+        self.newest.retain(|(_, newest)| newest.place >= first_kept);
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -151,6 +180,7 @@ pub(super) struct State {
     /// Requests to stop a request that is not known yet, by its identifier.
     pub(super) early: BTreeMap<Arc<str>, Ticket>,
     pub(super) logs: VecDeque<RunId>,
+    pub(super) newest: BTreeMap<PlanKey, Newest>,
     /// How many requests wait.
     pub(super) waiting: usize,
     /// The bytes of all that is told of answered requests.
@@ -192,6 +222,7 @@ impl State {
             turns: self.turns.iter().map(|(place, namespace)| (*place, Arc::clone(namespace))).collect(),
             early: self.early.values().copied().collect(),
             logs: self.logs.iter().cloned().collect(),
+            newest: self.newest.iter().map(|(plan, newest)| (plan.clone(), newest.clone())).collect(),
         }
     }
 
@@ -200,7 +231,9 @@ impl State {
     /// # Errors
     /// Why nothing follows from it.
     pub(super) fn of(kept: &Kept) -> Result<Self, &'static str> {
-        let mut state = Self { logs: kept.logs.iter().cloned().collect(), ..Self::default() };
+        let logs = kept.logs.iter().cloned().collect();
+        let newest = kept.newest.iter().cloned().collect();
+        let mut state = Self { logs, newest, ..Self::default() };
         for (ticket, entry) in &kept.entries {
             state.insert(*ticket, entry.clone())?;
         }

@@ -17,7 +17,7 @@ use crate::run::{Outcome, StopMode};
 const STOPPED_RETURN_MAX: Duration = Duration::from_mins(5);
 
 /// How a run ended, why, and what became of its components.
-type End = (Outcome, Option<Reason>, Report);
+pub(super) type End = (Outcome, Option<Reason>, Report);
 
 impl Scheduler {
     /// Opens runs as long as there is room: of the namespaces whose next plan is in hand, the one that queued first.
@@ -184,7 +184,7 @@ impl Scheduler {
         self.close(ticket, (outcome, Some(Reason::of(&failure)), Report::default()));
     }
 
-    fn close(&mut self, ticket: Ticket, (outcome, reason, report): End) {
+    pub(super) fn close(&mut self, ticket: Ticket, (outcome, reason, report): End) {
         let Some(namespace) = self.namespace(ticket) else { return };
         let receivers = self.options.receivers.clone();
         self.emit(LedgerEvent::RunClosed { ticket, outcome, reason, report, receivers });

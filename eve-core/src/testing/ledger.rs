@@ -15,7 +15,8 @@ fn key(id: &str) -> RequestKey {
 }
 
 fn accepted(id: &str, namespace: &str) -> LedgerEvent {
-    LedgerEvent::Accepted { key: key(id), namespace: namespace.into(), plan: "app".into() }
+    let (key, namespace, plan) = (key(id), namespace.into(), "app".into());
+    LedgerEvent::Accepted { key, namespace, plan, sequence: None }
 }
 
 /// At least one event of every kind, as a ledger that was taken over once and compacted at its end.

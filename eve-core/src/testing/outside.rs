@@ -110,7 +110,7 @@ impl QueueSource {
     /// Puts a plan at the end of the queue, in no group.
     pub fn send(&self, request: impl Into<Arc<str>>, body: impl Into<Vec<u8>>) {
         let body: Arc<[u8]> = body.into().into();
-        self.send_content(request, "", Digest::of(&body), Content::Plan { body });
+        self.send_content(request, "", Digest::of(&body), Content::Plan { body, sequence: None });
     }
 
     /// Puts anything at the end of the queue. Nothing of a group is handed out while one of it is taken; the empty one is
@@ -252,7 +252,7 @@ mod tests {
     #[tokio::test]
     async fn a_group_waits_for_the_one_of_it_that_is_held() {
         let source = QueueSource::default();
-        let plan = |text: &str| Content::Plan { body: text.as_bytes().into() };
+        let plan = |text: &str| Content::Plan { body: text.as_bytes().into(), sequence: None };
         for (request, group) in [("r1", "a"), ("r2", "a"), ("r3", "b")] {
             source.send_content(request, group, Digest::of(request.as_bytes()), plan(request));
         }

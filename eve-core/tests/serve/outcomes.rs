@@ -282,7 +282,7 @@ impl PlanSource for Redriven {
             digest: eve_core::digest::Digest::of(&body),
             group: "n".into(),
             receive_count: count,
-            content: Content::Plan { body },
+            content: Content::Plan { body, sequence: None },
         }))
     }
 

@@ -1,19 +1,20 @@
 //! What travels through a queue: which request, for which cluster, and what it asks for. Pure.
 //!
 //! ```json
-//! {"version": 1, "requestId": "r-17", "cluster": "east",
+//! {"version": 1, "requestId": "r-17", "cluster": "east", "sequence": 17,
 //!  "plan": {"bucket": "plans", "key": "shop/17.yaml", "versionId": "…", "sha256": "…"}}
 //! ```
 //!
 //! Instead of `plan` there is `inline` (the text of the plan) or `stop` (`{"requestId": "r-16", "mode": "now" | "drain"}`).
-//! `versionId` may be left out, and so may `sha256` beside `inline`.
+//! `versionId` may be left out, and so may `sha256` beside `inline`, and `sequence`: the number of a plan among those of its name
+//! in its namespace, a whole number from 0 to 2⁶⁴ − 1.
 
 use std::sync::Arc;
 
 use eve_core::digest::Digest;
 use eve_core::failure::Failure;
 use eve_core::ports::Delivery;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::stop::{Stop, no_request, object};
 
@@ -25,6 +26,8 @@ pub(super) const MESSAGE_VERSION: u32 = 1;
 pub(super) struct Message {
     pub(super) request: Arc<str>,
     pub(super) asks: Asks,
+    /// The number of the plan, if its sender counts them.
+    pub(super) sequence: Option<u64>,
 }
 
 /// What a message asks for.
@@ -69,6 +72,13 @@ struct Written {
     sha256: Option<Digest>,
     #[serde(default)]
     stop: Option<Stop>,
+    #[serde(default, deserialize_with = "number")]
+    sequence: Option<u64>,
+}
+
+/// A number, where there is one: `null` is none.
+fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    u64::deserialize(deserializer).map(Some)
 }
 
 /// Why a message can never be dealt with.
@@ -105,13 +115,14 @@ impl Message {
                 ),
             )));
         }
+        let sequence = written.sequence;
         let asks = asks(written).map_err(named)?;
-        Ok(Self { request, asks })
+        Ok(Self { request, asks, sequence })
     }
 }
 
 fn asks(written: Written) -> Result<Asks, Failure> {
-    let Written { plan, inline, sha256, stop, .. } = written;
+    let Written { plan, inline, sha256, stop, sequence, .. } = written;
     match (plan, inline, stop) {
         (Some(location), None, None) if sha256.is_none() => Ok(Asks::Fetch(location)),
         (None, Some(text), None) => {
@@ -120,7 +131,9 @@ fn asks(written: Written) -> Result<Asks, Failure> {
             }
             Ok(Asks::Inline(text.into_bytes().into()))
         }
-        (None, None, Some(stop)) if sha256.is_none() && Delivery::is_request(&stop.request_id) => {
+        (None, None, Some(stop))
+            if sha256.is_none() && sequence.is_none() && Delivery::is_request(&stop.request_id) =>
+        {
             Ok(Asks::Stop(stop))
         }
         _ => Err(Failure::permanent(
@@ -174,6 +187,20 @@ mod tests {
             };
             assert_eq!((stop.request_id.as_str(), stop.mode()), ("q", meant));
         }
+    }
+
+    #[test]
+    fn a_plan_may_have_a_number_which_is_a_whole_one() {
+        let sequence = |number: &str| read(&format!(r#","inline":"x","sequence":{number}"#));
+        assert_eq!(read(r#","inline":"x""#).unwrap().sequence, None);
+        for (number, meant) in [("0", 0), ("17", 17), ("18446744073709551615", u64::MAX)] {
+            assert_eq!(sequence(number).unwrap().sequence, Some(meant));
+        }
+        for number in ["-1", "1.0", "1e3", "18446744073709551616", "\"17\"", "null", "true", "[17]"] {
+            assert_eq!(sequence(number).unwrap_err().failure.code, "queue.message.unreadable", "{number}");
+        }
+        let stop = read(r#","stop":{"requestId":"q"},"sequence":1"#).unwrap_err();
+        assert_eq!(stop.failure.code, "queue.message.unreadable");
     }
 
     #[test]

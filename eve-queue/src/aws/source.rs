@@ -144,14 +144,14 @@ impl SqsSource {
                 });
             }
         };
-        let Message { request, asks } = message;
+        let Message { request, asks, sequence } = message;
         let (digest, content) = match asks {
-            Asks::Inline(body) => (Digest::of(&body), Content::Plan { body }),
+            Asks::Inline(body) => (Digest::of(&body), Content::Plan { body, sequence }),
             Asks::Stop(stop) => (whole, Content::Stop { mode: stop.mode(), request: stop.request_id.into() }),
             Asks::Fetch(location) => {
                 let fetched = self.payloads.fetch(&location).await;
                 match fetched.and_then(|body| right_digest(location.sha256, &body).map(|()| body)) {
-                    Ok(body) => (location.sha256, Content::Plan { body }),
+                    Ok(body) => (location.sha256, Content::Plan { body, sequence }),
                     Err(failure) => {
                         let last = receive_count >= self.options.payload_tries;
                         // What is wrong with us, not with the plan, is no reason to give the plan up.

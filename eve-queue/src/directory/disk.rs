@@ -88,7 +88,7 @@ impl Disk for Folders {
                 Err(failure) => Content::Unusable { failure },
             }
         } else {
-            Content::Plan { body: bytes.into() }
+            Content::Plan { body: bytes.into(), sequence: None }
         };
         Ok((digest, content))
     }

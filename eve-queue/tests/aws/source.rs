@@ -10,7 +10,7 @@ use eve_core::testing::canary::{Canary, CanaryScan};
 use eve_testbed::Aws;
 use serde_json::json;
 
-use crate::world::{World, access_to, body, keys, next, unusable};
+use crate::world::{World, access_to, body, keys, next, sequence, unusable};
 
 #[tokio::test]
 async fn a_plan_is_held_until_it_is_acknowledged_and_then_gone() {
@@ -48,6 +48,25 @@ async fn a15_a_group_waits_for_its_plan_and_a_cancel_does_not() {
     assert_eq!(source.receive().await, Ok(None));
     source.acknowledge(&first.handle).await.unwrap();
     assert_eq!(&*next(&source).await.request, "r-2");
+}
+
+#[tokio::test]
+async fn a15_a_newer_plan_in_a_group_of_its_own_is_handed_out_while_the_older_one_is_held() {
+    let world = World::new("supersede").await;
+    let source = world.source();
+    let plan = |number: u64| json!({ "inline": number.to_string(), "sequence": number });
+    world.send("team", "r-1", plan(1)).await;
+    world.send("team", "r-2", plan(2)).await;
+    let older = next(&source).await;
+    assert_eq!((&*older.request, sequence(&older)), ("r-1", Some(1)));
+    world.send("supersede/team", "r-3", plan(3)).await;
+    let newer = next(&source).await;
+    assert_eq!((&*newer.request, &*newer.group, body(&newer)), ("r-3", "supersede/team", &b"3"[..]));
+    assert_eq!(sequence(&newer), Some(3));
+    assert_eq!(source.receive().await, Ok(None), "what stands in the group of the older one waits for it");
+    source.acknowledge(&newer.handle).await.unwrap();
+    source.acknowledge(&older.handle).await.unwrap();
+    assert_eq!(sequence(&next(&source).await), Some(2), "it comes late, and says so");
 }
 
 #[tokio::test]

@@ -164,8 +164,14 @@ pub(crate) async fn next(source: &SqsSource) -> Delivery {
 }
 
 pub(crate) fn body(delivery: &Delivery) -> &[u8] {
-    let Content::Plan { body } = &delivery.content else { panic!("{delivery:?}") };
+    let Content::Plan { body, .. } = &delivery.content else { panic!("{delivery:?}") };
     body
+}
+
+/// The number of a plan.
+pub(crate) fn sequence(delivery: &Delivery) -> Option<u64> {
+    let Content::Plan { sequence, .. } = &delivery.content else { panic!("{delivery:?}") };
+    *sequence
 }
 
 /// Why a delivery can never be dealt with.

@@ -236,11 +236,11 @@ pub(super) fn panicked(what: &str) -> Failure {
 /// What a delivery asks for. Reading a plan may take long, and may panic: it is done elsewhere.
 async fn asks(intake: &Arc<dyn Intake>, content: &Content) -> Asks {
     match content {
-        Content::Plan { body } => {
+        Content::Plan { body, sequence } => {
             let (intake, body) = (Arc::clone(intake), Arc::clone(body));
             let read = tokio::task::spawn_blocking(move || intake.read(&body)).await;
             match read.unwrap_or_else(|_| Err(panicked("reading the plan"))) {
-                Ok(PlanName { namespace, plan }) => Asks::Run { namespace, plan },
+                Ok(PlanName { namespace, plan }) => Asks::Run { namespace, plan, sequence: *sequence },
                 Err(failure) => Asks::Nothing { failure },
             }
         }
@@ -253,7 +253,7 @@ async fn asks(intake: &Arc<dyn Intake>, content: &Content) -> Asks {
 pub(super) fn arrival(source: u32, delivery: Delivery, asks: Asks) -> Input {
     let Delivery { handle, request, digest, content, .. } = delivery;
     let body = match content {
-        Content::Plan { body } => body,
+        Content::Plan { body, .. } => body,
         Content::Stop { .. } | Content::Unusable { .. } => Arc::default(),
     };
     Input::Received(Arrival { source, handle, request, digest, body, asks })

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use super::form::{
     AcceptForm, AnswerForm, AskForm, BaseForm, CloseForm, ClosedForm, EntryForm, EventForm, Hex, KeyForm,
-    MissForm, NoticeForm, OpenForm, OutForm, PartForm, PlanForm, ReasonForm, RecordForm, RefuseForm,
-    ReportForm, StandForm, StatusForm, StopForm, TargetForm, ToldForm, YieldForm,
+    MissForm, NoticeForm, NumberForm, OpenForm, OutForm, PartForm, PlanForm, ReasonForm, RecordForm,
+    RefuseForm, ReportForm, StandForm, StatusForm, StopForm, TargetForm, ToldForm, YieldForm,
 };
 use crate::ids::{RunId, Seq};
 use crate::ports::{ComponentNotice, Told};
-use crate::scheduler::state::{Asked, Closed, Entry, Kept, Notified, Standing, Status};
+use crate::scheduler::state::{Asked, Closed, Entry, Kept, Newest, Notified, PlanKey, Standing, Status};
 use crate::scheduler::{Answer, Digest, LedgerEvent, LedgerRecord, Reason, Report, RequestKey, Ticket};
 use crate::time::Timestamp;
 
@@ -32,11 +32,12 @@ impl From<&LedgerEvent> for EventForm {
     fn from(event: &LedgerEvent) -> Self {
         match event {
             LedgerEvent::TakenOver => Self::TakenOver,
-            LedgerEvent::Accepted { key, namespace, plan } => Self::Accepted(AcceptForm {
+            LedgerEvent::Accepted { key, namespace, plan, sequence } => Self::Accepted(AcceptForm {
                 id: Arc::clone(&key.id),
                 digest: key.digest.into(),
                 namespace: Arc::clone(namespace),
                 plan: Arc::clone(plan),
+                sequence: *sequence,
             }),
             LedgerEvent::Refused { key, asked, reason, receivers } => Self::Refused(RefuseForm {
                 id: Arc::clone(&key.id),
@@ -91,8 +92,8 @@ impl From<EventForm> for LedgerEvent {
     fn from(form: EventForm) -> Self {
         match form {
             EventForm::TakenOver => Self::TakenOver,
-            EventForm::Accepted(AcceptForm { id, digest, namespace, plan }) => {
-                Self::Accepted { key: RequestKey { id, digest: digest.into() }, namespace, plan }
+            EventForm::Accepted(AcceptForm { id, digest, namespace, plan, sequence }) => {
+                Self::Accepted { key: RequestKey { id, digest: digest.into() }, namespace, plan, sequence }
             }
             EventForm::Refused(RefuseForm { id, digest, asked, reason, receivers }) => Self::Refused {
                 key: RequestKey { id, digest: digest.into() },
@@ -210,24 +211,40 @@ impl From<ReportForm> for Report {
 
 impl From<&Kept> for BaseForm {
     fn from(kept: &Kept) -> Self {
-        let Kept { entries, turns, early, logs } = kept;
+        let Kept { entries, turns, early, logs, newest } = kept;
         Self {
             entries: entries.iter().map(EntryForm::from).collect(),
             turns: turns.clone(),
             early: early.iter().map(|ticket| ticket.get()).collect(),
             logs: logs.iter().map(text).collect(),
+            newest: newest.iter().map(NumberForm::from).collect(),
         }
+    }
+}
+
+impl From<&(PlanKey, Newest)> for NumberForm {
+    fn from(((namespace, plan), newest): &(PlanKey, Newest)) -> Self {
+        let Newest { sequence, request, place } = newest.clone();
+        Self { namespace: Arc::clone(namespace), plan: Arc::clone(plan), sequence, request, place }
+    }
+}
+
+impl From<NumberForm> for (PlanKey, Newest) {
+    fn from(form: NumberForm) -> Self {
+        let NumberForm { namespace, plan, sequence, request, place } = form;
+        ((namespace, plan), Newest { sequence, request, place })
     }
 }
 
 impl From<BaseForm> for Kept {
     fn from(form: BaseForm) -> Self {
-        let BaseForm { entries, turns, early, logs } = form;
+        let BaseForm { entries, turns, early, logs, newest } = form;
         Self {
             entries: entries.into_iter().map(Into::into).collect(),
             turns,
             early: early.into_iter().map(Ticket::new).collect(),
             logs: logs.into_iter().map(RunId::new).collect(),
+            newest: newest.into_iter().map(Into::into).collect(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Versions 1 and 2 of the stored form of a ledger: every name on disk. `convert.rs` is the way from and to the types of the
+//! Versions 1 to 3 of the stored form of a ledger: every name on disk. `convert.rs` is the way from and to the types of the
 //! scheduler.
 //!
 //! Nothing here is ever changed, only added to under a new version: ledgers that were written must stay readable.
@@ -77,6 +77,9 @@ pub(super) struct AcceptForm {
     pub(super) namespace: Arc<str>,
     #[serde(rename = "plan")]
     pub(super) plan: Arc<str>,
+    /// Since version 3.
+    #[serde(rename = "num", default, skip_serializing_if = "Option::is_none")]
+    pub(super) sequence: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -244,6 +247,24 @@ pub(super) struct BaseForm {
     pub(super) early: Vec<u64>,
     #[serde(rename = "logs", default, skip_serializing_if = "Vec::is_empty")]
     pub(super) logs: Vec<Arc<str>>,
+    /// Since version 3.
+    #[serde(rename = "nums", default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) newest: Vec<NumberForm>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NumberForm {
+    #[serde(rename = "ns")]
+    pub(super) namespace: Arc<str>,
+    #[serde(rename = "plan")]
+    pub(super) plan: Arc<str>,
+    #[serde(rename = "num")]
+    pub(super) sequence: u64,
+    #[serde(rename = "id")]
+    pub(super) request: Arc<str>,
+    #[serde(rename = "n")]
+    pub(super) place: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -408,6 +429,10 @@ const fn is_zero(value: &u32) -> bool {
 impl EventForm {
     /// The lowest version that can say this.
     pub(super) fn version(&self) -> u32 {
+        let is_numbered = matches!(self, Self::Accepted(accept) if accept.sequence.is_some());
+        if is_numbered || matches!(self, Self::Compacted(base) if !base.newest.is_empty()) {
+            return 3;
+        }
         let is_new = match self {
             Self::StopAsked(stop) => stop.reason.is_some() || !stop.receivers.is_empty(),
             Self::RunClosed(close) => !close.report.is_empty(),

@@ -16,8 +16,8 @@ use crate::scheduler::LedgerRecord;
 
 /// The newest version of the form that this eve reads and writes.
 ///
-/// 2: what became of components, and a stop that stops nothing.
-pub const VERSION: u32 = 2;
+/// 2: what became of components, and a stop that stops nothing. 3: the numbers of plans.
+pub const VERSION: u32 = 3;
 
 /// The lasting form of a record. The same record gives the same bytes, in every release that writes this version.
 pub fn encode(record: &LedgerRecord) -> Vec<u8> {

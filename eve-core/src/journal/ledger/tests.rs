@@ -26,7 +26,11 @@ fn every_record_comes_back_as_it_was() {
 #[test]
 fn what_is_not_known_is_refused() {
     for (text, reason) in [
-        (r#"{"v":3,"n":1,"t":0,"e":{"new":1}}"#, "written by a newer eve"),
+        (r#"{"v":4,"n":1,"t":0,"e":{"new":1}}"#, "written by a newer eve"),
+        (
+            r#"{"v":2,"n":1,"t":0,"e":{"accept":{"id":"a","sha":"SHA","ns":"n","plan":"p","num":8}}}"#,
+            "what it says is of format 3",
+        ),
         (r#"{"v":2,"n":1,"t":0,"e":"take"}"#, "what it says is of format 1"),
         (r#"{"v":0,"n":1,"t":0,"e":"take"}"#, "there is no format 0"),
         (r#"{"v":1,"n":1,"t":0,"e":"take","x":1}"#, "unknown field"),
@@ -37,6 +41,7 @@ fn what_is_not_known_is_refused() {
             "64 hexadecimal digits",
         ),
     ] {
+        let text = text.replace("SHA", &"0".repeat(64));
         let error = decode(text.as_bytes()).unwrap_err().to_string();
         assert!(error.contains(reason), "{text}: {error}");
     }

@@ -177,7 +177,12 @@ impl Rig {
 }
 
 pub(super) fn run_in(namespace: &str, plan: &str) -> Asks {
-    Asks::Run { namespace: namespace.into(), plan: plan.into() }
+    Asks::Run { namespace: namespace.into(), plan: plan.into(), sequence: None }
+}
+
+/// The same with this number.
+pub(super) fn numbered(namespace: &str, plan: &str, sequence: u64) -> Asks {
+    Asks::Run { namespace: namespace.into(), plan: plan.into(), sequence: Some(sequence) }
 }
 
 pub(super) fn down() -> Failure {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::invariants::Invariant;
+use crate::run::Outcome;
 use crate::scheduler::{Answer, LedgerEvent, LedgerRecord, Outgoing, RequestKey, Ticket};
 
 /// An invariant that did not hold.
@@ -33,6 +34,10 @@ struct Space {
 pub(super) struct Model {
     keys: BTreeMap<Ticket, (RequestKey, Arc<str>)>,
     accepted: BTreeMap<Arc<str>, RequestKey>,
+    /// The highest number that was accepted of each plan.
+    newest: BTreeMap<(Arc<str>, Arc<str>), u64>,
+    /// What was accepted after a higher number.
+    late: BTreeSet<Ticket>,
     answers: BTreeMap<RequestKey, Answer>,
     stopped: BTreeSet<Arc<str>>,
     spaces: BTreeMap<Arc<str>, Space>,
@@ -49,8 +54,9 @@ impl Model {
     pub(super) fn take(&mut self, record: &LedgerRecord) -> Check {
         let ticket = Ticket::new(record.seq.get());
         match &record.event {
-            LedgerEvent::Accepted { key, namespace, .. } => {
+            LedgerEvent::Accepted { key, namespace, plan, sequence } => {
                 self.answered_never(key)?;
+                self.count(ticket, (Arc::clone(namespace), Arc::clone(plan)), *sequence)?;
                 self.keys.insert(ticket, (key.clone(), Arc::clone(namespace)));
                 self.accepted.insert(Arc::clone(&key.id), key.clone());
                 self.spaces.entry(Arc::clone(namespace)).or_default().waiting.insert(ticket);
@@ -65,6 +71,10 @@ impl Model {
             LedgerEvent::RunOpened { ticket, .. } => self.opened(*ticket)?,
             LedgerEvent::RunClosed { ticket, outcome, .. } => {
                 let (key, namespace) = self.keys.get(ticket).cloned().unwrap_or_else(unknown);
+                let superseded = *outcome == Outcome::Superseded || !self.late.contains(ticket);
+                ensure(superseded, Invariant::NeverBackwards, || {
+                    format!("{key:?} came after a newer one, and is {outcome:?}")
+                })?;
                 let space = self.spaces.entry(namespace).or_default();
                 space.waiting.remove(ticket);
                 space.live = space.live.filter(|live| live != ticket);
@@ -83,6 +93,20 @@ impl Model {
         Ok(())
     }
 
+    fn count(&mut self, ticket: Ticket, plan: (Arc<str>, Arc<str>), sequence: Option<u64>) -> Check {
+        let Some(sequence) = sequence else { return Ok(()) };
+        let newest = self.newest.get(&plan).copied();
+        ensure(newest != Some(sequence), Invariant::NeverBackwards, || {
+            format!("{sequence} of {plan:?} is accepted twice")
+        })?;
+        if newest.is_some_and(|newest| newest > sequence) {
+            self.late.insert(ticket);
+        } else {
+            self.newest.insert(plan, sequence);
+        }
+        Ok(())
+    }
+
     fn answered_never(&self, key: &RequestKey) -> Check {
         let known = self.answers.contains_key(key) || self.keys.values().any(|(known, _)| known == key);
         ensure(!known, Invariant::OneOutcome, || format!("{key:?} is taken in once more"))
@@ -97,6 +121,9 @@ impl Model {
 
     fn opened(&mut self, ticket: Ticket) -> Check {
         let (key, namespace) = self.keys.get(&ticket).cloned().unwrap_or_else(unknown);
+        ensure(!self.late.contains(&ticket), Invariant::NeverBackwards, || {
+            format!("{key:?} came after a newer one in {namespace}, and runs")
+        })?;
         let space = self.spaces.entry(Arc::clone(&namespace)).or_default();
         ensure(space.live.is_none(), Invariant::OneRunANamespace, || {
             format!("{key:?} runs beside {:?} in {namespace}", space.live)

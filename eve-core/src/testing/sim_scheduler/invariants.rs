@@ -43,6 +43,9 @@ invariants! {
     OneContent "one-content",
     /// A plan that was asked to stop before it ran never runs.
     StopKept "stop-kept",
+    /// Of the plans of one name that are counted, one that came after one with a higher number never runs and is superseded,
+    /// and no two have one number.
+    NeverBackwards "never-backwards",
     /// A delivery in hand is extended in time.
     VisibilityKept "visibility-kept",
     /// The state is what the records alone tell.

@@ -67,6 +67,10 @@ bugs! {
     DigestIgnored "digest-ignored" 1_000 [OneContent, AcknowledgedAfterAnswer],
     /// A request to stop that overtakes its plan is forgotten.
     EarlyStopForgotten "early-stop-forgotten" 1_000 [StopKept],
+    /// A plan that comes after a newer one of its name runs.
+    LateOlderRuns "late-older-runs" 1_000 [NeverBackwards],
+    /// The numbers of plans do not outlive the compaction of the ledger.
+    NumbersForgotten "numbers-forgotten" 1_000 [NeverBackwards],
     /// A run waits until the outcome of the one before was told.
     DeadReceiverHolds "dead-receiver-holds" 1_000 [Fair, EverythingAnswered, WorkConserving],
 }

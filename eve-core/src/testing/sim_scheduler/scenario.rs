@@ -80,13 +80,14 @@ impl Scenario {
         let mut scenario = Self { options, sent: Vec::new(), scripts: Vec::new(), chances, dead };
         let count = 3 + choices.below(14, "plan.requests");
         let namespaces = 1 + choices.below(4, "plan.namespaces");
+        let counted = pick(choices, &[false, true], "plan.counted").unwrap_or(false);
         for number in 0..count {
-            scenario.draw(number, namespaces, choices);
+            scenario.draw(number, (namespaces, counted), choices);
         }
         scenario
     }
 
-    fn draw(&mut self, number: u64, namespaces: u64, choices: &mut dyn Choices) {
+    fn draw(&mut self, number: u64, (namespaces, counted): (u64, bool), choices: &mut dyn Choices) {
         let after = Duration::from_secs(choices.below(240, "plan.after") * choices.below(2, "plan.at-once"));
         let outcomes = [Outcome::Succeeded, Outcome::Failed];
         let outcome = pick(choices, &outcomes, "plan.outcome").unwrap_or(Outcome::Succeeded);
@@ -95,7 +96,14 @@ impl Scenario {
         // Most are of the first namespace: a crowd.
         let namespace = choices.below(namespaces, "plan.namespace") * choices.below(2, "plan.crowd");
         let plan = if choices.below(4, "plan.name") == 0 { "job" } else { "app" };
-        let run = Asks::Run { namespace: format!("n{namespace}").into(), plan: plan.into() };
+        // They are sent at other times than they were counted, and some numbers twice.
+        let sequence = match choices.below(8, "plan.number") {
+            0 => None,
+            1 => Some(number / 2),
+            _ => Some(number),
+        };
+        let sequence = sequence.filter(|_| counted);
+        let run = Asks::Run { namespace: format!("n{namespace}").into(), plan: plan.into(), sequence };
         let (id, content, asks) = match choices.below(12, "plan.kind") {
             0..=7 => (format!("r{number}"), 0, run),
             8 => {

@@ -46,7 +46,7 @@ impl Disk for Fake {
         if let Some(obstacle) = self.unreadable.borrow().get(&*claimed.request) {
             return Err(obstacle());
         }
-        Ok((Digest::of(b""), Content::Plan { body: Arc::default() }))
+        Ok((Digest::of(b""), Content::Plan { body: Arc::default(), sequence: None }))
     }
 }
 
