@@ -142,7 +142,12 @@ impl Scheduler {
     /// A run is over.
     pub(super) fn run_ended(&mut self, run: &RunId, end: End) {
         let Some(&ticket) = self.state.runs.get(run) else { return };
-        self.close(ticket, end);
+        let (outcome, reason, report) = end;
+        let entry = self.state.entry(ticket);
+        let gave_way = entry.is_some_and(|entry| entry.superseded_by.is_some() && entry.stop.is_none());
+        // A run that is drained does not know for whom.
+        let outcome = if gave_way && outcome == Outcome::Cancelled { Outcome::Superseded } else { outcome };
+        self.close(ticket, (outcome, reason, report));
     }
 
     /// What waits and was stopped or superseded needs no run.

@@ -122,6 +122,26 @@ fn older_plans_of_the_same_name_give_way_as_the_policy_says() {
 }
 
 #[test]
+fn what_was_drained_for_a_newer_plan_is_superseded_and_what_somebody_stopped_besides_is_cancelled() {
+    for (stopped, ended, answer) in [
+        (false, Outcome::Cancelled, Outcome::Superseded),
+        (true, Outcome::Cancelled, Outcome::Cancelled),
+        (false, Outcome::Succeeded, Outcome::Succeeded),
+        (false, Outcome::Failed, Outcome::Failed),
+    ] {
+        let newer = Newer::Supersede(Running::Drain);
+        let mut rig = Rig::new(SchedulerOptions { newer, ..SchedulerOptions::default() });
+        rig.plan("older", "n");
+        rig.plan("newer", "n");
+        if stopped {
+            rig.cancel("stop", "older");
+        }
+        rig.end("older", ended);
+        assert_eq!(rig.answer("older"), Some(answer), "{stopped} {ended:?}");
+    }
+}
+
+#[test]
 fn the_newest_plan_always_runs() {
     let options =
         SchedulerOptions { newer: Newer::Supersede(Running::Cancel), ..SchedulerOptions::default() };
