@@ -15,4 +15,5 @@ mod planted;
 mod refused;
 mod restart;
 mod sinks;
+mod supersede;
 mod undelivered;
