@@ -4,6 +4,8 @@
 
 #[path = "serve/outcomes.rs"]
 mod outcomes;
+#[path = "serve/requests.rs"]
+mod requests;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -35,7 +37,7 @@ fn value(version: SecretVersion) -> Canary {
     Canary::new(version.get())
 }
 
-/// Plans are texts such as `NAMESPACE COUNT`: so many components, one after the other. Those of the namespace `sealed` need
+/// Plans are texts such as `NAMESPACE COUNT` or `NAMESPACE COUNT REQUEST`: so many components, one after the other. Those of the namespace `sealed` need
 /// a secret, of which there is a newer version each time that it is asked for.
 #[derive(Default)]
 struct Words {
@@ -78,11 +80,13 @@ impl Intake for Words {
         let text = std::str::from_utf8(body).unwrap();
         assert!(text != "panic", "so it is written");
         let (namespace, _) = text.split_once(' ').ok_or(Failure::permanent("plan.bad", "it is no plan"))?;
-        Ok(PlanName { namespace: namespace.into(), plan: "app".into() })
+        let request = text.split(' ').nth(2).map(Into::into);
+        Ok(PlanName { namespace: namespace.into(), plan: "app".into(), request })
     }
 
     async fn open(&self, _: &RunId, body: &[u8], begun: Option<&RunStart>) -> Result<Opened, Failure> {
-        let (namespace, count) = std::str::from_utf8(body).unwrap().split_once(' ').unwrap();
+        let (namespace, rest) = std::str::from_utf8(body).unwrap().split_once(' ').unwrap();
+        let count = rest.split(' ').next().unwrap();
         let count: usize = count.parse().map_err(|_| Failure::permanent("plan.count", "it has no count"))?;
         let mut plan = PlanBuilder::new("app", namespace);
         for number in 0..count {

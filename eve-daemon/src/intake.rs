@@ -109,7 +109,8 @@ impl PlanIntake {
 impl Intake for PlanIntake {
     fn read(&self, body: &[u8]) -> Result<PlanName, Failure> {
         let (plan, _) = self.reader.checked(body)?;
-        Ok(PlanName { namespace: plan.namespace().into(), plan: plan.name().into() })
+        let request = plan.request_id().map(Into::into);
+        Ok(PlanName { namespace: plan.namespace().into(), plan: plan.name().into(), request })
     }
 
     async fn open(&self, run: &RunId, body: &[u8], begun: Option<&RunStart>) -> Result<Opened, Failure> {

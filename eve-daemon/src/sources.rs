@@ -43,6 +43,7 @@ pub fn open(config: &Config, clock: &Arc<dyn Clock>, health: &Arc<Health>) -> Re
     if let Some(directory) = &config.source.directory {
         let mut options = DirectoryOptions::default();
         options.wait = DIRECTORY_WAIT;
+        options.held_for = DIRECTORY_VISIBILITY;
         let source = Folder::new(DirectorySource::open(&directory.path, options)?);
         health.works(Part::Source);
         let (what, health) = (format!("directory {}", directory.path.display()), Arc::clone(health));
@@ -85,7 +86,7 @@ pub fn problems(config: &Config, files: Files) -> Vec<Wrong> {
 
 /// After so long without a plan what lies in a directory and is no plan is told.
 const DIRECTORY_WAIT: Duration = Duration::from_secs(2);
-/// A directory holds what was taken for as long as the process lives.
+/// How long a directory holds what was taken, unless it is extended.
 const DIRECTORY_VISIBILITY: Duration = Duration::from_hours(1);
 
 fn access(sqs: &SqsConfig, clock: Arc<dyn Clock>) -> Result<AwsAccess, StartError> {

@@ -239,6 +239,21 @@ async fn hidden_files_are_told_only_when_nobody_is_at_work_on_them() {
 }
 
 #[tokio::test]
+async fn what_nobody_extends_is_delivered_again_and_what_was_settled_is_not() {
+    let folder = TempDir::new().unwrap();
+    let source = open(&folder);
+    put(&folder, "a.yaml", "1");
+    let first = next(&source).await;
+    source.extend(&first.handle, Duration::ZERO).await.unwrap();
+    let again = next(&source).await;
+    assert_eq!((&again.request, again.receive_count), (&first.request, 2));
+    assert_eq!(source.acknowledge(&first.handle).await.unwrap_err().code, STALE_HANDLE);
+    source.acknowledge(&again.handle).await.unwrap();
+    assert_eq!(source.receive().await, Ok(None));
+    assert_eq!(names(&folder.path().join("done")), [again.request.to_string()]);
+}
+
+#[tokio::test]
 async fn what_was_taken_for_a_receiver_that_went_away_comes_next() {
     let folder = TempDir::new().unwrap();
     put(&folder, "a.yaml", "1");
@@ -380,4 +395,24 @@ async fn old_plans_are_removed_with_what_stands_beside_them() {
         std::thread::sleep(Duration::from_millis(20));
     }
     assert_eq!(names(&folder.path().join("done")), last[4..]);
+}
+
+#[tokio::test]
+async fn the_outcome_of_a_request_of_another_name_stays_in_its_folder_and_is_removed_in_its_turn() {
+    let folder = TempDir::new().unwrap();
+    let mut options = quick();
+    options.kept_max = 2;
+    let source = DirectorySource::open(folder.path(), options).unwrap();
+    let notifier = DirectoryNotifier::new(folder.path());
+    for request in ["release-1", "../../release@2", "release-3"] {
+        let mut notice = Notice::new("k", Timestamp::EPOCH, Ending::Failed);
+        request.clone_into(&mut notice.request);
+        notifier.notify(&notice).await.unwrap();
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    put(&folder, "a.yaml", "1");
+    let delivery = next(&source).await;
+    source.acknowledge(&delivery.handle).await.unwrap();
+    let kept = names(&folder.path().join("done"));
+    assert_eq!(kept, [delivery.request.to_string(), "release-3.outcome.json".to_owned()]);
 }

@@ -16,7 +16,7 @@ use eve_store::RunFile;
 
 use super::admit::{admit, refused};
 use super::drive::{self, Deadline, Limits, Task, Work};
-use super::{or_json, warn};
+use super::{or_json, warn, warn_of_request};
 use crate::cli::{Apply, ApplyOutput};
 use crate::exit::Exit;
 use crate::halt::Halt;
@@ -45,6 +45,7 @@ fn deploy(args: &Apply, arguments: Vec<String>, printer: &Arc<Printer>) -> Resul
         let (checked, connected) = drive::unless_stopped(&mut signals, reading).await?;
         namespace?;
         warn(&checked.plan, printer);
+        warn_of_request(&checked.plan, printer);
         let sources = journal::sources(&args.input.filenames)?;
         let call = Call { verb: "apply", arguments, sources, specs: Specs::Left };
         let prepared = Prepared { checked, connected: connected?, signals };

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use eve_core::plan::diagnostic::{Diagnostic, Diagnostics};
 use eve_core::plan::load::Loaded;
 use eve_k8s::Inventory;
 use eve_store::RunState;
@@ -101,8 +102,24 @@ fn ended(state: &RunState) -> String {
 
 /// Shows the warnings about an input, unless nothing but errors is wanted.
 fn warn(plan: &Loaded, printer: &Printer) {
-    let warnings = plan.warnings();
+    show(&plan.warnings(), printer);
+}
+
+/// A plan that says which request it is runs once where it is delivered, and here each time: whoever wrote it may count on that.
+fn warn_of_request(plan: &Loaded, printer: &Printer) {
+    if plan.request_id().is_some() {
+        let message =
+            "`spec.requestId` has no meaning here: `eve apply` applies a plan each time that it is called";
+        let warning = Diagnostic::error("plan.request-unused", message)
+            .as_warning()
+            .at(plan.request_place())
+            .with_hint("it counts where plans are delivered to `eve-daemon`".to_owned());
+        show(&plan.diagnostics(vec![warning]), printer);
+    }
+}
+
+fn show(warnings: &Diagnostics, printer: &Printer) {
     if !warnings.is_empty() && !printer.is_quiet() {
-        printer.err(diagnose::render(&warnings, printer.colour()).trim_end());
+        printer.err(diagnose::render(warnings, printer.colour()).trim_end());
     }
 }

@@ -149,3 +149,29 @@ async fn a_missing_namespace_is_created_only_when_asked_for_and_not_labelled() {
     assert_eq!(made["metadata"]["labels"], json!({"kubernetes.io/metadata.name": "not-yet-there"}));
     assert_eq!(names(&writes(control_plane, "not-yet-there").await), ["settings".to_owned()].into());
 }
+
+#[tokio::test]
+async fn a_plan_that_says_which_request_it_is_is_applied_each_time_and_says_that_this_has_no_meaning_here() {
+    let control_plane = ControlPlane::shared().await;
+    let namespace = control_plane.namespace("request").await;
+    let plan = format!(
+        "apiVersion: eve.dev/v1alpha1
+kind: Plan
+metadata: {{ name: shop, namespace: {} }}
+spec:
+  requestId: release-1
+  components:
+    - name: settings
+      manifests: {{ objects: [{{ apiVersion: v1, kind: ConfigMap, metadata: {{ name: settings }} }}] }}
+",
+        namespace.name()
+    );
+    for _ in 0..2 {
+        let applied = eve(control_plane, &["apply", "-f", "-"], &plan).await;
+        assert_eq!(applied.code, Some(0), "{}", applied.err);
+        assert!(applied.err.contains("warning[plan.request-unused]"), "{}", applied.err);
+        assert!(applied.err.contains("<stdin>:5:14"), "{}", applied.err);
+    }
+    let quiet = eve(control_plane, &["apply", "--quiet", "-f", "-"], &plan).await;
+    assert!(!quiet.err.contains("requestId"), "{}", quiet.err);
+}

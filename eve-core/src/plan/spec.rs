@@ -22,6 +22,8 @@ pub const KIND: &str = "Plan";
 
 /// The pattern of names and namespaces: a DNS-1123 label (RFC 1123), at most 63 characters.
 pub const LABEL_PATTERN: &str = "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$";
+/// The pattern of identifiers of requests: printable ASCII without spaces.
+pub const REQUEST_PATTERN: &str = "^[!-~]+$";
 /// The pattern of lengths of time: Go's notation.
 pub const DURATION_PATTERN: &str = "^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$";
 /// The longest length of time that a plan may state: 7 days.
@@ -75,8 +77,9 @@ pub struct Metadata {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PlanSpec {
-    /// With the plan's digest the idempotency key of a delivery. Queues supply one.
-    #[schemars(length(min = 1, max = 253))]
+    /// Which request this plan is, where it is delivered: the same identifier with the same content is run once, with other
+    /// content refused. Messages of a queue say it themselves, and must not say another one.
+    #[schemars(length(min = 1, max = 253), regex(pattern = REQUEST_PATTERN))]
     pub request_id: Option<String>,
     /// A scheduler refuses plans for another cluster than its own.
     #[schemars(length(min = 1, max = 253))]

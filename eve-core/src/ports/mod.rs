@@ -18,7 +18,7 @@ pub use clock::Clock;
 pub use executor::{Executor, Verify};
 pub use ledger::{Ledger, LedgerBatch};
 pub use notifier::{ComponentEnd, ComponentNotice, Ending, Notice, Notifier, Receipt, Told, Verdict};
-pub use plan_source::{Content, Delivery, PlanSource, STALE_HANDLE};
+pub use plan_source::{Content, Delivery, Named, PlanSource, STALE_HANDLE};
 pub use reporter::Reporter;
 pub use run_store::{RecordBatch, RunStore, StoreError};
 pub use secret_resolver::{BadReference, Resolved, SecretResolver};

@@ -63,9 +63,11 @@ pub struct Delivery {
     /// What the source knows this delivery by; another one when the same is delivered again. At most
     /// [`Delivery::HANDLE_BYTES_MAX`].
     pub handle: Arc<str>,
-    /// Which request it is, chosen by the sender; the same when it is delivered again. 1 to [`Delivery::REQUEST_BYTES_MAX`]
-    /// bytes of printable ASCII. Where it cannot be read, what the source calls the message.
+    /// Which request it is; the same when it is delivered again. 1 to [`Delivery::REQUEST_BYTES_MAX`] bytes of printable
+    /// ASCII. Where it cannot be read, what the source calls the message.
     pub request: Arc<str>,
+    /// Who chose `request`.
+    pub named: Named,
     /// Of the plan, or of the whole message where there is no plan: together with `request` it says whether this is what
     /// was delivered before.
     pub digest: Digest,
@@ -89,6 +91,15 @@ impl Delivery {
         (1..=Self::REQUEST_BYTES_MAX).contains(&text.len())
             && text.bytes().all(|byte| byte.is_ascii_graphic())
     }
+}
+
+/// Who chose the identifier of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// Its sender. A plan that states another one itself contradicts it, and is refused.
+    BySender,
+    /// The source, since senders have no way to say one. What the plan itself states counts more.
+    BySource,
 }
 
 /// What a delivery asks for.

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use crate::digest::Digest;
 use crate::failure::Failure;
 use crate::ports::{
-    BadReference, Content, Delivery, Notice, Notifier, PlanSource, Receipt, Resolved, STALE_HANDLE,
+    BadReference, Content, Delivery, Named, Notice, Notifier, PlanSource, Receipt, Resolved, STALE_HANDLE,
     SecretResolver,
 };
 use crate::secret::{SecretRef, SecretValue, SecretVersion};
@@ -101,6 +101,7 @@ struct Queue {
 struct Sent {
     request: Arc<str>,
     group: Arc<str>,
+    named: Named,
     digest: Digest,
     content: Content,
     receive_count: u32,
@@ -113,6 +114,13 @@ impl QueueSource {
         self.send_content(request, "", Digest::of(&body), Content::Plan { body, sequence: None });
     }
 
+    /// The same under an identifier that the source made up.
+    pub fn send_unnamed(&self, request: impl Into<Arc<str>>, body: impl Into<Vec<u8>>) {
+        let body: Arc<[u8]> = body.into().into();
+        let (digest, content) = (Digest::of(&body), Content::Plan { body, sequence: None });
+        self.push((request.into(), Named::BySource), "".into(), digest, content);
+    }
+
     /// Puts anything at the end of the queue. Nothing of a group is handed out while one of it is taken; the empty one is
     /// no group.
     pub fn send_content(
@@ -122,8 +130,12 @@ impl QueueSource {
         digest: Digest,
         content: Content,
     ) {
-        let (request, group) = (request.into(), group.into());
-        lock(&self.state).waiting.push_back(Sent { request, group, digest, content, receive_count: 0 });
+        self.push((request.into(), Named::BySender), group.into(), digest, content);
+    }
+
+    fn push(&self, (request, named): (Arc<str>, Named), group: Arc<str>, digest: Digest, content: Content) {
+        let sent = Sent { request, named, group, digest, content, receive_count: 0 };
+        lock(&self.state).waiting.push_back(sent);
     }
 
     /// Lets the visibility timeout of everything that is taken run out.
@@ -158,8 +170,8 @@ impl PlanSource for QueueSource {
         queue.next += 1;
         let handle: Arc<str> = format!("handle-{}", queue.next).into();
         queue.taken.insert(Arc::clone(&handle), sent.clone());
-        let Sent { request, group, digest, content, receive_count } = sent;
-        Ok(Some(Delivery { handle, request, digest, group, receive_count, content }))
+        let Sent { request, named, group, digest, content, receive_count } = sent;
+        Ok(Some(Delivery { handle, request, named, digest, group, receive_count, content }))
     }
 
     async fn extend(&self, handle: &str, visibility_timeout: Duration) -> Result<(), Failure> {

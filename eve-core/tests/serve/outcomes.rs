@@ -12,7 +12,7 @@ use eve_core::plan::builder::{ComponentBuilder, PlanBuilder};
 use eve_core::plan::graph::Graph;
 use eve_core::plan::{FailurePolicy, Until};
 use eve_core::ports::{
-    ComponentEnd, Content, Context, Delivery, Executor, Notice, PlanSource, STALE_HANDLE, Step,
+    ComponentEnd, Content, Context, Delivery, Executor, Named, Notice, PlanSource, STALE_HANDLE, Step,
 };
 use eve_core::run::{Applied, Change, Outputs, Phase, Prepared, RunOptions, RunStart, StopMode};
 use eve_core::secret::Secrets;
@@ -279,6 +279,7 @@ impl PlanSource for Redriven {
         Ok(Some(Delivery {
             handle: format!("handle-{count}").into(),
             request: "r".into(),
+            named: Named::BySender,
             digest: eve_core::digest::Digest::of(&body),
             group: "n".into(),
             receive_count: count,

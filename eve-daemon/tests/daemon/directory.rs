@@ -1,9 +1,11 @@
 //! A directory as source: three lines of configuration, kills, stops.
 
+use std::fs;
+
 use eve_testbed::{ControlPlane, DELAY, STAGE};
 use serde_json::{Value, json};
 
-use crate::desk::{Desk, plan};
+use crate::desk::{Desk, plan, until};
 
 /// The whole configuration of a newcomer.
 const THREE_LINES: &str = "source:\n  directory:\n    path: plans\n";
@@ -136,6 +138,51 @@ async fn a_request_to_stop_ends_the_plan_that_runs_and_the_next_one_begins() {
     let first = desk.outcome("shop.yaml").await;
     assert_eq!((&first["ending"], &first["request"]), (&json!("cancelled"), &opened["request"]), "{first}");
     assert_eq!(desk.outcome("next.yaml").await["ending"], "succeeded");
+}
+
+/// A plan `shop` that says that it is the request `release-1`.
+fn release(namespace: &str, annotations: Value) -> String {
+    let mut plan: Value = serde_json::from_str(&plan("shop", namespace, annotations)).unwrap();
+    plan["spec"]["requestId"] = json!("release-1");
+    plan.to_string()
+}
+
+#[tokio::test]
+async fn a_plan_that_says_which_request_it_is_runs_once_and_with_another_content_is_refused() {
+    let control_plane = ControlPlane::shared().await;
+    let namespace = control_plane.namespace("daemon").await;
+    let desk = Desk::new(THREE_LINES, &control_plane.kubeconfig_path());
+    let daemon = desk.start();
+    let outcome = |folder: &str| {
+        let path = desk.path(&format!("plans/{folder}/release-1.outcome.json"));
+        until("an outcome of release-1", move || serde_json::from_slice(&fs::read(&path).ok()?).ok())
+    };
+    desk.send("shop.yaml", &release(&namespace, json!({})));
+    let first: Value = outcome("done").await;
+    assert_eq!((&first["ending"], &first["request"]), (&json!("succeeded"), &json!("release-1")), "{first}");
+    let mark = control_plane.audit().mark().await;
+
+    desk.send("again.yaml", &release(&namespace, json!({})));
+    until("the end of again.yaml", || {
+        let mut done = fs::read_dir(desk.path("plans/done")).unwrap().flatten();
+        done.find(|file| file.file_name().to_str().unwrap().starts_with("again.yaml@"))
+    })
+    .await;
+    let second: Value = outcome("done").await;
+    assert_eq!(second, first, "it is answered as it was");
+
+    desk.send("other.yaml", &release(&namespace, json!({ "other": "content" })));
+    let refused: Value = outcome("rejected").await;
+    assert_eq!(
+        (&refused["ending"], &refused["failure"]["code"]),
+        (&json!("refused"), &json!("request.id-reused")),
+        "{refused}"
+    );
+    let written = control_plane.audit().settle().await.since(mark);
+    let written = written.by_user("eve").in_namespace(&namespace).writes();
+    assert!(written.is_empty(), "{written:?}");
+    let opened = daemon.log().into_iter().filter(|line| line["message"] == "run opened").count();
+    assert_eq!(opened, 1);
 }
 
 /// A cluster that is not there: the directory does not wait for it.

@@ -93,12 +93,15 @@ async fn what_can_never_be_run_goes_to_the_dead_letters_and_is_told() {
     let elsewhere =
         plan("shop", &namespace, json!({})).replace("\"spec\":{", "\"spec\":{\"cluster\":\"west\",");
     cloud.send("elsewhere", &namespace, &elsewhere).await;
+    let mut other: Value = serde_json::from_str(&plan("shop", &namespace, json!({}))).unwrap();
+    other["spec"]["requestId"] = json!("another");
+    cloud.send("contradicts", &namespace, &other.to_string()).await;
     let stop = json!({ "version": 1, "requestId": "stop", "cluster": "north", "stop": { "requestId": "x", "mode": "now" } });
     cloud.send_text("cancel", &stop.to_string()).await;
     cloud.send("good", &namespace, &plan("shop", &namespace, json!({}))).await;
     daemon.says("outcome told", json!({ "request": "good" })).await;
     let mut endings = Vec::new();
-    while endings.len() < 5 {
+    while endings.len() < 6 {
         for answer in cloud.take_all(&cloud.answers).await {
             let answer: Value = serde_json::from_str(answer["Body"].as_str().unwrap()).unwrap();
             let notice = &answer["notice"];
@@ -107,6 +110,7 @@ async fn what_can_never_be_run_goes_to_the_dead_letters_and_is_told() {
     }
     let expected = [
         ("refused", json!("plan.other-cluster")),
+        ("refused", json!("plan.other-request")),
         ("refused", json!("plan.problems")),
         ("refused", json!("queue.message.cluster")),
         ("refused", json!("queue.message.unreadable")),
@@ -119,6 +123,6 @@ async fn what_can_never_be_run_goes_to_the_dead_letters_and_is_told() {
         tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     }
     let dead = cloud.take_all(&cloud.dead).await;
-    assert_eq!(dead.len(), 4, "{dead:?}");
+    assert_eq!(dead.len(), 5, "{dead:?}");
     assert!(dead.iter().all(|letter| letter["MessageAttributes"].to_string().contains("eason")), "{dead:?}");
 }

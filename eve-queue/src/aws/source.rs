@@ -16,7 +16,7 @@ use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::{Message as Sent, MessageAttributeValue, MessageSystemAttributeName};
 use eve_core::digest::Digest;
 use eve_core::failure::{Failure, FailureClass, shortened};
-use eve_core::ports::{Content, Delivery, PlanSource, STALE_HANDLE};
+use eve_core::ports::{Content, Delivery, Named, PlanSource, STALE_HANDLE};
 
 use super::message::{Asks, Message, right_digest};
 use super::payload::{Payloads, PlanBucket};
@@ -240,7 +240,8 @@ impl PlanSource for SqsSource {
         held.retain(|_, other| other.message != name);
         held.insert(Arc::clone(&handle), Held { message: name, group: Arc::clone(&group), body });
         let Opened { request, digest, content } = opened;
-        Ok(Some(Delivery { handle, request, digest, group, receive_count, content }))
+        let named = Named::BySender;
+        Ok(Some(Delivery { handle, request, named, digest, group, receive_count, content }))
     }
 
     async fn extend(&self, handle: &str, visibility_timeout: Duration) -> Result<(), Failure> {

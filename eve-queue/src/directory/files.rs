@@ -110,7 +110,8 @@ impl Folders {
         for folder in [DONE, REJECTED] {
             let mut requests: Vec<(std::time::SystemTime, PathBuf)> = Vec::new();
             for (name, path) in list(&self.root.join(folder))? {
-                let is_plan = names::read_claimed(&names::claimed(&name, 1)).is_some();
+                let is_plan =
+                    names::read_claimed(&names::claimed(&name, 1)).is_some() || names::is_lone_outcome(&name);
                 // When it was put away; when it was written says nothing of that.
                 let at = path.symlink_metadata().map(|metadata| {
                     let seconds = u64::try_from(metadata.ctime()).unwrap_or_default();
@@ -124,7 +125,7 @@ impl Folders {
             requests.sort();
             let surplus = requests.len().saturating_sub(kept_max);
             for (_, path) in requests.into_iter().take(surplus) {
-                for ending in ["", ".outcome.json", ".reason.txt"] {
+                for ending in ["", names::OUTCOME, ".reason.txt"] {
                     let mut name = path.clone().into_os_string();
                     name.push(ending);
                     // What is not removed now is removed next time.

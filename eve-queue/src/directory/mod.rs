@@ -9,8 +9,8 @@
 //! ```
 //!
 //! A request is the name of the file and a number, the time at which it was taken in microseconds, which no two have: the same
-//! file put there again is another request, whatever its content and its times; a file that was taken by a process that died is
-//! the same one. Every step is one rename, so nothing is half done. What `claimed` has when a process starts is delivered again,
+//! file put there again is another request, whatever its content and its times, unless its plan says which request it is; a file
+//! that was taken by a process that died is the same one. The outcome of a plan that says so has the name of that request. Every step is one rename, so nothing is half done. What `claimed` has when a process starts is delivered again,
 //! with a higher count after the dot.
 //!
 //! Files whose names end in `.stop.json` ask to stop a request: `{"requestId": "…", "mode": "now" | "drain"}`. Names that begin
@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use eve_core::failure::Failure;
-use eve_core::ports::{Delivery, PlanSource, STALE_HANDLE};
+use eve_core::ports::{Delivery, Named, PlanSource, STALE_HANDLE};
 use tokio::time::Instant;
 
 mod disk;
@@ -61,6 +61,9 @@ pub struct DirectoryOptions {
     pub tries_max: u32,
     /// The pause after the first of these tries; each is twice the one before, up to 30 s. 500 ms by default.
     pub try_pause: Duration,
+    /// For how long a file is held when it is received; `extend` holds it for longer. Then it is delivered again: two files of
+    /// one request are one delivery that was received twice, and only the newer one is settled with it. 1 h by default.
+    pub held_for: Duration,
     /// A file whose name begins with a dot is [ignored](DirectorySource::ignored) when it was the same for so long. 1 min by
     /// default.
     pub hidden_for: Duration,
@@ -76,6 +79,7 @@ impl Default for DirectoryOptions {
             kept_max: 1000,
             tries_max: 8,
             try_pause: Duration::from_millis(500),
+            held_for: Duration::from_hours(1),
             hidden_for: Duration::from_mins(1),
         }
     }
@@ -92,7 +96,7 @@ pub struct Ignored {
 
 /// The plans that are put into a directory. One process at a time has it.
 ///
-/// What was received is held as long as the process lives; `extend` only says whether it is.
+/// What was received is held for as long as the options say, or whoever extends it.
 #[derive(Debug)]
 pub struct DirectorySource {
     folders: Arc<Folders>,
@@ -103,8 +107,16 @@ pub struct DirectorySource {
 
 #[derive(Debug, Default)]
 struct Held {
-    by_handle: BTreeMap<Arc<str>, Claimed>,
+    by_handle: BTreeMap<Arc<str>, (Claimed, Instant)>,
     next: u64,
+}
+
+impl Held {
+    /// Lets go of what nobody extended.
+    fn lapsed(&mut self, now: Instant) -> Vec<Claimed> {
+        let lapsed = self.by_handle.extract_if(.., |_, (_, until)| *until <= now);
+        lapsed.map(|(_, (claimed, _))| claimed).collect()
+    }
 }
 
 impl DirectorySource {
@@ -137,7 +149,13 @@ impl DirectorySource {
     async fn look(&self) -> Result<Option<Delivery>, Failure> {
         let (folders, scan) = (Arc::clone(&self.folders), Arc::clone(&self.scan));
         let (options, now) = (self.options.clone(), Instant::now());
-        blocking(move || lock(&scan).prepare(&*folders, now, &options)).await?;
+        let lapsed = lock(&self.held).lapsed(now);
+        blocking(move || {
+            let mut scan = lock(&scan);
+            scan.deliver_again(lapsed);
+            scan.prepare(&*folders, now, &options)
+        })
+        .await?;
         // Only from here on nobody can be gone who wanted it.
         let taken = lock(&self.scan).hand_out();
         Ok(taken.map(|(claimed, digest, content)| {
@@ -145,15 +163,15 @@ impl DirectorySource {
             held.next += 1;
             let handle: Arc<str> = format!("{}#{}", claimed.request, held.next).into();
             let (request, receive_count) = (Arc::clone(&claimed.request), claimed.count);
-            held.by_handle.insert(Arc::clone(&handle), claimed);
-            Delivery { handle, request, digest, group: "".into(), receive_count, content }
+            held.by_handle.insert(Arc::clone(&handle), (claimed, Instant::now() + self.options.held_for));
+            let named = Named::BySource;
+            Delivery { handle, request, named, digest, group: "".into(), receive_count, content }
         }))
     }
 
     fn held(&self, handle: &str) -> Result<Claimed, Failure> {
-        lock(&self.held).by_handle.get(handle).cloned().ok_or_else(|| {
-            Failure::permanent(STALE_HANDLE, "the plan is not held by this process under this handle")
-        })
+        let held = lock(&self.held).by_handle.get(handle).map(|(claimed, _)| claimed.clone());
+        held.ok_or_else(stale)
     }
 
     /// Does the last thing that is done with a delivery, and forgets it.
@@ -189,8 +207,11 @@ impl PlanSource for DirectorySource {
         }
     }
 
-    async fn extend(&self, handle: &str, _: Duration) -> Result<(), Failure> {
-        self.held(handle).map(drop)
+    async fn extend(&self, handle: &str, visibility_timeout: Duration) -> Result<(), Failure> {
+        let mut held = lock(&self.held);
+        let (_, until) = held.by_handle.get_mut(handle).ok_or_else(stale)?;
+        *until = Instant::now() + visibility_timeout;
+        Ok(())
     }
 
     async fn acknowledge(&self, handle: &str) -> Result<(), Failure> {
@@ -201,6 +222,10 @@ impl PlanSource for DirectorySource {
         let reason = reason.to_owned();
         self.settle(handle, move |folders, claimed| folders.reject(claimed, &reason)).await
     }
+}
+
+fn stale() -> Failure {
+    Failure::permanent(STALE_HANDLE, "the plan is not held by this process under this handle")
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

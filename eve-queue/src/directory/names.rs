@@ -11,6 +11,9 @@ const ESCAPED: AsciiSet = CONTROLS.add(b' ').add(b'%').add(b'/').add(b'@').add(b
 /// The most bytes of a name that stand in a request; file systems commonly take 255, and more is added.
 const NAME_BYTES_MAX: usize = 160;
 
+/// What the name of an outcome ends with.
+pub(super) const OUTCOME: &str = ".outcome.json";
+
 /// What a claimed file is called: its request, and how often it was delivered.
 pub(super) fn claimed(request: &str, count: u32) -> String {
     format!("{request}.{count}")
@@ -44,9 +47,21 @@ pub(super) fn why_no_plan(name: &str) -> Option<&'static str> {
 
 /// The name under which the outcome of a request is kept.
 pub(super) fn outcome(request: &str) -> String {
-    // The requests of this source are names already.
-    let name = read_claimed(&claimed(request, 1)).map_or_else(|| within(request), |_| request.to_owned());
-    format!("{name}.outcome.json")
+    let name = if is_own(request) { request.to_owned() } else { within(request) };
+    format!("{name}{OUTCOME}")
+}
+
+/// Whether a request has the form of those of this source, which are names of files already. Senders choose others, which may be
+/// anything.
+fn is_own(request: &str) -> bool {
+    let Some((name, _)) = request.rsplit_once('@') else { return false };
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"/@#".contains(&byte);
+    read_claimed(&claimed(request, 1)).is_some() && name.len() <= NAME_BYTES_MAX && name.bytes().all(is_plain)
+}
+
+/// Whether a file is an outcome that stands beside no plan, since its request was not named by this source.
+pub(super) fn is_lone_outcome(name: &str) -> bool {
+    name.strip_suffix(OUTCOME).is_some_and(|request| !is_own(request))
 }
 
 fn within(name: &str) -> String {
@@ -85,6 +100,10 @@ mod tests {
         assert_ne!(request(&long, 5), request(&format!("{long}x"), 5));
         assert!(is_stop("x.stop.json@5") && !is_stop("x.json@5"));
         assert_eq!(outcome("../../etc/x"), "..%2F..%2Fetc%2Fx.outcome.json");
+        assert_eq!(outcome("../../etc/x@5"), "..%2F..%2Fetc%2Fx%405.outcome.json");
+        assert!(outcome(&format!("{}@5", "x".repeat(250))).len() < 255);
+        assert!(is_lone_outcome("release-1.outcome.json") && !is_lone_outcome("a.yaml@5.outcome.json"));
+        assert!(!is_lone_outcome("a.yaml@5") && !is_lone_outcome("release-1.reason.txt"));
     }
 
     #[test]

@@ -56,13 +56,16 @@ pub trait Intake: Send + Sync {
     async fn open(&self, run: &RunId, body: &[u8], begun: Option<&RunStart>) -> Result<Opened, Failure>;
 }
 
-/// Whose plan it is.
+/// Whose plan it is, and which request it says it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlanName {
     /// The namespace of the plan.
     pub namespace: Arc<str>,
     /// Its name.
     pub plan: Arc<str>,
+    /// The request that it says it is, in the form of [`Delivery::request`](crate::ports::Delivery). It counts where the source
+    /// had to make one up; where the sender has chosen another one, the plan is refused.
+    pub request: Option<Arc<str>>,
 }
 
 /// A run that may begin.

@@ -13,7 +13,7 @@ use super::opening::Opening;
 use super::{Intake, Opened, Order, PlanName, ServePorts};
 use crate::failure::Failure;
 use crate::ids::RunId;
-use crate::ports::{ComponentEnd, ComponentNotice, Content, Delivery, Ending, Notice, Told};
+use crate::ports::{ComponentEnd, ComponentNotice, Content, Delivery, Ending, Named, Notice, Told};
 use crate::run::Record;
 use crate::scheduler::{Answer, Arrival, Asks, Command, Input, Outgoing, Reason, Report, Scheduler, Ticket};
 
@@ -68,11 +68,11 @@ impl Outside {
                 while has_room.wait_for(|room| *room).await.is_ok() {
                     let received = AssertUnwindSafe(source.receive()).catch_unwind().await;
                     match received {
-                        Ok(Ok(Some(delivery))) => {
+                        Ok(Ok(Some(mut delivery))) => {
                             pause = SOURCE_PAUSE;
                             // Plans are read here, one after the other as they came, so that nobody else waits for a
                             // large one.
-                            let asks = asks(&intake, &delivery.content).await;
+                            let asks = asks(&intake, &mut delivery).await;
                             if sender.send((index, delivery, asks)).await.is_err() {
                                 return;
                             }
@@ -234,19 +234,39 @@ pub(super) fn panicked(what: &str) -> Failure {
 }
 
 /// What a delivery asks for. Reading a plan may take long, and may panic: it is done elsewhere.
-async fn asks(intake: &Arc<dyn Intake>, content: &Content) -> Asks {
-    match content {
+async fn asks(intake: &Arc<dyn Intake>, delivery: &mut Delivery) -> Asks {
+    match &delivery.content {
         Content::Plan { body, sequence } => {
-            let (intake, body) = (Arc::clone(intake), Arc::clone(body));
+            let (intake, body, sequence) = (Arc::clone(intake), Arc::clone(body), *sequence);
             let read = tokio::task::spawn_blocking(move || intake.read(&body)).await;
-            match read.unwrap_or_else(|_| Err(panicked("reading the plan"))) {
-                Ok(PlanName { namespace, plan }) => Asks::Run { namespace, plan, sequence: *sequence },
+            let read = read.unwrap_or_else(|_| Err(panicked("reading the plan")));
+            let read = read.and_then(|name| identify(delivery, name.request.as_ref()).map(|()| name));
+            match read {
+                Ok(PlanName { namespace, plan, .. }) => Asks::Run { namespace, plan, sequence },
                 Err(failure) => Asks::Nothing { failure },
             }
         }
         Content::Stop { request, mode } => Asks::Stop { request: Arc::clone(request), mode: *mode },
         Content::Unusable { failure } => Asks::Nothing { failure: failure.clone() },
     }
+}
+
+/// Takes over which request a plan says it is.
+fn identify(delivery: &mut Delivery, stated: Option<&Arc<str>>) -> Result<(), Failure> {
+    let Some(stated) = stated else { return Ok(()) };
+    match delivery.named {
+        Named::BySource => delivery.request = Arc::clone(stated),
+        Named::BySender if delivery.request == *stated => {}
+        Named::BySender => {
+            let message = format!(
+                "it was sent as request {}, and the plan says in `spec.requestId` that it is {stated}",
+                delivery.request
+            );
+            return Err(Failure::permanent("plan.other-request", message)
+                .with_hint("leave `spec.requestId` out, or send both with the same identifier"));
+        }
+    }
+    Ok(())
 }
 
 /// What a delivery is to the scheduler.

@@ -135,9 +135,15 @@ impl Loaded {
         self.inner.texts.sources()
     }
 
-    /// The request identifier that the plan states.
+    /// The request that the plan says it is: 1 to 253 printable ASCII characters without spaces.
     pub fn request_id(&self) -> Option<&str> {
         self.inner.request_id.as_deref()
+    }
+
+    /// Where it says so.
+    pub fn request_place(&self) -> Option<Place> {
+        let document = self.inner.origins.iter().find_map(|origin| origin.document)?;
+        self.inner.texts.field(document, "/spec/requestId", Mark::Value, "")
     }
 
     /// The cluster that the plan is for, if it says so.

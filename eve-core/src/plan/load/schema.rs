@@ -17,7 +17,7 @@ use crate::expr::{OPENING, has_expression};
 use crate::kind::Kinds;
 use crate::plan::graph::closest;
 use crate::plan::problem::SpecProblem;
-use crate::plan::spec::{DURATION_PATTERN, LABEL_PATTERN, PlanDocument, parse_duration};
+use crate::plan::spec::{DURATION_PATTERN, LABEL_PATTERN, PlanDocument, REQUEST_PATTERN, parse_duration};
 
 const COMPONENT: &str = "#/$defs/ComponentSpec";
 
@@ -233,6 +233,14 @@ impl<'a> Validator<'a> {
                     let mut problem = FieldProblem::new("plan.bad-name", at, message);
                     problem.hint = words::as_label(text).map(|label| format!("for example `{label}`"));
                     self.report(problem);
+                }
+            }
+            Some(REQUEST_PATTERN) => {
+                if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+                    let message =
+                        format!("{} must be printable ASCII characters without spaces", self.field(at));
+                    let hint = "for example `2026-11-20.1`";
+                    self.report(FieldProblem::new("plan.bad-request", at, message).with_hint(hint));
                 }
             }
             Some(DURATION_PATTERN) => {

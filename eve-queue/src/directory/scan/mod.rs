@@ -110,9 +110,16 @@ pub(super) struct Scan {
 impl Scan {
     /// Begins with what was claimed by a process that is gone, oldest first.
     pub(super) fn new(claimed: Vec<Claimed>, last: u64) -> Self {
+        let (undelivered, waiting) = (VecDeque::new(), BTreeMap::new());
+        let mut scan = Self { undelivered, waiting, left_alone: Vec::new(), ready: None, last };
+        scan.deliver_again(claimed);
+        scan
+    }
+
+    /// These are delivered once more.
+    pub(super) fn deliver_again(&mut self, claimed: Vec<Claimed>) {
         let again = |claimed| Undelivered { claimed, step: Step::CountUp, trouble: None };
-        let undelivered = claimed.into_iter().map(again).collect();
-        Self { undelivered, waiting: BTreeMap::new(), left_alone: Vec::new(), ready: None, last }
+        self.undelivered.extend(claimed.into_iter().map(again));
     }
 
     /// What is no plan, or gives trouble.
