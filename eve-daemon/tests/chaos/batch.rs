@@ -86,6 +86,13 @@ impl Batch {
             let group = if dice.once_in(2) { "again/" } else { "" };
             sent.again_in = Some(format!("{group}{}", sent.namespace));
         }
+        // Their sender counts them: whatever is delivered again, and when, none of them may be taken for one that comes late.
+        for (number, sent) in (0_u64..).zip(&mut all) {
+            if let Ok(mut message) = serde_json::from_str::<Value>(&sent.text) {
+                message["sequence"] = json!(number);
+                sent.text = message.to_string();
+            }
+        }
         Self(all)
     }
 
