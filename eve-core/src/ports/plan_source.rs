@@ -33,7 +33,7 @@ pub trait PlanSource: Send + Sync {
     /// A source that knows that it cannot deliver one of them again, as it was, delivers it once more under the same digest
     /// as [`Content::Unusable`]: then it ends with that reason, and nobody waits for it. What a source does not know of comes
     /// from a source of an earlier configuration, and is left alone.
-    fn expect(&self, _accepted: &[RequestKey]) {}
+    fn expect(&self, accepted: &[RequestKey]);
 
     /// The next delivery; waits for one for as long as the source finds sensible, and then returns `None`.
     ///

@@ -265,6 +265,8 @@ struct Redriven(Mutex<u32>, tokio::sync::Notify);
 
 #[async_trait]
 impl PlanSource for Redriven {
+    fn expect(&self, _: &[RequestKey]) {}
+
     async fn receive(&self) -> Result<Option<Delivery>, Failure> {
         let count = {
             let mut count = self.0.lock().unwrap();

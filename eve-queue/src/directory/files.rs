@@ -18,6 +18,7 @@ use super::scan::Claimed;
 #[derive(Debug)]
 pub(super) struct Folders {
     root: PathBuf,
+    is_new: bool,
     _lock: File,
 }
 
@@ -33,6 +34,7 @@ impl Folders {
             fs::create_dir_all(&path).map_err(|error| io_failure("create", &path, &error))?;
         }
         let path = root.join(LOCK);
+        let is_new = fs::symlink_metadata(&path).is_err();
         let lock = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -41,7 +43,7 @@ impl Folders {
             .open(&path)
             .map_err(|error| io_failure("open", &path, &error))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { root, _lock: lock }),
+            Ok(()) => Ok(Self { root, is_new, _lock: lock }),
             Err(fs::TryLockError::WouldBlock) => Err(Failure::permanent(
                 "directory.held",
                 format!("another process receives plans from {}", root.display()),
@@ -53,6 +55,11 @@ impl Folders {
 
     pub(super) fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Whether no process had this directory before.
+    pub(super) const fn are_new(&self) -> bool {
+        self.is_new
     }
 
     pub(super) fn path(&self, folder: &str, name: &str) -> PathBuf {
@@ -97,8 +104,8 @@ impl Folders {
         let from = self.path(CLAIMED, &names::claimed(&claimed.request, claimed.count));
         let to = self.path(folder, &claimed.request);
         match fs::rename(&from, &to) {
-            // An earlier call got as far as here.
-            Err(error) if error.kind() == io::ErrorKind::NotFound && fs::symlink_metadata(&to).is_ok() => {}
+            // An earlier call got as far as here, or somebody took the file away: it is delivered to nobody any more.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && is_gone(&from) => {}
             result => result.map_err(|error| io_failure("put away", &from, &error))?,
         }
         sync(&self.root.join(folder))?;
@@ -134,6 +141,11 @@ impl Folders {
         }
         Ok(())
     }
+}
+
+/// Whether there is nothing of this name, not even a link.
+pub(super) fn is_gone(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 /// Writes a file so that nobody ever sees half of it, and makes it durable.

@@ -30,6 +30,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use eve_core::failure::Failure;
 use eve_core::ports::{Delivery, PlanSource, STALE_HANDLE};
+use eve_core::scheduler::RequestKey;
 use tokio::time::Instant;
 
 mod disk;
@@ -176,6 +177,14 @@ impl DirectorySource {
 
 #[async_trait]
 impl PlanSource for DirectorySource {
+    /// What is not in `claimed` as it was accepted is gone, or another request by now. A directory that no process had before
+    /// says nothing: it may be the wrong one, or one that is not mounted.
+    fn expect(&self, accepted: &[RequestKey]) {
+        if !self.folders.are_new() {
+            lock(&self.scan).expect(accepted);
+        }
+    }
+
     async fn receive(&self) -> Result<Option<Delivery>, Failure> {
         let until = Instant::now() + self.options.wait;
         loop {

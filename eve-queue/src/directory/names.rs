@@ -29,6 +29,17 @@ pub(super) fn request(name: &str, number: u64) -> Arc<str> {
     format!("{}@{number}", within(name)).into()
 }
 
+/// Whether a request is one that a directory made.
+pub(super) fn is_request(request: &str) -> bool {
+    read_claimed(&claimed(request, 1)).is_some()
+}
+
+/// The request that takes the place of another one: of the same name, with another number.
+pub(super) fn renewed(request: &str, number: u64) -> Arc<str> {
+    let (name, _) = request.rsplit_once('@').unwrap_or((request, ""));
+    format!("{name}@{number}").into()
+}
+
 /// The number of the request that a file in one of the folders belongs to.
 pub(super) fn number(name: &str) -> Option<u64> {
     let (_, rest) = name.rsplit_once('@')?;
@@ -45,7 +56,7 @@ pub(super) fn why_no_plan(name: &str) -> Option<&'static str> {
 /// The name under which the outcome of a request is kept.
 pub(super) fn outcome(request: &str) -> String {
     // The requests of this source are names already.
-    let name = read_claimed(&claimed(request, 1)).map_or_else(|| within(request), |_| request.to_owned());
+    let name = if is_request(request) { request.to_owned() } else { within(request) };
     format!("{name}.outcome.json")
 }
 
@@ -82,6 +93,7 @@ mod tests {
             assert!(outcome(&made).len() < 255);
         }
         assert_eq!(&*request("shop.yaml", 5), "shop.yaml@5");
+        assert_eq!(&*renewed("a%40b.yaml@5", 7), "a%40b.yaml@7");
         assert_ne!(request(&long, 5), request(&format!("{long}x"), 5));
         assert!(is_stop("x.stop.json@5") && !is_stop("x.json@5"));
         assert_eq!(outcome("../../etc/x"), "..%2F..%2Fetc%2Fx.outcome.json");
