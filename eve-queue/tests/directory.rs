@@ -413,6 +413,51 @@ async fn one_process_at_a_time_has_a_directory() {
 }
 
 #[tokio::test]
+async fn a_directory_that_is_moved_stays_held_and_so_does_the_one_in_its_place() {
+    let folder = TempDir::new().unwrap();
+    let [here, there] = ["here", "there"].map(|name| folder.path().join(name));
+    let held = |path: &Path| DirectorySource::open(path, quick()).map(drop).map_err(|failure| failure.code);
+    let first = DirectorySource::open(&here, quick()).unwrap();
+    fs::rename(&here, &there).unwrap();
+    assert_eq!(held(&there), Err("directory.held".into()), "its plans are under way");
+    let second = DirectorySource::open(&here, quick()).unwrap();
+    let failure = first.receive().await.unwrap_err();
+    assert_eq!(failure.code, "directory.held");
+    assert!(failure.message.contains(&*here.to_string_lossy()), "{failure}");
+    fs::write(here.join("a.yaml"), "1").unwrap();
+    assert_eq!(body(&next(&second).await), b"1");
+    drop(second);
+    assert_eq!(first.receive().await, Ok(None));
+    for path in [&here, &there] {
+        assert_eq!(held(path), Err("directory.held".into()), "{}", path.display());
+    }
+    fs::remove_file(here.join(".lock")).unwrap();
+    assert_eq!(first.receive().await, Ok(None));
+    assert_eq!(held(&here), Err("directory.held".into()));
+}
+
+#[tokio::test]
+async fn a_folder_that_is_removed_is_told_by_its_path_and_made_again() {
+    for removed in ["claimed", "done", ""] {
+        let folder = TempDir::new().unwrap();
+        let source = DirectorySource::open(folder.path().join("plans"), quick()).unwrap();
+        fs::write(source.root().join("a.yaml"), "1").unwrap();
+        let first = next(&source).await;
+        let path = source.root().join(removed).components().collect::<std::path::PathBuf>();
+        fs::remove_dir_all(&path).unwrap();
+        let failure = source.receive().await.unwrap_err();
+        let told = format!("{} was gone, with all that was in it; it is made again", path.display());
+        assert_eq!((&*failure.code, failure.message), ("directory.io", told));
+        source.acknowledge(&first.handle).await.unwrap();
+        fs::write(source.root().join("b.yaml"), "2").unwrap();
+        let second = next(&source).await;
+        assert_eq!(body(&second), b"2");
+        fs::remove_dir_all(&path).unwrap();
+        source.acknowledge(&second.handle).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn old_plans_are_removed_with_what_stands_beside_them() {
     let folder = TempDir::new().unwrap();
     let mut options = quick();

@@ -151,7 +151,6 @@ fn obstacle(done: &str, path: &Path, error: &io::Error) -> Obstacle {
     if error.kind() == Kind::NotFound && files::is_gone(path) {
         return Obstacle::Gone;
     }
-    // Not found though the file is there: then it is the folder that it goes to which is not.
     let is_of_all = matches!(
         error.kind(),
         Kind::NotFound
@@ -161,7 +160,11 @@ fn obstacle(done: &str, path: &Path, error: &io::Error) -> Obstacle {
             | Kind::OutOfMemory
     ) || is_open_too_often.contains(&error.raw_os_error());
     if is_of_all {
-        let message = format!("{} cannot be {done}: {error}", path.display());
+        // Not found though the file is there: then it is the folder that it goes to which is not.
+        let message = match error.kind() {
+            Kind::NotFound => format!("{} cannot be {done}: there is no folder to put it", path.display()),
+            _ => format!("{} cannot be {done}: {error}", path.display()),
+        };
         return Obstacle::OfAll(Failure::transient("directory.io", message));
     }
     Obstacle::OfOne(format!("it cannot be {done}: {error}"))

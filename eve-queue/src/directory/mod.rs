@@ -20,6 +20,9 @@
 //! A file that cannot be taken or read is tried again, a number of times, and holds up no other. If it still cannot be read
 //! then, it is delivered as one that nobody can use; one that cannot even be taken is tried again now and then.
 //!
+//! A directory that was removed is made again. One that was moved stays held, and so does what is in its place by then, as long as
+//! no other process has it.
+//!
 //! `scan` decides, `disk` and `files` are what touches the disk.
 
 use std::collections::BTreeMap;
@@ -138,7 +141,11 @@ impl DirectorySource {
     async fn look(&self) -> Result<Option<Delivery>, Failure> {
         let (folders, scan) = (Arc::clone(&self.folders), Arc::clone(&self.scan));
         let (options, now) = (self.options.clone(), Instant::now());
-        blocking(move || lock(&scan).prepare(&*folders, now, &options)).await?;
+        blocking(move || {
+            folders.keep()?;
+            lock(&scan).prepare(&*folders, now, &options)
+        })
+        .await?;
         // Only from here on nobody can be gone who wanted it.
         let taken = lock(&self.scan).hand_out();
         Ok(taken.map(|(claimed, digest, content)| {
