@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use eve_core::failure::Failure;
 use eve_core::ports::{Delivery, PlanSource};
+use eve_core::scheduler::RequestKey;
 use eve_queue::{DirectorySource, Ignored};
 
 /// A directory whose files are plans.
@@ -35,6 +36,10 @@ impl Folder {
 
 #[async_trait]
 impl PlanSource for Folder {
+    fn expect(&self, accepted: &[RequestKey]) {
+        self.source.expect(accepted);
+    }
+
     async fn receive(&self) -> Result<Option<Delivery>, Failure> {
         let received = self.source.receive().await;
         self.tell();

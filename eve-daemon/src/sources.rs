@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use eve_core::failure::Failure;
 use eve_core::ports::{Clock, Delivery, PlanSource};
+use eve_core::scheduler::RequestKey;
 use eve_core::secret::SecretValue;
 use eve_queue::aws::{AwsAccess, AwsIdentity, PlanBucket, SqsOptions, SqsSource, WebIdentity};
 use eve_queue::{Address, DirectoryOptions, DirectorySource};
@@ -136,6 +137,10 @@ impl<S> fmt::Debug for Watched<S> {
 
 #[async_trait]
 impl<S: PlanSource> PlanSource for Watched<S> {
+    fn expect(&self, accepted: &[RequestKey]) {
+        self.source.expect(accepted);
+    }
+
     async fn receive(&self) -> Result<Option<Delivery>, Failure> {
         let received = self.source.receive().await;
         match &received {

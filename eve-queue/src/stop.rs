@@ -25,11 +25,23 @@ enum Mode {
     Drain,
 }
 
+/// What asks to stop a request.
+const EXAMPLE: &str = r#"`{"requestId": "shop.yaml@1795253081224491", "mode": "now"}`, or `"drain"` to let what runs come to its end"#;
+
 impl Stop {
     /// Reads the body of a request to stop.
     pub(crate) fn read(bytes: &[u8]) -> Result<Self, Failure> {
-        let stop: Self = object(bytes)?;
-        if Delivery::is_request(&stop.request_id) { Ok(stop) } else { Err(no_request()) }
+        let stop: Result<Self, Failure> = object(bytes);
+        let stop =
+            stop.and_then(
+                |stop| {
+                    if Delivery::is_request(&stop.request_id) { Ok(stop) } else { Err(no_request()) }
+                },
+            );
+        stop.map_err(|failure| {
+            let message = format!("{}; to stop a request it is {EXAMPLE}", failure.message);
+            Failure::permanent(failure.code, message)
+        })
     }
 
     /// How a run that is under way is to end.

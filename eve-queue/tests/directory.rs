@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use eve_core::digest::Digest;
 use eve_core::ports::{Content, Delivery, Ending, Notice, Notifier as _, PlanSource as _, STALE_HANDLE};
 use eve_core::run::StopMode;
+use eve_core::scheduler::RequestKey;
 use eve_core::testing::canary::{Canary, CanaryScan};
 use eve_core::time::Timestamp;
 use eve_queue::{DirectoryNotifier, DirectoryOptions, DirectorySource};
@@ -107,6 +108,56 @@ async fn what_a_dead_process_held_is_the_same_request_again() {
     source.acknowledge(&last.handle).await.unwrap();
     drop(source);
     assert_eq!(open(&folder).receive().await, Ok(None));
+}
+
+/// The code of the reason for which a delivery cannot be used.
+fn unusable(delivery: &Delivery) -> &str {
+    let Content::Unusable { failure } = &delivery.content else { panic!("{delivery:?}") };
+    &failure.code
+}
+
+#[tokio::test]
+async fn a_claimed_file_that_is_lost_or_changed_while_no_process_lives_ends_its_request() {
+    let folder = TempDir::new().unwrap();
+    let source = open(&folder);
+    let mut accepted = Vec::new();
+    for name in ["kept", "lost", "changed"] {
+        put(&folder, &format!("{name}.yaml"), name);
+        let Delivery { request, digest, .. } = next(&source).await;
+        accepted.push(RequestKey { id: request, digest });
+    }
+    drop(source);
+    let claimed = |request: &RequestKey| folder.path().join("claimed").join(format!("{}.1", request.id));
+    let [kept, lost, changed] = accepted.as_slice() else { panic!("{accepted:?}") };
+    fs::remove_file(claimed(lost)).unwrap();
+    fs::write(claimed(changed), "another").unwrap();
+
+    let source = open(&folder);
+    source.expect(&accepted);
+    let mut found = Vec::new();
+    while let Some(delivery) = source.receive().await.unwrap() {
+        source.acknowledge(&delivery.handle).await.unwrap();
+        found.push(delivery);
+    }
+    let [first, second, third, fourth] = found.as_slice() else { panic!("{found:?}") };
+    let key = |delivery: &Delivery| RequestKey { id: delivery.request.clone(), digest: delivery.digest };
+    assert_eq!((&key(first), unusable(first)), (lost, "queue.payload.gone"));
+    assert_eq!((&key(second), body(second)), (kept, b"kept".as_slice()));
+    assert_eq!((&key(third), unusable(third)), (changed, "queue.payload.changed"));
+    assert_eq!(body(fourth), b"another");
+    assert!(fourth.request.starts_with("changed.yaml@") && fourth.request > changed.id, "{fourth:?}");
+    let Content::Unusable { failure } = &third.content else { panic!("{third:?}") };
+    assert!(failure.message.contains(&*fourth.request), "{failure}");
+    assert_eq!(names(&folder.path().join("claimed")), [""; 0]);
+    assert_eq!(names(&folder.path().join("done")), [&*fourth.request, &*kept.id]);
+}
+
+#[tokio::test]
+async fn a_directory_that_is_new_says_nothing_of_what_was_accepted_elsewhere() {
+    let folder = TempDir::new().unwrap();
+    let source = open(&folder);
+    source.expect(&[RequestKey { id: "a.yaml@5".into(), digest: Digest::of(b"a") }]);
+    assert_eq!(source.receive().await, Ok(None));
 }
 
 /// As `cp --preserve` and `touch --date` do it: the time of the last write is chosen.
@@ -374,6 +425,51 @@ async fn one_process_at_a_time_has_a_directory() {
     assert!(failure.hint.is_some());
     drop(first);
     drop(open(&folder));
+}
+
+#[tokio::test]
+async fn a_directory_that_is_moved_stays_held_and_so_does_the_one_in_its_place() {
+    let folder = TempDir::new().unwrap();
+    let [here, there] = ["here", "there"].map(|name| folder.path().join(name));
+    let held = |path: &Path| DirectorySource::open(path, quick()).map(drop).map_err(|failure| failure.code);
+    let first = DirectorySource::open(&here, quick()).unwrap();
+    fs::rename(&here, &there).unwrap();
+    assert_eq!(held(&there), Err("directory.held".into()), "its plans are under way");
+    let second = DirectorySource::open(&here, quick()).unwrap();
+    let failure = first.receive().await.unwrap_err();
+    assert_eq!(failure.code, "directory.held");
+    assert!(failure.message.contains(&*here.to_string_lossy()), "{failure}");
+    fs::write(here.join("a.yaml"), "1").unwrap();
+    assert_eq!(body(&next(&second).await), b"1");
+    drop(second);
+    assert_eq!(first.receive().await, Ok(None));
+    for path in [&here, &there] {
+        assert_eq!(held(path), Err("directory.held".into()), "{}", path.display());
+    }
+    fs::remove_file(here.join(".lock")).unwrap();
+    assert_eq!(first.receive().await, Ok(None));
+    assert_eq!(held(&here), Err("directory.held".into()));
+}
+
+#[tokio::test]
+async fn a_folder_that_is_removed_is_told_by_its_path_and_made_again() {
+    for removed in ["claimed", "done", ""] {
+        let folder = TempDir::new().unwrap();
+        let source = DirectorySource::open(folder.path().join("plans"), quick()).unwrap();
+        fs::write(source.root().join("a.yaml"), "1").unwrap();
+        let first = next(&source).await;
+        let path = source.root().join(removed).components().collect::<std::path::PathBuf>();
+        fs::remove_dir_all(&path).unwrap();
+        let failure = source.receive().await.unwrap_err();
+        let told = format!("{} was gone, with all that was in it; it is made again", path.display());
+        assert_eq!((&*failure.code, failure.message), ("directory.io", told));
+        source.acknowledge(&first.handle).await.unwrap();
+        fs::write(source.root().join("b.yaml"), "2").unwrap();
+        let second = next(&source).await;
+        assert_eq!(body(&second), b"2");
+        fs::remove_dir_all(&path).unwrap();
+        source.acknowledge(&second.handle).await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use crate::digest::Digest;
 use crate::failure::Failure;
 use crate::run::StopMode;
+use crate::scheduler::RequestKey;
 
 /// Hands out what somebody sent, plans and requests to stop one, one delivery after the other.
 ///
@@ -26,6 +27,14 @@ use crate::run::StopMode;
 #[cfg_attr(any(test, feature = "test-util"), mockall::automock)]
 #[async_trait]
 pub trait PlanSource: Send + Sync {
+    /// The requests that an earlier process accepted and did not answer. Told once, before the first `receive`, and only
+    /// where there is no other source that they may have come from.
+    ///
+    /// A source that knows that it cannot deliver one of them again, as it was, delivers it once more under the same digest
+    /// as [`Content::Unusable`]: then it ends with that reason, and nobody waits for it. What a source does not know of comes
+    /// from a source of an earlier configuration, and is left alone.
+    fn expect(&self, accepted: &[RequestKey]);
+
     /// The next delivery; waits for one for as long as the source finds sensible, and then returns `None`.
     ///
     /// # Errors
@@ -120,8 +129,8 @@ pub enum Content {
         /// How a run that is under way is to end.
         mode: StopMode,
     },
-    /// Nothing that can ever be done: it cannot be read, is too large, is meant for somebody else, or is not what its
-    /// sender said it was.
+    /// Nothing that can ever be done: it cannot be read, is too large, is meant for somebody else, is not what its sender
+    /// said it was, or was [expected](PlanSource::expect) and is not there as it was.
     Unusable {
         /// Why; `Permanent`.
         failure: Failure,

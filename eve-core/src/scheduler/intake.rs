@@ -25,14 +25,24 @@ impl Scheduler {
             self.state.known(&key)
         };
         let again = known.is_some_and(|ticket| !self.flight.holds.contains_key(&ticket));
-        let ticket = known.unwrap_or_else(|| self.take_in(key, asks));
+        let (ticket, unusable) = match (known, asks) {
+            (Some(ticket), Asks::Nothing { failure }) => (ticket, Some(failure)),
+            (Some(ticket), Asks::Run { .. } | Asks::Stop { .. }) => (ticket, None),
+            (None, asks) => (self.take_in(key, asks), None),
+        };
         self.hold(ticket, source, handle);
         let is_open = self.state.entry(ticket).is_some_and(|entry| entry.closed().is_none());
         if is_open {
-            if !self.flight.opened.contains(&ticket) {
-                self.flight.came(ticket);
-                self.flight.bodies.insert(ticket, body);
-                self.plan_came(ticket);
+            match unusable {
+                // What this process has in hand is good, whatever became of it at its source.
+                _ if self.flight.opened.contains(&ticket) => {}
+                Some(_) if self.flight.bodies.has(ticket) => {}
+                Some(failure) => self.without_plan(ticket, &failure),
+                None => {
+                    self.flight.came(ticket);
+                    self.flight.bodies.insert(ticket, body);
+                    self.plan_came(ticket);
+                }
             }
             planted!(self.state, EarlyDelete, { self.give_back(ticket) });
         } else {

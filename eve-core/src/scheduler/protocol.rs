@@ -70,7 +70,8 @@ pub enum Asks {
         /// How a run that is under way is to end.
         mode: StopMode,
     },
-    /// Nothing that can ever be done: it cannot be read, or is meant for somebody else.
+    /// Nothing that can ever be done: it cannot be read, or is meant for somebody else. A request that an earlier process
+    /// accepted ends with this reason.
     Nothing {
         /// Why.
         failure: Failure,

@@ -42,7 +42,7 @@ impl Scheduler {
     /// Takes over a ledger from all its records, or from the last [`LedgerEvent::Compacted`] on.
     ///
     /// What was accepted is run, or its run is taken up, as soon as its delivery comes again; what is not delivered again
-    /// within the options' `return_timeout` is given up. What is in the outbox is sent. Whoever had the ledger before can
+    /// within the options' `return_timeout`, or that its source says it cannot deliver again, is given up. What is in the outbox is sent. Whoever had the ledger before can
     /// append nothing more to it: the first record that is polled takes it over.
     ///
     /// # Errors

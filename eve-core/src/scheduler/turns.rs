@@ -166,27 +166,37 @@ impl Scheduler {
 
     /// The delivery of a plan that an earlier process accepted did not come back.
     pub(super) fn lost(&mut self, ticket: Ticket) {
-        let Some(entry) = self.state.entry(ticket).filter(|entry| entry.closed().is_none()) else { return };
-        if self.flight.awaited.remove(&ticket).is_none() {
-            return;
+        if self.flight.awaited.remove(&ticket).is_some() {
+            let lost = "the process that accepted it is gone, and the plan was not delivered again";
+            let failure = Failure::permanent("request.plan-lost", lost);
+            self.without_plan(ticket, &failure.with_hint("send it under a new identifier"));
         }
-        let lost = "the process that accepted it is gone, and the plan was not delivered again";
-        let left = "what its run has done so far is left as it is";
-        let (outcome, failure) = match (&entry.superseded_by, entry.stop) {
+    }
+
+    /// The plan of a request that an earlier process accepted cannot be had any more, for this reason.
+    pub(super) fn without_plan(&mut self, ticket: Ticket, failure: &Failure) {
+        let Some(entry) = self.state.entry(ticket).filter(|entry| entry.closed().is_none()) else { return };
+        let left = match entry.status {
+            Status::Live { .. } => "; what its run has done so far is left as it is",
+            Status::Waiting | Status::Closed(_) => "",
+        };
+        let why = &failure.message;
+        let (outcome, code, message) = match (&entry.superseded_by, entry.stop) {
             (None, None) => {
-                let message = format!("{lost}; send it under a new identifier");
-                (Outcome::Failed, Failure::permanent("request.plan-lost", message))
+                let hint = failure.hint.iter().map(|hint| format!("; {hint}")).collect::<String>();
+                (Outcome::Failed, &*failure.code, format!("{why}{left}{hint}"))
             }
             (Some(_), None) => {
-                let message = format!("a newer plan takes its place; {lost}: {left}");
-                (Outcome::Superseded, Failure::permanent("request.superseded-without-plan", message))
+                let message = format!("a newer plan takes its place; {why}{left}");
+                (Outcome::Superseded, "request.superseded-without-plan", message)
             }
             (_, Some(_)) => {
-                let message = format!("it was asked to stop; {lost}: {left}");
-                (Outcome::Cancelled, Failure::permanent("request.stopped-without-plan", message))
+                let message = format!("it was asked to stop; {why}{left}");
+                (Outcome::Cancelled, "request.stopped-without-plan", message)
             }
         };
-        self.close(ticket, (outcome, Some(Reason::of(&failure)), Report::default()));
+        let reason = Reason::of(&Failure::permanent(code.to_owned(), message));
+        self.close(ticket, (outcome, Some(reason), Report::default()));
     }
 
     pub(super) fn close(&mut self, ticket: Ticket, (outcome, reason, report): End) {

@@ -12,6 +12,7 @@ use crate::ports::{
     BadReference, Content, Delivery, Named, Notice, Notifier, PlanSource, Receipt, Resolved, STALE_HANDLE,
     SecretResolver,
 };
+use crate::scheduler::RequestKey;
 use crate::secret::{SecretRef, SecretValue, SecretVersion};
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -159,6 +160,8 @@ impl QueueSource {
 
 #[async_trait]
 impl PlanSource for QueueSource {
+    fn expect(&self, _: &[RequestKey]) {}
+
     async fn receive(&self) -> Result<Option<Delivery>, Failure> {
         let mut queue = lock(&self.state);
         let blocked = |sent: &Sent| {

@@ -12,9 +12,10 @@ use eve_core::plan::builder::{ComponentBuilder, PlanBuilder};
 use eve_core::plan::graph::Graph;
 use eve_core::plan::{FailurePolicy, Until};
 use eve_core::ports::{
-    ComponentEnd, Content, Context, Delivery, Executor, Named, Notice, PlanSource, STALE_HANDLE, Step,
+    ComponentEnd, Content, Context, Delivery, Ending, Executor, Named, Notice, PlanSource, STALE_HANDLE, Step,
 };
 use eve_core::run::{Applied, Change, Outputs, Phase, Prepared, RunOptions, RunStart, StopMode};
+use eve_core::scheduler::RequestKey;
 use eve_core::secret::Secrets;
 use eve_core::testing::{NoopExecutor, QueueSource, ScriptStep, ScriptedExecutor};
 use tokio::time::Instant;
@@ -264,6 +265,8 @@ struct Redriven(Mutex<u32>, tokio::sync::Notify);
 
 #[async_trait]
 impl PlanSource for Redriven {
+    fn expect(&self, _: &[RequestKey]) {}
+
     async fn receive(&self) -> Result<Option<Delivery>, Failure> {
         let count = {
             let mut count = self.0.lock().unwrap();
@@ -318,6 +321,60 @@ async fn a_plan_that_its_queue_takes_away_while_it_runs_comes_to_its_end_and_run
     assert_eq!(world.notifier.notices(), [notice]);
     let applied = executor.calls().iter().filter(|(_, _, phase)| *phase == Phase::Apply).count();
     assert_eq!(applied, 2, "each of two components once");
+}
+
+/// A source that has lost everything that an earlier process had of it.
+#[derive(Default)]
+struct Forgetful(QueueSource);
+
+#[async_trait]
+impl PlanSource for Forgetful {
+    fn expect(&self, accepted: &[RequestKey]) {
+        for RequestKey { id, digest } in accepted {
+            let failure = Failure::permanent("source.gone", "its file is gone");
+            self.0.send_content(Arc::clone(id), "", *digest, Content::Unusable { failure });
+        }
+    }
+
+    async fn receive(&self) -> Result<Option<Delivery>, Failure> {
+        self.0.receive().await
+    }
+
+    async fn extend(&self, handle: &str, time: Duration) -> Result<(), Failure> {
+        self.0.extend(handle, time).await
+    }
+
+    async fn acknowledge(&self, handle: &str) -> Result<(), Failure> {
+        self.0.acknowledge(handle).await
+    }
+
+    async fn reject(&self, handle: &str, reason: &str) -> Result<(), Failure> {
+        self.0.reject(handle, reason).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_only_source_has_lost_ends_at_once_and_with_several_nobody_can_know() {
+    for (others, code) in [(0, "source.gone"), (1, "request.plan-lost")] {
+        let slow = vec![ScriptStep::Sleep(Duration::from_mins(1))];
+        let executor = ScriptedExecutor::new().with("c1", Phase::Wait, slow);
+        let mut world = world(Executors::new().with("noop", Arc::new(executor)));
+        world.source.send("r", "n 3");
+        let (orders, served) = world.serve(options()).await;
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        orders.send(Order::HandBack).await.unwrap();
+        served.await.unwrap();
+        let source = Arc::new(Forgetful::default());
+        world.ports.sources = vec![Arc::clone(&source) as _];
+        world.ports.sources.extend((0..others).map(|_| Arc::new(QueueSource::default()) as _));
+        let (orders, served) = world.serve(options()).await;
+        let (notice, took) = world.told("r").await;
+        assert_eq!((notice.ending, &*notice.failure.unwrap().code), (Ending::Failed, code));
+        assert_eq!(took < Duration::from_secs(5), others == 0, "{took:?}");
+        orders.send(Order::Drain).await.unwrap();
+        served.await.unwrap();
+        assert!(source.0.is_empty());
+    }
 }
 
 /// Panics when it makes a run in the namespace `n`.

@@ -17,6 +17,7 @@ use aws_sdk_sqs::types::{Message as Sent, MessageAttributeValue, MessageSystemAt
 use eve_core::digest::Digest;
 use eve_core::failure::{Failure, FailureClass, shortened};
 use eve_core::ports::{Content, Delivery, Named, PlanSource, STALE_HANDLE};
+use eve_core::scheduler::RequestKey;
 
 use super::message::{Asks, Message, right_digest};
 use super::payload::{Payloads, PlanBucket};
@@ -214,6 +215,9 @@ impl fmt::Debug for SqsSource {
 
 #[async_trait]
 impl PlanSource for SqsSource {
+    /// Nobody can ask a queue what it still has.
+    fn expect(&self, _: &[RequestKey]) {}
+
     async fn receive(&self) -> Result<Option<Delivery>, Failure> {
         let Some(sent) = self.next().await? else { return Ok(None) };
         let attribute = |name| sent.attributes.as_ref().and_then(|all| all.get(&name)).cloned();

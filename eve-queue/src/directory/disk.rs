@@ -47,10 +47,15 @@ impl Disk for Folders {
 
     fn count_up(&self, claimed: &Claimed) -> Result<Claimed, Obstacle> {
         let next = Claimed { request: claimed.request.clone(), count: claimed.count.saturating_add(1) };
-        let path = |claimed: &Claimed| self.path(CLAIMED, &names::claimed(&claimed.request, claimed.count));
-        let from = path(claimed);
-        fs::rename(&from, path(&next)).map_err(|error| obstacle("taken", &from, &error))?;
+        self.rename_claimed(claimed, &next)?;
         Ok(next)
+    }
+
+    fn renew(&self, claimed: &Claimed, after: u64) -> Result<(Claimed, u64), Obstacle> {
+        let number = after.saturating_add(1).max(micros());
+        let next = Claimed { request: names::renewed(&claimed.request, number), count: 1 };
+        self.rename_claimed(claimed, &next)?;
+        Ok((next, number))
     }
 
     fn sync_claims(&self) -> Result<(), Obstacle> {
@@ -94,6 +99,18 @@ impl Disk for Folders {
     }
 }
 
+impl Folders {
+    fn rename_claimed(&self, from: &Claimed, to: &Claimed) -> Result<(), Obstacle> {
+        let path = |claimed: &Claimed| self.path(CLAIMED, &names::claimed(&claimed.request, claimed.count));
+        let (from, to) = (path(from), path(to));
+        match fs::rename(&from, &to) {
+            // Disks of a network may do it and say that they did not.
+            Err(_) if files::is_gone(&from) && !files::is_gone(&to) => Ok(()),
+            result => result.map_err(|error| obstacle("taken", &from, &error)),
+        }
+    }
+}
+
 /// What something in the directory is; `None` if it is gone, or nobody can have meant it as a plan.
 fn entry(name: &str, path: &Path) -> Option<Entry> {
     let is_hidden = name.starts_with('.');
@@ -130,12 +147,10 @@ fn micros() -> u64 {
 /// What keeps a file from being taken or read.
 fn obstacle(done: &str, path: &Path, error: &io::Error) -> Obstacle {
     use io::ErrorKind as Kind;
-    let is_there = || fs::symlink_metadata(path).is_ok();
     let is_open_too_often = [Errno::MFILE, Errno::NFILE].map(|errno| Some(errno.raw_os_error()));
-    if error.kind() == Kind::NotFound && !is_there() {
+    if error.kind() == Kind::NotFound && files::is_gone(path) {
         return Obstacle::Gone;
     }
-    // Not found though the file is there: then it is the folder that it goes to which is not.
     let is_of_all = matches!(
         error.kind(),
         Kind::NotFound
@@ -145,7 +160,11 @@ fn obstacle(done: &str, path: &Path, error: &io::Error) -> Obstacle {
             | Kind::OutOfMemory
     ) || is_open_too_often.contains(&error.raw_os_error());
     if is_of_all {
-        let message = format!("{} cannot be {done}: {error}", path.display());
+        // Not found though the file is there: then it is the folder that it goes to which is not.
+        let message = match error.kind() {
+            Kind::NotFound => format!("{} cannot be {done}: there is no folder to put it", path.display()),
+            _ => format!("{} cannot be {done}: {error}", path.display()),
+        };
         return Obstacle::OfAll(Failure::transient("directory.io", message));
     }
     Obstacle::OfOne(format!("it cannot be {done}: {error}"))

@@ -7,6 +7,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use eve_core::failure::Failure;
 use rustix::fs::OFlags;
@@ -18,7 +19,9 @@ use super::scan::Claimed;
 #[derive(Debug)]
 pub(super) struct Folders {
     root: PathBuf,
-    _lock: File,
+    is_new: bool,
+    /// Of the directory, and of those that were in its place before: what was taken from them is under way in this process.
+    locks: Mutex<Vec<File>>,
 }
 
 pub(super) const CLAIMED: &str = "claimed";
@@ -28,31 +31,80 @@ pub(super) const LOCK: &str = ".lock";
 
 impl Folders {
     pub(super) fn open(root: PathBuf) -> Result<Self, Failure> {
-        for folder in [CLAIMED, DONE, REJECTED] {
-            let path = root.join(folder);
-            fs::create_dir_all(&path).map_err(|error| io_failure("create", &path, &error))?;
+        let is_new = fs::symlink_metadata(root.join(LOCK)).is_err();
+        let folders = Self { root, is_new, locks: Mutex::default() };
+        folders.make()?;
+        folders.hold()?;
+        Ok(folders)
+    }
+
+    /// Makes sure that the directory is the one that this process holds, and that it is whole: it may have been moved or removed
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// `directory.held` while another process has what is in its place by now; `directory.io` if something was gone. Then it was
+    /// made again, as far as that is possible.
+    pub(super) fn keep(&self) -> Result<(), Failure> {
+        let gone = self.make()?;
+        self.hold()?;
+        let Some(path) = gone else { return Ok(()) };
+        let message = format!("{} was gone, with all that was in it; it is made again", path.display());
+        Err(Failure::transient("directory.io", message))
+    }
+
+    /// Makes what is missing; returns the first that was.
+    fn make(&self) -> Result<Option<PathBuf>, Failure> {
+        let folders = [CLAIMED, DONE, REJECTED].map(|folder| self.root.join(folder));
+        let missing = std::iter::once(&self.root).chain(&folders).find(|path| is_gone(path)).cloned();
+        if missing.is_some() {
+            for path in &folders {
+                fs::create_dir_all(path).map_err(|error| io_failure("create", path, &error))?;
+            }
         }
-        let path = root.join(LOCK);
+        Ok(missing)
+    }
+
+    /// Takes the lock of what is at the path now, unless it is one of those that this process has.
+    fn hold(&self) -> Result<(), Failure> {
+        let path = self.root.join(LOCK);
+        let failed = |error: io::Error| io_failure("lock", &path, &error);
+        let identity = |metadata: &fs::Metadata| (metadata.dev(), metadata.ino());
+        let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Ok(there) = fs::symlink_metadata(&path) {
+            let same = |lock: &File| lock.metadata().is_ok_and(|own| identity(&own) == identity(&there));
+            if locks.iter().any(same) {
+                return Ok(());
+            }
+        }
         let lock = OpenOptions::new()
             .create(true)
             .truncate(false)
             .write(true)
             .custom_flags(flags(OFlags::NOFOLLOW))
             .open(&path)
-            .map_err(|error| io_failure("open", &path, &error))?;
+            .map_err(failed)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { root, _lock: lock }),
-            Err(fs::TryLockError::WouldBlock) => Err(Failure::permanent(
-                "directory.held",
-                format!("another process receives plans from {}", root.display()),
-            )
-            .with_hint("end it first, or give this one a directory of its own")),
-            Err(fs::TryLockError::Error(error)) => Err(io_failure("lock", &path, &error)),
+            Ok(()) => {}
+            Err(fs::TryLockError::WouldBlock) => {
+                let message = format!("another process receives plans from {}", self.root.display());
+                return Err(Failure::permanent("directory.held", message)
+                    .with_hint("end it first, or give this one a directory of its own"));
+            }
+            Err(fs::TryLockError::Error(error)) => return Err(failed(error)),
         }
+        // What was removed nobody else can find.
+        locks.retain(|lock| lock.metadata().is_ok_and(|metadata| metadata.nlink() > 0));
+        locks.push(lock);
+        Ok(())
     }
 
     pub(super) fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Whether no process had this directory before.
+    pub(super) const fn are_new(&self) -> bool {
+        self.is_new
     }
 
     pub(super) fn path(&self, folder: &str, name: &str) -> PathBuf {
@@ -88,17 +140,19 @@ impl Folders {
 
     /// Puts a claimed file where nobody looks for plans, with the reason.
     pub(super) fn reject(&self, claimed: &Claimed, reason: &str) -> Result<(), Failure> {
+        self.make()?;
         let name = format!("{}.reason.txt", claimed.request);
         write(&self.root.join(REJECTED), &name, format!("{reason}\n").as_bytes())?;
         self.put_away(claimed, REJECTED)
     }
 
     fn put_away(&self, claimed: &Claimed, folder: &str) -> Result<(), Failure> {
+        self.make()?;
         let from = self.path(CLAIMED, &names::claimed(&claimed.request, claimed.count));
         let to = self.path(folder, &claimed.request);
         match fs::rename(&from, &to) {
-            // An earlier call got as far as here.
-            Err(error) if error.kind() == io::ErrorKind::NotFound && fs::symlink_metadata(&to).is_ok() => {}
+            // An earlier call got as far as here, or somebody took the file away: it is delivered to nobody any more.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && is_gone(&from) => {}
             result => result.map_err(|error| io_failure("put away", &from, &error))?,
         }
         sync(&self.root.join(folder))?;
@@ -135,6 +189,11 @@ impl Folders {
         }
         Ok(())
     }
+}
+
+/// Whether there is nothing of this name, not even a link.
+pub(super) fn is_gone(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 /// Writes a file so that nobody ever sees half of it, and makes it durable.

@@ -20,6 +20,9 @@
 //! A file that cannot be taken or read is tried again, a number of times, and holds up no other. If it still cannot be read
 //! then, it is delivered as one that nobody can use; one that cannot even be taken is tried again now and then.
 //!
+//! A directory that was removed is made again. One that was moved stays held, and so does what is in its place by then, as long as
+//! no other process has it.
+//!
 //! `scan` decides, `disk` and `files` are what touches the disk.
 
 use std::collections::BTreeMap;
@@ -30,6 +33,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use eve_core::failure::Failure;
 use eve_core::ports::{Delivery, Named, PlanSource, STALE_HANDLE};
+use eve_core::scheduler::RequestKey;
 use tokio::time::Instant;
 
 mod disk;
@@ -151,6 +155,7 @@ impl DirectorySource {
         let (options, now) = (self.options.clone(), Instant::now());
         let lapsed = lock(&self.held).lapsed(now);
         blocking(move || {
+            folders.keep()?;
             let mut scan = lock(&scan);
             scan.deliver_again(lapsed);
             scan.prepare(&*folders, now, &options)
@@ -194,6 +199,14 @@ impl DirectorySource {
 
 #[async_trait]
 impl PlanSource for DirectorySource {
+    /// What is not in `claimed` as it was accepted is gone, or another request by now. A directory that no process had before
+    /// says nothing: it may be the wrong one, or one that is not mounted.
+    fn expect(&self, accepted: &[RequestKey]) {
+        if !self.folders.are_new() {
+            lock(&self.scan).expect(accepted);
+        }
+    }
+
     async fn receive(&self) -> Result<Option<Delivery>, Failure> {
         let until = Instant::now() + self.options.wait;
         loop {

@@ -32,6 +32,20 @@ pub(super) fn request(name: &str, number: u64) -> Arc<str> {
     format!("{}@{number}", within(name)).into()
 }
 
+/// Whether a request has the form of those that a directory makes, which are names of files already. Senders choose others, which
+/// may be anything.
+pub(super) fn is_request(request: &str) -> bool {
+    let Some((name, _)) = request.rsplit_once('@') else { return false };
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"/@#".contains(&byte);
+    read_claimed(&claimed(request, 1)).is_some() && name.len() <= NAME_BYTES_MAX && name.bytes().all(is_plain)
+}
+
+/// The request that takes the place of another one: of the same name, with another number.
+pub(super) fn renewed(request: &str, number: u64) -> Arc<str> {
+    let (name, _) = request.rsplit_once('@').unwrap_or((request, ""));
+    format!("{name}@{number}").into()
+}
+
 /// The number of the request that a file in one of the folders belongs to.
 pub(super) fn number(name: &str) -> Option<u64> {
     let (_, rest) = name.rsplit_once('@')?;
@@ -47,21 +61,13 @@ pub(super) fn why_no_plan(name: &str) -> Option<&'static str> {
 
 /// The name under which the outcome of a request is kept.
 pub(super) fn outcome(request: &str) -> String {
-    let name = if is_own(request) { request.to_owned() } else { within(request) };
+    let name = if is_request(request) { request.to_owned() } else { within(request) };
     format!("{name}{OUTCOME}")
-}
-
-/// Whether a request has the form of those of this source, which are names of files already. Senders choose others, which may be
-/// anything.
-fn is_own(request: &str) -> bool {
-    let Some((name, _)) = request.rsplit_once('@') else { return false };
-    let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"/@#".contains(&byte);
-    read_claimed(&claimed(request, 1)).is_some() && name.len() <= NAME_BYTES_MAX && name.bytes().all(is_plain)
 }
 
 /// Whether a file is an outcome that stands beside no plan, since its request was not named by this source.
 pub(super) fn is_lone_outcome(name: &str) -> bool {
-    name.strip_suffix(OUTCOME).is_some_and(|request| !is_own(request))
+    name.strip_suffix(OUTCOME).is_some_and(|request| !is_request(request))
 }
 
 fn within(name: &str) -> String {
@@ -97,6 +103,7 @@ mod tests {
             assert!(outcome(&made).len() < 255);
         }
         assert_eq!(&*request("shop.yaml", 5), "shop.yaml@5");
+        assert_eq!(&*renewed("a%40b.yaml@5", 7), "a%40b.yaml@7");
         assert_ne!(request(&long, 5), request(&format!("{long}x"), 5));
         assert!(is_stop("x.stop.json@5") && !is_stop("x.json@5"));
         assert_eq!(outcome("../../etc/x"), "..%2F..%2Fetc%2Fx.outcome.json");

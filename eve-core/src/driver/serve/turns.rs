@@ -30,6 +30,12 @@ pub async fn serve(
     ports: &ServePorts,
     orders: mpsc::Receiver<Order>,
 ) -> Result<(), ServeError> {
+    // Which source a request came from is not stored: only the one that there is can know what became of it.
+    if let [source] = &*ports.sources {
+        let view = scheduler.view();
+        let awaited = view.awaited().filter_map(|awaited| view.by_ticket(awaited.ticket));
+        source.expect(&awaited.map(|request| request.key().clone()).collect::<Vec<_>>());
+    }
     let mut server = Server {
         scheduler,
         ports,

@@ -71,12 +71,14 @@ impl Rig {
     pub(super) fn deliver(&mut self, request: &str, content: &str, asks: Asks) -> String {
         self.handles += 1;
         let handle = format!("{request}#{}", self.handles);
+        // As of what cannot be read.
+        let body = if let Asks::Nothing { .. } = asks { "" } else { content };
         self.handle(Input::Received(Arrival {
             source: 0,
             handle: handle.as_str().into(),
             request: request.into(),
             digest: Digest::of(content.as_bytes()),
-            body: content.as_bytes().into(),
+            body: body.as_bytes().into(),
             asks,
         }));
         handle

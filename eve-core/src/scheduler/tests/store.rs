@@ -9,7 +9,7 @@ use crate::run::Outcome;
 use crate::scheduler::flight::Timer;
 use crate::scheduler::rehearsal::LedgerReplica;
 use crate::scheduler::{
-    Input, LedgerError, LedgerEvent, LedgerRecord, Newer, Reason, Report, Running, Scheduler,
+    Asks, Input, LedgerError, LedgerEvent, LedgerRecord, Newer, Reason, Report, Running, Scheduler,
     SchedulerOptions, Stand,
 };
 
@@ -177,6 +177,53 @@ fn a_run_that_is_to_stop_is_waited_for_no_longer_than_its_queue_may_keep_it() {
     assert_eq!(back.done(), ["open a", "stop a Now"]);
     back.pass(Duration::from_mins(5));
     assert_eq!(back.answer("a"), None, "its run ends it");
+}
+
+#[test]
+fn what_its_source_cannot_deliver_again_ends_at_once_and_makes_room() {
+    let gone = || Asks::Nothing { failure: Failure::permanent("source.gone", "its file is gone") };
+    let mut rig = Rig::new(told());
+    for request in ["runs", "waits", "next"] {
+        rig.plan(request, "n");
+    }
+    let mut next = rig.taken_over(rig.ledger.len());
+    next.plan("next", "n");
+    let handle = next.deliver("waits", "waits", gone());
+    assert_eq!(next.answer("waits"), Some(Outcome::Failed));
+    assert_eq!(next.done(), ["notify hook waits".to_owned(), format!("ack {handle}")]);
+    let handle = next.deliver("runs", "runs", gone());
+    assert_eq!(next.answer("runs"), Some(Outcome::Failed));
+    let done = next.done();
+    assert_eq!(done, ["notify hook runs".to_owned(), format!("ack {handle}"), "open next".to_owned()]);
+    let reason = |request: &str| next.scheduler.view().request(request).unwrap().reason().unwrap().clone();
+    assert_eq!((&*reason("waits").code, &*reason("waits").message), ("source.gone", "its file is gone"));
+    let left = "its file is gone; what its run has done so far is left as it is";
+    assert_eq!(&*reason("runs").message, left);
+    assert_eq!(next.kinds()["closed"], 2);
+}
+
+#[test]
+fn what_was_to_stop_and_cannot_be_delivered_again_is_cancelled() {
+    let mut rig = Rig::new(told());
+    rig.plan("a", "n");
+    let mut next = rig.taken_over(rig.ledger.len());
+    next.cancel("stop", "a");
+    let failure = Failure::permanent("source.gone", "its file is gone");
+    next.deliver("a", "a", Asks::Nothing { failure });
+    assert_eq!(next.answer("a"), Some(Outcome::Cancelled));
+}
+
+#[test]
+fn a_plan_in_hand_is_run_whatever_becomes_of_its_later_deliveries() {
+    let mut rig = Rig::new(told());
+    rig.plan("a", "n");
+    rig.plan("b", "n");
+    let failure = Failure::permanent("source.gone", "its file is gone");
+    for request in ["a", "b"] {
+        rig.deliver(request, request, Asks::Nothing { failure: failure.clone() });
+    }
+    rig.end("a", Outcome::Succeeded);
+    assert_eq!(rig.opened(), ["a", "b"]);
 }
 
 #[test]

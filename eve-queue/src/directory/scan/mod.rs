@@ -1,16 +1,21 @@
 //! Which file is taken next: what was claimed before, then the oldest that has settled. What fails with one file holds up no
 //! other. Touches the disk through [`Disk`] only.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use eve_core::digest::Digest;
 use eve_core::failure::Failure;
 use eve_core::ports::Content;
+use eve_core::scheduler::RequestKey;
 use tokio::time::Instant;
 
 use super::patience::Trouble;
-use super::{DirectoryOptions, Ignored};
+use super::{DirectoryOptions, Ignored, names};
+
+mod undelivered;
+
+use undelivered::{Accepted, Step, Undelivered, gone};
 
 /// The most things that are remembered as ignored.
 const IGNORED_MAX: usize = 100;
@@ -61,26 +66,12 @@ pub(super) trait Disk {
     fn claim(&self, name: &str, after: u64) -> Result<(Claimed, u64), Obstacle>;
     /// Notes that a claimed file is delivered once more.
     fn count_up(&self, claimed: &Claimed) -> Result<Claimed, Obstacle>;
+    /// Makes another request of a claimed file, with a number that is greater than `after`; returns the number too.
+    fn renew(&self, claimed: &Claimed, after: u64) -> Result<(Claimed, u64), Obstacle>;
     /// Makes the names of claimed files durable.
     fn sync_claims(&self) -> Result<(), Obstacle>;
     /// What a claimed file holds, and the digest of it.
     fn read(&self, claimed: &Claimed, bytes_max: u64) -> Result<(Digest, Content), Obstacle>;
-}
-
-/// A claimed file that is to be delivered.
-#[derive(Debug)]
-struct Undelivered {
-    claimed: Claimed,
-    step: Step,
-    trouble: Option<Trouble>,
-}
-
-/// What is to be done next with a claimed file.
-#[derive(Clone, Copy, Debug)]
-enum Step {
-    CountUp,
-    Sync,
-    Read,
 }
 
 /// A file that waits, and since when it is as it is.
@@ -98,6 +89,9 @@ pub(super) type Taken = (Claimed, Digest, Content);
 #[derive(Debug)]
 pub(super) struct Scan {
     undelivered: VecDeque<Undelivered>,
+    accepted: Accepted,
+    /// What was accepted and has no file any more.
+    gone: VecDeque<Taken>,
     waiting: BTreeMap<String, Waiting>,
     left_alone: Vec<Ignored>,
     /// What was taken for a receiver that may have gone away meanwhile.
@@ -110,16 +104,31 @@ pub(super) struct Scan {
 impl Scan {
     /// Begins with what was claimed by a process that is gone, oldest first.
     pub(super) fn new(claimed: Vec<Claimed>, last: u64) -> Self {
+        let (accepted, gone) = (Accepted::new(), VecDeque::new());
         let (undelivered, waiting) = (VecDeque::new(), BTreeMap::new());
-        let mut scan = Self { undelivered, waiting, left_alone: Vec::new(), ready: None, last };
+        let left_alone = Vec::new();
+        let mut scan = Self { undelivered, accepted, gone, waiting, left_alone, ready: None, last };
         scan.deliver_again(claimed);
         scan
     }
 
     /// These are delivered once more.
     pub(super) fn deliver_again(&mut self, claimed: Vec<Claimed>) {
-        let again = |claimed| Undelivered { claimed, step: Step::CountUp, trouble: None };
+        let again = |claimed| Undelivered::new(claimed, Step::CountUp);
         self.undelivered.extend(claimed.into_iter().map(again));
+    }
+
+    /// What an earlier process accepted: what is not there as it was is delivered as something that nobody can use. What did
+    /// not come from a directory is left alone.
+    pub(super) fn expect(&mut self, accepted: &[RequestKey]) {
+        let there: BTreeSet<&str> = self.undelivered.iter().map(|one| &*one.claimed.request).collect();
+        for RequestKey { id, digest } in accepted.iter().filter(|key| names::is_request(&key.id)) {
+            if there.contains(&**id) {
+                self.accepted.insert(Arc::clone(id), *digest);
+            } else {
+                self.gone.push_back(gone(id, *digest));
+            }
+        }
     }
 
     /// What is no plan, or gives trouble.
@@ -163,7 +172,10 @@ impl Scan {
         options: &DirectoryOptions,
     ) -> Result<Option<Taken>, Failure> {
         let mut of_all = None;
-        let mut taken = self.next_claimed(disk, now, options, &mut of_all);
+        let mut taken = self.gone.pop_front();
+        if taken.is_none() {
+            taken = self.next_claimed(disk, now, options, &mut of_all);
+        }
         if taken.is_none() {
             self.look(disk.waiting()?, now, options);
             taken = self.next_waiting(disk, now, options, &mut of_all);
@@ -186,12 +198,24 @@ impl Scan {
         let mut taken = None;
         while let Some(mut one) = self.undelivered.pop_front() {
             if one.trouble.as_ref().is_none_or(|trouble| trouble.is_due(now)) {
-                match one.deliver(disk, now, options) {
+                match one.deliver(disk, now, options, (&self.accepted, &mut self.last)) {
                     Ok(found) => {
+                        self.accepted.remove(&found.0.request);
+                        if found.0.request != one.claimed.request {
+                            // It was renewed, and is still to be delivered.
+                            rest.push_back(one);
+                        }
                         taken = Some(found);
                         break;
                     }
-                    Err(Obstacle::Gone) => continue,
+                    Err(Obstacle::Gone) => {
+                        let digest = self.accepted.remove(&one.claimed.request);
+                        taken = digest.map(|digest| gone(&one.claimed.request, digest));
+                        if taken.is_some() {
+                            break;
+                        }
+                        continue;
+                    }
                     Err(Obstacle::OfOne(_)) => {}
                     Err(Obstacle::OfAll(failure)) => *of_all = Some(failure),
                 }
@@ -254,7 +278,7 @@ impl Scan {
                 Ok((claimed, number)) => {
                     self.last = number;
                     self.waiting.remove(&name);
-                    self.undelivered.push_back(Undelivered { claimed, step: Step::Sync, trouble: None });
+                    self.undelivered.push_back(Undelivered::new(claimed, Step::Sync));
                     let taken = self.next_claimed(disk, now, options, of_all);
                     if taken.is_some() {
                         return taken;
@@ -275,43 +299,6 @@ impl Scan {
             }
         }
         None
-    }
-}
-
-impl Undelivered {
-    /// Goes on where it stopped. A file that cannot be read again and again is delivered as one that nobody can use.
-    fn deliver(
-        &mut self,
-        disk: &impl Disk,
-        now: Instant,
-        options: &DirectoryOptions,
-    ) -> Result<Taken, Obstacle> {
-        let result = self.steps(disk, options.plan_bytes_max);
-        let Err(Obstacle::OfOne(reason)) = result else { return result };
-        let trouble = Trouble::again(self.trouble.take(), reason, now, options);
-        let reason = trouble.reason().to_owned();
-        let is_hopeless = trouble.is_hopeless() && matches!(self.step, Step::Read);
-        self.trouble = Some(trouble);
-        if !is_hopeless {
-            return Err(Obstacle::OfOne(reason));
-        }
-        let request = &self.claimed.request;
-        let message = format!("{request} was tried {} times: {reason}", options.tries_max);
-        let failure = Failure::permanent("queue.payload.unreadable", message);
-        Ok((self.claimed.clone(), Digest::of(request.as_bytes()), Content::Unusable { failure }))
-    }
-
-    fn steps(&mut self, disk: &impl Disk, bytes_max: u64) -> Result<Taken, Obstacle> {
-        if let Step::CountUp = self.step {
-            self.claimed = disk.count_up(&self.claimed)?;
-            self.step = Step::Sync;
-        }
-        if let Step::Sync = self.step {
-            disk.sync_claims()?;
-            self.step = Step::Read;
-        }
-        let (digest, content) = disk.read(&self.claimed, bytes_max)?;
-        Ok((self.claimed.clone(), digest, content))
     }
 }
 

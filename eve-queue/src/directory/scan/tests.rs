@@ -38,6 +38,10 @@ impl Disk for Fake {
         Ok(Claimed { count: claimed.count + 1, ..claimed.clone() })
     }
 
+    fn renew(&self, claimed: &Claimed, after: u64) -> Result<(Claimed, u64), Obstacle> {
+        Ok((Claimed { request: names::renewed(&claimed.request, after + 1), count: 1 }, after + 1))
+    }
+
     fn sync_claims(&self) -> Result<(), Obstacle> {
         Ok(())
     }
@@ -143,4 +147,70 @@ fn what_somebody_took_away_is_forgotten() {
     assert_eq!(next(&mut scan, &disk, start), None);
     disk.unreadable.borrow_mut().clear();
     assert_eq!((next(&mut scan, &disk, start), scan.ignored()), (None, vec![]));
+}
+
+/// A request of this name with this content, as an earlier process accepted it.
+fn accepted(id: &str, content: &[u8]) -> RequestKey {
+    RequestKey { id: id.into(), digest: Digest::of(content) }
+}
+
+/// A scan that begins with these claimed files, all of them empty.
+fn begun(claimed: &[&str], accepted: &[RequestKey]) -> Scan {
+    let files = claimed.iter().map(|request| Claimed { request: (*request).into(), count: 1 });
+    let mut scan = Scan::new(files.collect(), 7);
+    scan.expect(accepted);
+    scan
+}
+
+/// The request and the digest of what comes next, and the code of why it is unusable.
+fn delivered(scan: &mut Scan, disk: &Fake, now: Instant) -> Option<(String, Digest, Option<String>)> {
+    let (claimed, digest, content) = scan.next(disk, now, &options()).unwrap()?;
+    let Content::Unusable { failure } = content else {
+        return Some((claimed.request.to_string(), digest, None));
+    };
+    Some((claimed.request.to_string(), digest, Some(failure.code.to_string())))
+}
+
+#[test]
+fn what_was_accepted_and_has_no_file_is_delivered_once_as_gone() {
+    let (disk, now) = (Fake::default(), Instant::now());
+    let expected = [accepted("a@1", b"a"), accepted("b@2", b""), accepted("of-a-queue", b"")];
+    let mut scan = begun(&["b@2"], &expected);
+    let gone = Some("queue.payload.gone".to_owned());
+    assert_eq!(delivered(&mut scan, &disk, now), Some(("a@1".into(), Digest::of(b"a"), gone)));
+    assert_eq!(delivered(&mut scan, &disk, now), Some(("b@2".into(), Digest::of(b""), None)));
+    assert_eq!(delivered(&mut scan, &disk, now), None, "what came from a queue is not known here");
+}
+
+#[test]
+fn what_was_accepted_and_changed_since_is_given_up_and_a_request_of_its_own_from_then_on() {
+    let (disk, now) = (Fake::default(), Instant::now());
+    let mut scan = begun(&["a@1"], &[accepted("a@1", b"other")]);
+    let changed = Some("queue.payload.changed".to_owned());
+    assert_eq!(delivered(&mut scan, &disk, now), Some(("a@1".into(), Digest::of(b"other"), changed)));
+    assert_eq!(delivered(&mut scan, &disk, now), Some(("a@8".into(), Digest::of(b""), None)));
+    assert_eq!(delivered(&mut scan, &disk, now), None);
+}
+
+#[test]
+fn what_was_accepted_and_goes_before_it_is_read_is_gone() {
+    let (disk, now) = (Fake::default(), Instant::now());
+    let mut scan = begun(&["a@1"], &[accepted("a@1", b"")]);
+    disk.unreadable.borrow_mut().insert("a@1".into(), || Obstacle::Gone);
+    let gone = Some("queue.payload.gone".to_owned());
+    assert_eq!(delivered(&mut scan, &disk, now), Some(("a@1".into(), Digest::of(b""), gone)));
+    assert_eq!(delivered(&mut scan, &disk, now), None);
+}
+
+#[test]
+fn what_was_accepted_and_cannot_be_read_in_the_end_is_known_by_what_was_accepted() {
+    let (disk, start) = (Fake::default(), Instant::now());
+    let mut scan = begun(&["a@1"], &[accepted("a@1", b"a")]);
+    disk.unreadable.borrow_mut().insert("a@1".into(), || Obstacle::OfOne("it cannot be read: denied".into()));
+    for seconds in 0..2 {
+        assert_eq!(delivered(&mut scan, &disk, start + Duration::from_secs(seconds)), None);
+    }
+    let unreadable = Some("queue.payload.unreadable".to_owned());
+    let last = delivered(&mut scan, &disk, start + Duration::from_secs(2));
+    assert_eq!(last, Some(("a@1".into(), Digest::of(b"a"), unreadable)));
 }
