@@ -87,7 +87,7 @@ impl PlanReader {
 }
 
 impl PlanIntake {
-    async fn opened(&self, body: &[u8], begun: Option<&RunStart>) -> Result<Opened, Failure> {
+    async fn opened(&self, run: &RunId, body: &[u8], begun: Option<&RunStart>) -> Result<Opened, Failure> {
         // A large plan takes a thread for seconds: one that nobody else waits for.
         let (reader, body) = (Arc::clone(&self.reader), body.to_vec());
         let checked = tokio::task::spawn_blocking(move || reader.checked(&body)).await;
@@ -99,7 +99,7 @@ impl PlanIntake {
         if begun.is_none() {
             self.reader.cluster.admit(&plan, &graph).await?;
         }
-        let secrets = self.reader.secrets.of_run(&plan, begun).await?;
+        let secrets = self.reader.secrets.of_run(run, &plan, begun).await?;
         let options = self.options.clone().with_seed(crate::wiring::random()).with_pins(secrets.pins);
         Ok(Opened { graph, options, secrets: secrets.values })
     }
@@ -113,8 +113,12 @@ impl Intake for PlanIntake {
     }
 
     async fn open(&self, run: &RunId, body: &[u8], begun: Option<&RunStart>) -> Result<Opened, Failure> {
-        let opened = self.opened(body, begun).await;
+        let opened = self.opened(run, body, begun).await;
         self.outages.saw(run, opened.as_ref().err());
         opened
+    }
+
+    fn let_go(&self, run: &RunId) {
+        self.reader.secrets.let_go(run);
     }
 }

@@ -1,17 +1,21 @@
-//! The secrets of a run: one login, one read for each path and version, every bad reference told with its place.
+//! The secrets of a run: one login, one read for each path and version, however often the run is tried to be opened; every
+//! bad reference told with its place.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use eve_core::driver::resolve_secrets;
 use eve_core::failure::{Failure, FailureClass};
+use eve_core::ids::RunId;
 use eve_core::plan::diagnostic::Diagnostic;
 use eve_core::plan::load::Loaded;
 use eve_core::run::{RunOptions, RunStart};
 use eve_core::secret::{BadSecret, PinnedSecrets, SecretRequest};
 use eve_store::StoredKey;
 pub use eve_vault::check_place;
-use eve_vault::{Login, Vault, VaultConfig as VaultOptions, VaultConfigError};
+use eve_vault::{Login, Vault, VaultConfig as VaultOptions, VaultConfigError, VaultResolver};
 
 use crate::config::{VaultConfig, Wrong, bad_url};
 use crate::health::{Health, Part};
@@ -25,10 +29,12 @@ const ANY_ADDRESS: &str = "https://vault.invalid";
 /// How often Vault is asked whether it is there.
 const PROBE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Fetches the secrets of plans. Holds none.
+/// Fetches the secrets of plans. Once a run is open it holds none of them.
 pub struct Keeper {
     vault: Option<(Vault, Login)>,
     key: StoredKey,
+    /// Runs that could not be opened yet: twice as many as may run at once, at most, since so many are opened at once.
+    opening: Mutex<BTreeMap<RunId, Arc<VaultResolver>>>,
 }
 
 impl fmt::Debug for Keeper {
@@ -43,7 +49,7 @@ impl Keeper {
     /// # Errors
     /// What cannot be used of the configuration.
     pub fn new(config: Option<&VaultConfig>, key: StoredKey) -> Result<Self, StartError> {
-        let Some(config) = config else { return Ok(Self { vault: None, key }) };
+        let Some(config) = config else { return Ok(Self { vault: None, key, opening: Mutex::default() }) };
         let mut options = options(config);
         if let Some(file) = &config.ca_file {
             options = options.ca_file(file);
@@ -52,7 +58,7 @@ impl Keeper {
         let login = login(config)?;
         // A mount that is no path is told now, not with the first plan.
         vault.resolver(login.clone())?;
-        Ok(Self { vault: Some((vault, login)), key })
+        Ok(Self { vault: Some((vault, login)), key, opening: Mutex::default() })
     }
 
     /// The secrets of a plan, each as a problem, where there is nobody to ask.
@@ -93,26 +99,59 @@ impl Keeper {
         }
     }
 
-    /// The values of all secrets of a plan: the newest versions, or those that were pinned when its run began.
+    /// The values of all secrets of a plan: the newest versions, or those that were pinned when its run began. After an error
+    /// what was read is kept for the next try, until there is one that gets everything, or [`let_go`](Self::let_go).
     ///
     /// # Errors
     /// Every secret that cannot be had, with its place in the plan; `Transient` where all of them may pass.
-    pub async fn of_run(&self, plan: &Loaded, begun: Option<&RunStart>) -> Result<PinnedSecrets, Failure> {
+    pub async fn of_run(
+        &self,
+        run: &RunId,
+        plan: &Loaded,
+        begun: Option<&RunStart>,
+    ) -> Result<PinnedSecrets, Failure> {
         let Some((vault, login)) = self.vault.as_ref().filter(|_| !plan.secrets().is_empty()) else {
             return Ok(PinnedSecrets::default());
         };
-        let resolver = vault
-            .resolver(login.clone())
-            .map_err(|error| Failure::misuse("secret.login", error.to_string()))?;
+        let resolver = self.resolver(run, vault, login)?;
         let pinned = begun.map(|begun| begun.options.pins());
         let request = SecretRequest { declared: plan.secrets(), pinned, key: &self.key };
-        let asked = resolve_secrets(request, &resolver, &RunOptions::default()).await;
-        resolver.close().await;
-        asked.map_err(|bad| {
+        let found = resolve_secrets(request, &*resolver, &RunOptions::default()).await.map_err(|bad| {
             let told = problems::failure(&plan.diagnose_secrets(&bad));
             let class = if BadSecret::are_transient(&bad) { FailureClass::Transient } else { told.class };
             Failure { class, ..told }
-        })
+        })?;
+        self.opening().remove(run);
+        resolver.close().await;
+        Ok(found)
+    }
+
+    /// The one of this run: a try to open it goes on with the login of the one before, and with what that has read.
+    fn resolver(&self, run: &RunId, vault: &Vault, login: &Login) -> Result<Arc<VaultResolver>, Failure> {
+        let mut opening = self.opening();
+        if let Some(resolver) = opening.get(run) {
+            return Ok(Arc::clone(resolver));
+        }
+        let resolver = vault.resolver(login.clone());
+        let resolver = resolver.map_err(|error| Failure::misuse("secret.login", error.to_string()))?;
+        Ok(Arc::clone(opening.entry(run.clone()).or_insert(Arc::new(resolver))))
+    }
+
+    /// The run is not going to be opened: what was read for it is forgotten, and its login ended, in the background.
+    pub fn let_go(&self, run: &RunId) {
+        if let Some(resolver) = self.opening().remove(run) {
+            tokio::spawn(async move { resolver.close().await });
+        }
+    }
+
+    /// For how many runs something is kept.
+    pub fn held(&self) -> usize {
+        self.opening().len()
+    }
+
+    fn opening(&self) -> MutexGuard<'_, BTreeMap<RunId, Arc<VaultResolver>>> {
+        // A panic while the lock is held leaves the map whole: every change is one call.
+        self.opening.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
