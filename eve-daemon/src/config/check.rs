@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use eve_core::plan::diagnostic::Diagnostic;
 use eve_core::plan::load::Document;
 
-use super::{Config, NotifyConfig};
+use super::{Config, FunctionConfig, NotifyConfig};
 
 /// The value of `http.listen` that serves nothing.
 pub const OFF: &str = "off";
@@ -65,6 +65,7 @@ pub(super) fn problems(document: &Document<Config>) -> Vec<Diagnostic> {
         let choices = [("function", notify.function.is_some()), ("webhook", notify.webhook.is_some())];
         one_of(&format!("/notify/{index}"), &choices);
     }
+    problems.extend(keys(document));
     problems.extend(unnamed_cluster(document));
     problems.extend(doubled_names(document));
     problems.extend(doubled_namespaces(document));
@@ -104,6 +105,37 @@ fn exactly_one(document: &Document<Config>, pointer: &str, choices: &[(&str, boo
             Some(problem.with_hint("remove all but one".to_owned()))
         }
     }
+}
+
+/// The key of a function is in one place at most, and in Vault only where there is one.
+fn keys(document: &Document<Config>) -> Vec<Diagnostic> {
+    let config = &document.value;
+    let mut problems = Vec::new();
+    for (pointer, function) in functions(config) {
+        let at = format!("{pointer}/key");
+        if function.key.is_some() && function.key_file.is_some() {
+            let message = "a function has `key` or `keyFile`, not both";
+            problems.push(
+                document.problem("config.many-choices", &at, message).with_hint("remove one".to_owned()),
+            );
+        }
+        if function.key.is_some() && config.vault.is_none() {
+            let message = "the key is in Vault, and the configuration has no `vault`";
+            problems.push(document.problem("config.no-vault", &at, message));
+        }
+    }
+    problems
+}
+
+/// Every function, and where it stands.
+fn functions(config: &Config) -> impl Iterator<Item = (String, &FunctionConfig)> {
+    let called = config.functions.iter().enumerate();
+    let called = called.map(|(index, function)| (format!("/functions/{index}"), function));
+    let told =
+        config.notify.iter().enumerate().filter_map(|(index, notify)| {
+            Some((format!("/notify/{index}/function"), notify.function.as_ref()?))
+        });
+    called.chain(told)
 }
 
 /// A queue may serve several clusters: who receives from it must know which one it is.
@@ -168,13 +200,8 @@ fn urls(config: &Config) -> Vec<(String, &str)> {
         urls.extend(sqs.endpoint.as_deref().map(|url| (at("endpoint"), url)));
     }
     urls.extend(config.vault.as_ref().map(|vault| ("/vault/address".to_owned(), vault.address.as_str())));
-    let functions = config.functions.iter().enumerate();
-    urls.extend(
-        functions.map(|(index, function)| (format!("/functions/{index}/url"), function.url.as_str())),
-    );
+    urls.extend(functions(config).map(|(at, function)| (format!("{at}/url"), function.url.as_str())));
     for (index, notify) in config.notify.iter().enumerate() {
-        let function = notify.function.as_ref().map(|function| function.url.as_str());
-        urls.extend(function.map(|url| (format!("/notify/{index}/function/url"), url)));
         let webhook = notify.webhook.as_ref().map(|webhook| webhook.url.as_str());
         urls.extend(webhook.map(|url| (format!("/notify/{index}/webhook/url"), url)));
     }

@@ -165,9 +165,13 @@ pub struct FunctionConfig {
     /// Its URL, without key. Plans may call what lies below it as well, which has the same key.
     #[schemars(length(min = 1, max = 2048))]
     pub url: String,
-    /// The file with its key, if it needs one; read again for each call.
+    /// The file with its key, if it needs one; read again for each call. This or `key`.
     #[schemars(length(min = 1))]
     pub key_file: Option<PathBuf>,
+    /// Where in Vault its key is: `vault:PATH#KEY`; or `vault:PATH`, where the secret has the key under the URL that is called,
+    /// without its query. A step has it read when its run is opened; what the function refuses is read again.
+    #[schemars(length(min = 1, max = 1024))]
+    pub key: Option<String>,
 }
 
 /// A web hook that gets the outcome as a `CloudEvent`, signed as Standard Webhooks say.
