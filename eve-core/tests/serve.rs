@@ -2,6 +2,8 @@
 #![cfg(all(feature = "driver", feature = "test-util"))]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "serve/kept.rs"]
+mod kept;
 #[path = "serve/outcomes.rs"]
 mod outcomes;
 #[path = "serve/requests.rs"]

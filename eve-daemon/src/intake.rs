@@ -12,11 +12,13 @@ use eve_core::plan::Plan as _;
 use eve_core::plan::graph::Graph;
 use eve_core::plan::load::{LoadOptions, Loaded, Source, load};
 use eve_core::run::{RunOptions, RunStart};
+use eve_core::secret::PinnedSecrets;
 
 use crate::cluster::{Cluster, refused};
+use crate::keys::StepKeys;
 use crate::outages::Outages;
 use crate::problems;
-use crate::secrets::Keeper;
+use crate::secrets::{Keeper, Unread};
 
 /// What a plan is called where its text is spoken of.
 const PLAN: &str = "plan";
@@ -44,6 +46,8 @@ pub struct PlanReader {
     pub cluster: Arc<Cluster>,
     /// Where secrets come from.
     pub secrets: Arc<Keeper>,
+    /// Where the keys of functions come from.
+    pub keys: Arc<StepKeys>,
 }
 
 impl fmt::Debug for PlanReader {
@@ -87,7 +91,7 @@ impl PlanReader {
 }
 
 impl PlanIntake {
-    async fn opened(&self, body: &[u8], begun: Option<&RunStart>) -> Result<Opened, Failure> {
+    async fn opened(&self, run: &RunId, body: &[u8], begun: Option<&RunStart>) -> Result<Opened, Failure> {
         // A large plan takes a thread for seconds: one that nobody else waits for.
         let (reader, body) = (Arc::clone(&self.reader), body.to_vec());
         let checked = tokio::task::spawn_blocking(move || reader.checked(&body)).await;
@@ -99,9 +103,37 @@ impl PlanIntake {
         if begun.is_none() {
             self.reader.cluster.admit(&plan, &graph).await?;
         }
-        let secrets = self.reader.secrets.of_run(&plan, begun).await?;
+        let secrets =
+            self.secrets(run, (&plan, &graph), begun).await.map_err(|unread| unread.failure(&plan))?;
+        if !self.reader.keys.may_ask(&graph) {
+            self.reader.secrets.close(run).await;
+        }
         let options = self.options.clone().with_seed(crate::wiring::random()).with_pins(secrets.pins);
         Ok(Opened { graph, options, secrets: secrets.values })
+    }
+}
+
+impl PlanIntake {
+    /// The secrets of a run; the keys of the functions that it calls are read as well. Whatever cannot be had is told at once.
+    async fn secrets(
+        &self,
+        run: &RunId,
+        (plan, graph): (&Loaded, &Graph),
+        begun: Option<&RunStart>,
+    ) -> Result<PinnedSecrets, Unread> {
+        let PlanReader { secrets, keys, .. } = &*self.reader;
+        let found = match secrets.of_run(run, plan, begun).await {
+            Err(unread) if unread.may_pass => return Err(unread),
+            found => found,
+        };
+        let keys = keys.read_for(run, plan, graph).await;
+        match (found, keys) {
+            // What a run has begun it goes on with until it meets a step whose key is still not there.
+            (found, Err(_)) if begun.is_some() => found,
+            (Err(unread), Err(other)) => Err(unread.and(other)),
+            (Ok(_), Err(unread)) | (Err(unread), Ok(())) => Err(unread),
+            (Ok(found), Ok(())) => Ok(found),
+        }
     }
 }
 
@@ -114,8 +146,12 @@ impl Intake for PlanIntake {
     }
 
     async fn open(&self, run: &RunId, body: &[u8], begun: Option<&RunStart>) -> Result<Opened, Failure> {
-        let opened = self.opened(body, begun).await;
+        let opened = self.opened(run, body, begun).await;
         self.outages.saw(run, opened.as_ref().err());
         opened
+    }
+
+    fn let_go(&self, run: &RunId) {
+        self.reader.secrets.let_go(run);
     }
 }

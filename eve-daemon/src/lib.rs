@@ -10,6 +10,7 @@ pub mod health;
 pub mod http;
 pub mod intake;
 pub mod journal;
+pub mod keys;
 pub mod logging;
 pub mod metrics;
 pub mod notifiers;

@@ -1,22 +1,21 @@
-//! Who is told outcomes, as the configuration says; and the keys of functions, from files.
+//! Who is told outcomes, and who calls the functions of plans, as the configuration says.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use eve_core::driver::SystemClock;
-use eve_core::failure::Failure;
 use eve_core::ports::{Clock, Notifier};
 use eve_core::secret::SecretValue;
 use eve_queue::aws::{AwsAccess, SqsNotifier};
 use eve_queue::{
-    Address, AddressError, Allowed, DirectoryNotifier, FunctionClient, FunctionExecutor, FunctionKeys,
-    FunctionNotifier, KeyMap, WebhookNotifier, WebhookOptions,
+    Address, AddressError, DirectoryNotifier, FunctionClient, FunctionExecutor, FunctionNotifier, KeyMap,
+    WebhookNotifier, WebhookOptions,
 };
 
-use crate::config::{self, Config, FunctionConfig, WebhookConfig, Wrong};
+use crate::config::{self, Config, WebhookConfig, Wrong};
+use crate::keys::{self, ReceiverKey, StepKeys};
+use crate::secrets::Keeper;
 use crate::start_error::StartError;
 use crate::validate::Files;
 
@@ -34,7 +33,7 @@ pub const CALL_LIMIT: Duration = Duration::from_secs(35);
 /// Receivers by the names that the journal knows them by.
 pub type Receivers = BTreeMap<Arc<str>, Arc<dyn Notifier>>;
 
-/// The receivers of a configuration; `server` is the address of the API server. Nobody is called.
+/// The receivers of a configuration; `server` is the address of the API server, `keeper` knows keys in Vault. Nobody is called.
 ///
 /// # Errors
 /// One of them cannot be used.
@@ -42,7 +41,7 @@ pub fn receivers(
     config: &Config,
     aws: Option<&AwsAccess>,
     clock: &Arc<dyn Clock>,
-    server: &str,
+    (server, keeper): (&str, &Arc<Keeper>),
 ) -> Result<Receivers, StartError> {
     let mut all = Receivers::new();
     if let Some(directory) = &config.source.directory {
@@ -56,8 +55,8 @@ pub fn receivers(
     for notify in &config.notify {
         let name: Arc<str> = config::receiver_name(notify).into();
         if let Some(function) = &notify.function {
-            let keys = Arc::new(KeyFiles::new(std::slice::from_ref(function))?);
-            let told = FunctionNotifier::new(FunctionClient::new()?, &function.url, keys);
+            let key = Arc::new(ReceiverKey::new(function, Arc::clone(keeper))?);
+            let told = FunctionNotifier::new(FunctionClient::new()?, &function.url, key);
             let told = told.map_err(|error| unusable(&function.url, &error.to_string()))?;
             all.insert(Arc::clone(&name), Arc::new(told.with_limit(FUNCTION_LIMIT)));
         }
@@ -98,6 +97,16 @@ pub fn problems(config: &Config, files: Files) -> Vec<Wrong> {
             judge(format!("/notify/{index}/webhook/url"), &hook.url, Address::parse(&hook.url).err());
         }
     }
+    found.extend(
+        config
+            .functions
+            .iter()
+            .enumerate()
+            .filter_map(|(index, function)| keys::problem(function, &format!("/functions/{index}"))),
+    );
+    found.extend(config.notify.iter().enumerate().filter_map(|(index, notify)| {
+        keys::problem(notify.function.as_ref()?, &format!("/notify/{index}/function"))
+    }));
     let hooks = config.notify.iter().enumerate().filter(|_| files == Files::Here);
     for (index, hook) in hooks.filter_map(|(index, notify)| Some((index, notify.webhook.as_ref()?))) {
         if let Err(error) = signing_key(hook).and_then(|key| usable(hook, key)) {
@@ -134,57 +143,18 @@ fn webhook(
     Ok(WebhookNotifier::new(options.signed_with(signing_key(config)?), Arc::clone(clock))?)
 }
 
-/// Who calls the functions that plans may call.
+/// Who calls the functions that plans may call, with these keys.
 ///
 /// # Errors
-/// One of them cannot be used.
-pub fn functions(config: &Config) -> Result<FunctionExecutor, StartError> {
-    let keys = KeyFiles::new(&config.functions)?;
-    let allowed = keys.0.iter().fold(Allowed::none(), |all, known| all.with(known.address.clone()));
-    Ok(FunctionExecutor::new(FunctionClient::new()?, Arc::new(keys), allowed))
+/// There is no HTTP client.
+pub fn functions(keys: &Arc<StepKeys>) -> Result<FunctionExecutor, StartError> {
+    Ok(FunctionExecutor::new(FunctionClient::new()?, Arc::clone(keys) as _, keys.allowed()))
 }
 
 /// Without its query, which may hold what nobody should read.
-fn unusable(url: &str, why: &str) -> StartError {
+pub(crate) fn unusable(url: &str, why: &str) -> StartError {
     let shown = url.split(['?', '#']).next().unwrap_or_default();
     StartError::new(format!("{shown} cannot be called: {why}"))
-}
-
-/// Keys in files, read for each call: whoever replaces one need not restart the daemon.
-struct KeyFiles(Vec<Known>);
-
-struct Known {
-    address: Address,
-    below: Allowed,
-    file: Option<PathBuf>,
-}
-
-impl KeyFiles {
-    fn new(functions: &[FunctionConfig]) -> Result<Self, StartError> {
-        let known = |function: &FunctionConfig| {
-            let address = Address::parse(&function.url);
-            let address = address.map_err(|error| unusable(&function.url, &error.to_string()))?;
-            let below = Allowed::none().with(address.clone());
-            Ok(Known { address, below, file: function.key_file.clone() })
-        };
-        functions.iter().map(known).collect::<Result<_, StartError>>().map(Self)
-    }
-}
-
-#[async_trait]
-impl FunctionKeys for KeyFiles {
-    /// The key of the longest address that leads to the function.
-    async fn key(&self, url: &str) -> Result<Option<SecretValue>, Failure> {
-        let Ok(wanted) = Address::parse(url) else { return Ok(None) };
-        let fitting = self.0.iter().filter(|known| known.below.allows(&wanted));
-        let nearest = fitting.max_by_key(|known| known.address.as_shown().len());
-        let Some(file) = nearest.and_then(|known| known.file.as_ref()) else { return Ok(None) };
-        let text = tokio::fs::read_to_string(file).await.map_err(|error| {
-            let message = format!("the key file {} cannot be read: {error}", file.display());
-            Failure::transient("function.key", message)
-        })?;
-        Ok(Some(SecretValue::new(SecretValue::new(text).expose().trim())))
-    }
 }
 
 #[cfg(test)]

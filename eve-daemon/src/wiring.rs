@@ -1,5 +1,5 @@
 //! The composition root: from a configuration to the ports that a scheduler is joined to. Nothing else in this crate, but for
-//! `cluster`, `secrets`, `sources`, `notifiers` and `journal`, knows a backend.
+//! `cluster`, `secrets`, `keys`, `sources`, `notifiers` and `journal`, knows a backend.
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use eve_core::driver::{Executors, ServePorts, SystemClock};
 use eve_core::ids::RunId;
-use eve_core::kind::Kinds;
+use eve_core::kind::{Kind as _, Kinds};
 use eve_core::plan::RetryPolicy;
 use eve_core::plan::graph::Graph;
 use eve_core::ports::{Clock, Ledger as _, Reporter};
@@ -26,6 +26,7 @@ use crate::forget::Forget;
 use crate::health::Health;
 use crate::intake::{PlanIntake, PlanReader};
 use crate::journal::Journal;
+use crate::keys::StepKeys;
 use crate::metrics::Metrics;
 use crate::notifiers::{self, Receivers};
 use crate::outages::Outages;
@@ -35,8 +36,6 @@ use crate::sources;
 use crate::start_error::{StartError, chain};
 use crate::undelivered::Undelivered;
 
-/// The kind of components that are functions.
-const FUNCTION_KIND: &str = "function";
 /// In how many namespaces plans run at once by default.
 const NAMESPACES_AT_ONCE: u32 = 8;
 
@@ -82,14 +81,15 @@ pub async fn wire(
     eve_k8s::init();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let cluster = Arc::new(Cluster::connect(&config.kubernetes).await?);
-    let executors = Executors::new()
-        .with(OBJECT_KIND, cluster.executor())
-        .with(FUNCTION_KIND, Arc::new(notifiers::functions(config)?));
     let folder = config.state.folder.as_deref().unwrap_or_else(|| Path::new("eve-daemon-state"));
     let journal = Arc::new(Journal::open(folder, Arc::clone(health), Arc::clone(metrics))?);
     let secrets = Arc::new(Keeper::new(config.vault.as_ref(), journal.key()?)?);
+    let keys = Arc::new(StepKeys::new(&config.functions, Arc::clone(&secrets))?);
+    let executors = Executors::new()
+        .with(OBJECT_KIND, cluster.executor())
+        .with(FunctionKind.name(), Arc::new(notifiers::functions(&keys)?));
     let opened = sources::open(config, &clock, health)?;
-    let receivers = notifiers::receivers(config, opened.aws.as_ref(), &clock, cluster.server())?;
+    let receivers = notifiers::receivers(config, opened.aws.as_ref(), &clock, (cluster.server(), &secrets))?;
     let options = options(config, &receivers, opened.visibility, clock.as_ref());
     let records = journal.load().await.map_err(|error| StartError::new(chain(&error)))?;
     let scheduler = Scheduler::resume(options, &records, clock.now())
@@ -101,6 +101,7 @@ pub async fn wire(
         executors: executors.clone(),
         cluster: Arc::clone(&cluster),
         secrets: Arc::clone(&secrets),
+        keys,
     };
     let (reader, options) = (Arc::new(reader), run_options(config));
     let intake = PlanIntake { reader, options, outages: Outages::default() };

@@ -7,7 +7,7 @@ use eve_core::failure::{Failure, FailureClass};
 use eve_core::secret::{SecretRef, SecretVersion};
 
 use crate::codes;
-use crate::login::GivenToken;
+use crate::login::{Credential, GivenToken};
 use crate::place::PlaceError;
 
 /// Why there is no value.
@@ -19,8 +19,8 @@ pub(crate) enum VaultError {
     OtherBackend,
     #[error("`{path}` is not below the paths that this run may read")]
     OutsideScope { path: String },
-    #[error("{} cannot be used to log in at Vault: {reason}", path.display())]
-    CredentialFile { path: PathBuf, reason: String },
+    #[error("{credential} cannot be read from {}: {reason}", path.display())]
+    CredentialFile { credential: Credential, path: PathBuf, reason: String },
     #[error("Vault refuses the login at `{mount}` (status {status})")]
     LoginRefused { mount: String, status: u16 },
     #[error("Vault does not know {token}: it is expired, revoked, or of another Vault")]
@@ -167,6 +167,7 @@ impl VaultError {
                 "put a token that works into the file".to_owned()
             }
             Self::TokenInvalid { token: GivenToken::Value } => "give one that works".to_owned(),
+            Self::CredentialFile { credential, .. } => credential.hint().to_owned(),
             Self::Deleted { version, .. } => {
                 format!("undelete version {version}, or write the secret again")
             }
@@ -182,7 +183,6 @@ impl VaultError {
                 "check that the address is that of Vault".to_owned()
             }
             Self::OutsideScope { .. }
-            | Self::CredentialFile { .. }
             | Self::NotKv { .. }
             | Self::NoVersions { .. }
             | Self::AbsentPath { .. }

@@ -1,6 +1,7 @@
 //! How a run shows Vault who it is. Credentials are read from their file at each login, since others rotate them.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -102,10 +103,9 @@ impl Login {
     pub(crate) async fn perform(&self, client: &Client) -> Result<Grant, VaultError> {
         let body = match &self.method {
             LoginMethod::TokenFile(path) => {
-                let text = credential(path).await?;
-                let reason = || "it holds no token".to_owned();
+                let text = Credential::Token.read(path).await?;
                 let token = Token::new(&text)
-                    .ok_or_else(|| VaultError::CredentialFile { path: path.clone(), reason: reason() })?;
+                    .ok_or_else(|| Credential::Token.unusable(path, "what it holds is no token"))?;
                 return Ok(Grant { token, life: None, renewable: false });
             }
             LoginMethod::Token(token) => {
@@ -114,11 +114,13 @@ impl Login {
                 return Ok(Grant { token, life: None, renewable: false });
             }
             LoginMethod::Kubernetes { role, token_file } => {
-                let jwt = credential(token_file).await?;
+                let account = Credential::AccountToken { role: role.clone(), mount: self.mount.clone() };
+                let jwt = account.read(token_file).await?;
                 serde_json::to_vec(&KubernetesLogin { role, jwt: &jwt })
             }
             LoginMethod::AppRole { role_id, secret_id_file } => {
-                let secret_id = credential(secret_id_file).await?;
+                let secret = Credential::RoleSecret { mount: self.mount.clone() };
+                let secret_id = secret.read(secret_id_file).await?;
                 serde_json::to_vec(&AppRoleLogin { role_id, secret_id: &secret_id })
             }
         };
@@ -224,17 +226,123 @@ pub(crate) async fn revoke(client: &Client, token: &Token) {
     tracing::debug!(done, "gave the token of the run back to Vault");
 }
 
-/// The text in a file, without the white space around it.
-async fn credential(path: &Path) -> Result<Zeroizing<String>, VaultError> {
-    let unusable = |reason: String| VaultError::CredentialFile { path: path.to_owned(), reason };
-    let read = tokio::fs::read(path).await.map_err(|error| unusable(error.kind().to_string()))?;
-    let bytes = Zeroizing::new(read);
-    if bytes.len() > CREDENTIAL_BYTES_MAX {
-        return Err(unusable(format!("it has more than {CREDENTIAL_BYTES_MAX} bytes")));
+/// What a login needs of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Credential {
+    AccountToken { role: String, mount: String },
+    RoleSecret { mount: String },
+    Token,
+}
+
+impl fmt::Display for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AccountToken { role, mount } => {
+                write!(f, "the account's token for the login at `auth/{mount}` in Vault as role `{role}`")
+            }
+            Self::RoleSecret { mount } => {
+                write!(f, "the secret of the role for the login at `auth/{mount}` in Vault")
+            }
+            Self::Token => f.write_str("the token for Vault"),
+        }
     }
-    let text = std::str::from_utf8(&bytes).map_err(|_| unusable("it is no text".to_owned()))?.trim();
-    if text.is_empty() {
-        return Err(unusable("it is empty".to_owned()));
+}
+
+impl Credential {
+    /// What to do where it cannot be read.
+    pub(crate) const fn hint(&self) -> &'static str {
+        match self {
+            Self::AccountToken { .. } => {
+                "let the token of the pod's account be projected there, or name the file that has it"
+            }
+            Self::RoleSecret { .. } => {
+                "put the secret identifier of the role there, or name the file that has it"
+            }
+            Self::Token => "put a token there, as `vault login` does, or name the file that has it",
+        }
     }
-    Ok(Zeroizing::new(text.to_owned()))
+
+    fn unusable(&self, path: &Path, reason: impl Into<String>) -> VaultError {
+        VaultError::CredentialFile { credential: self.clone(), path: path.to_owned(), reason: reason.into() }
+    }
+
+    /// The text in a file, without the white space around it.
+    async fn read(&self, path: &Path) -> Result<Zeroizing<String>, VaultError> {
+        let read = tokio::fs::read(path).await.map_err(|error| self.unusable(path, unread(error.kind())))?;
+        let bytes = Zeroizing::new(read);
+        if bytes.len() > CREDENTIAL_BYTES_MAX {
+            return Err(self.unusable(path, format!("it has more than {CREDENTIAL_BYTES_MAX} bytes")));
+        }
+        let text = std::str::from_utf8(&bytes).map_err(|_| self.unusable(path, "it is no text"))?.trim();
+        if text.is_empty() {
+            return Err(self.unusable(path, "it is empty"));
+        }
+        Ok(Zeroizing::new(text.to_owned()))
+    }
+}
+
+/// Why a file cannot be read, in words.
+fn unread(kind: ErrorKind) -> String {
+    if kind == ErrorKind::NotFound {
+        "there is no such file".to_owned()
+    } else if kind == ErrorKind::IsADirectory {
+        "it is a folder".to_owned()
+    } else if kind == ErrorKind::PermissionDenied {
+        "this process may not read it".to_owned()
+    } else {
+        kind.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use eve_core::ports::SecretResolver as _;
+
+    use super::*;
+    use crate::{Vault, VaultConfig};
+
+    #[tokio::test]
+    async fn a_file_that_cannot_be_read_is_told_with_what_it_is_for_and_what_helps() {
+        let folder = tempfile::tempdir().unwrap();
+        let absent = folder.path().join("none");
+        let at = absent.display();
+        for (login, message, hint) in [
+            (
+                Login::kubernetes("eve").account_token_file(&absent).mounted_at("k8s/east"),
+                format!(
+                    "the account's token for the login at `auth/k8s/east` in Vault as role `eve` cannot be read from \
+                     {at}: there is no such file"
+                ),
+                "projected",
+            ),
+            (
+                Login::app_role("id", &absent),
+                format!(
+                    "the secret of the role for the login at `auth/approle` in Vault cannot be read from {at}: there \
+                     is no such file"
+                ),
+                "secret identifier",
+            ),
+            (
+                Login::token_file(&absent),
+                format!("the token for Vault cannot be read from {at}: there is no such file"),
+                "vault login",
+            ),
+            (
+                Login::token_file(folder.path()),
+                format!(
+                    "the token for Vault cannot be read from {}: it is a folder",
+                    folder.path().display()
+                ),
+                "name the file",
+            ),
+        ] {
+            let vault = Vault::new(&VaultConfig::new("http://127.0.0.1:1")).unwrap();
+            let resolver = vault.resolver(login).unwrap();
+            let bad = resolver.resolve(&["vault:kv/a#k".parse().unwrap()]).await.unwrap_err();
+            let failure = &bad.first().unwrap().failure;
+            assert_eq!((&*failure.code, &failure.message), (crate::codes::CREDENTIAL_FILE, &message));
+            assert!(failure.hint.as_ref().unwrap().contains(hint), "{failure:?}");
+        }
+    }
 }

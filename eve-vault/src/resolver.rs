@@ -77,6 +77,14 @@ impl VaultResolver {
         self.session.close().await;
     }
 
+    /// Forgets what was read at the places of these references, with all their keys: the next call reads them anew.
+    pub fn forget(&self, references: &[SecretRef]) {
+        let mut secrets = self.secrets();
+        for place in references.iter().filter_map(|reference| Place::parse(reference).ok()) {
+            secrets.remove(&(place.path, place.version));
+        }
+    }
+
     fn place(&self, reference: &SecretRef) -> Result<Place, VaultError> {
         let place = Place::parse(reference)?;
         let scope = &self.client.scope;

@@ -24,7 +24,7 @@ use super::{Words, World, noops, options, world};
 
 impl World {
     /// What was told of this request, once it is; and how long that took.
-    async fn told(&self, request: &str) -> (Notice, Duration) {
+    pub(crate) async fn told(&self, request: &str) -> (Notice, Duration) {
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_hours(3) {
             if let Some(notice) = self.notifier.notices().into_iter().find(|notice| notice.request == request)
@@ -36,12 +36,16 @@ impl World {
         panic!("nothing was told of {request}");
     }
 
-    fn stop(&self, request: &str, target: &str) {
+    pub(crate) fn stop(&self, request: &str, target: &str) {
         let content = Content::Stop { request: target.into(), mode: StopMode::Now };
         self.source.send_content(request, "", eve_core::digest::Digest::of(request.as_bytes()), content);
     }
 
-    async fn end(&self, orders: &tokio::sync::mpsc::Sender<Order>, served: tokio::task::JoinHandle<()>) {
+    pub(crate) async fn end(
+        &self,
+        orders: &tokio::sync::mpsc::Sender<Order>,
+        served: tokio::task::JoinHandle<()>,
+    ) {
         orders.send(Order::HandBack).await.unwrap();
         served.await.unwrap();
     }

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use eve_core::plan::diagnostic::{Diagnostics, Source};
+use eve_core::plan::diagnostic::{Diagnostic, Diagnostics, Source};
 use eve_core::plan::limits::Limits;
 use eve_core::plan::load::{DocumentOptions, document};
 use eve_core::plan::spec::DurationSpec;
@@ -165,9 +165,13 @@ pub struct FunctionConfig {
     /// Its URL, without key. Plans may call what lies below it as well, which has the same key.
     #[schemars(length(min = 1, max = 2048))]
     pub url: String,
-    /// The file with its key, if it needs one; read again for each call.
+    /// The file with its key, if it needs one; read again for each call. This or `key`.
     #[schemars(length(min = 1))]
     pub key_file: Option<PathBuf>,
+    /// Where in Vault its key is: `vault:PATH#KEY`; or `vault:PATH`, where the secret has the key under the URL that is called,
+    /// without its query. A step has it read when its run is opened; what the function refuses is read again.
+    #[schemars(length(min = 1, max = 1024))]
+    pub key: Option<String>,
 }
 
 /// A web hook that gets the outcome as a `CloudEvent`, signed as Standard Webhooks say.
@@ -260,7 +264,7 @@ pub struct LogConfig {
 }
 
 /// Reads a configuration; paths in it become relative to `folder`, the one that its file is in. `judge` says what of it cannot
-/// be used, though it has the right form.
+/// be used, though it has the right form; it is given what has, also where other fields have not.
 ///
 /// # Errors
 /// Every problem, with its place.
@@ -278,12 +282,16 @@ pub fn read(
     let mut config = document.value.clone();
     config.resolve(folder);
     let mut problems = check::problems(&document);
-    problems.extend(
-        judge(&config)
-            .into_iter()
-            .map(|wrong| document.problem(wrong.code, &wrong.pointer, wrong.message).with_hint(wrong.hint)),
-    );
-    if problems.is_empty() { Ok(config) } else { Err(document.diagnostics(problems)) }
+    let judged = judge(&config).into_iter();
+    let judged = judged.filter(|wrong| wrong.presumes.iter().all(|field| document.is_right(field)));
+    problems.extend(judged.map(|Wrong { pointer, code, message, hint, .. }| {
+        let problem = match pointer {
+            Some(pointer) => document.problem(code, &pointer, message),
+            None => Diagnostic::error(code, message),
+        };
+        problem.with_hint(hint)
+    }));
+    document.judged(problems).map(|()| config)
 }
 
 /// The JSON Schema (2020-12) of a configuration.

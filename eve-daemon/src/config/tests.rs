@@ -50,6 +50,24 @@ notify:
 }
 
 #[test]
+fn the_key_of_a_function_is_in_one_place_and_in_vault_only_where_there_is_one() {
+    let source = "source: { directory: { path: plans } }\n";
+    let vault = "vault: { address: 'https://vault.example', auth: { tokenFile: t } }\n";
+    let key = "url: 'https://fn.example/a', key: 'vault:kv/codes'";
+    let text = format!("{source}{vault}functions: [{{ {key} }}]\nnotify: [{{ function: {{ {key} }} }}]\n");
+    assert_eq!(read_with(&text, &[]).unwrap().functions[0].key.as_deref(), Some("vault:kv/codes"));
+    let text =
+        format!("{source}functions: [{{ {key}, keyFile: k }}]\nnotify: [{{ function: {{ {key} }} }}]\n");
+    let no_vault = "config.no-vault: the key is in Vault, and the configuration has no `vault`";
+    let want = [
+        "2:49 config.many-choices: a function has `key` or `keyFile`, not both".to_owned(),
+        format!("2:49 {no_vault}"),
+        format!("3:58 {no_vault}"),
+    ];
+    assert_eq!(problems(&text), want);
+}
+
+#[test]
 fn a_namespace_may_have_a_rule_of_its_own_but_not_two() {
     let source = "source: { directory: { path: plans } }\n";
     let rule = "{ name: shop, newerPlan: cancelRunning }";

@@ -43,6 +43,7 @@ async fn three_lines_of_configuration_deploy_what_is_renamed_into_the_directory(
     let ready = daemon.says("component ready", here).await;
     assert!(ready["component"].is_string() && ready["timestamp"].is_string(), "{ready}");
     assert_eq!(daemon.get("/readyz").await, (200, "ok\n".into()));
+    daemon.says("outcome told", json!({ "request": outcome["request"] })).await;
     let (_, metrics) = daemon.get("/metrics").await;
     for line in [
         "eve_runs_finished_total{outcome=\"succeeded\"} 1",

@@ -10,6 +10,7 @@
 mod cloud;
 mod desk;
 mod directory;
+mod function_keys;
 mod main_job;
 mod planted;
 mod refused;

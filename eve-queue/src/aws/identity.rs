@@ -141,9 +141,9 @@ impl WebIdentity {
     /// The token as the file has it now. Whoever renews it may not have come to it yet, so that all of this may pass.
     async fn read_token(&self) -> Result<SecretValue, Failure> {
         let path = self.token_file.clone();
-        let shown = path.display().to_string();
+        let what = format!("the web identity token {} for the role {}", path.display(), self.role_arn);
         let unusable = |why: String| {
-            Failure::transient("aws.token", format!("the web identity token {shown} cannot be used: {why}"))
+            Failure::transient("aws.token", format!("{what} cannot be used: {why}"))
                 .with_hint("is the token projected into this pod, with the audience `sts.amazonaws.com`?")
         };
         let read = tokio::task::spawn_blocking(move || {

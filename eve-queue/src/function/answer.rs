@@ -22,6 +22,17 @@ pub struct FunctionAnswer {
     pub messages: Vec<String>,
 }
 
+impl FunctionAnswer {
+    /// The same without a key that the function may know as well.
+    pub(super) fn without(self, key: &SecretValue) -> Self {
+        let messages = self.messages.iter().map(|message| without(message, Some(key))).collect();
+        Self { messages, ..self }
+    }
+}
+
+/// The code of an answer that is none and says that the key is not good (401 and 403, RFC 9110, 15.5.2 and 15.5.4).
+pub(super) const REFUSED: &str = "function.key-refused";
+
 #[derive(Deserialize)]
 struct Written {
     result: Verdict,
@@ -56,6 +67,13 @@ pub(super) fn read(
             "function.answer-too-large",
             format!("function {address} answers {status} with more than {} bytes", body.len()),
         ),
+        401 | 403 => {
+            let (what, hint) = match key {
+                Some(_) => ("refuses the key", "look at the key, here and at the function"),
+                None => ("wants a key", "whoever runs eve says where the keys of functions are"),
+            };
+            Failure::transient(REFUSED, format!("function {address} {what} (status {status})")).with_hint(hint)
+        }
         _ => Failure::transient(
             "function.answer",
             format!("function {address} answers {status} without saying how it went"),
@@ -120,7 +138,8 @@ mod tests {
             (200, r#"{"result":"done"}"#, "function.answer"),
             (200, r#"{"result":"success","messages":"m"}"#, "function.answer"),
             (200, r#"["success"]"#, "function.answer"),
-            (401, "who are you", "function.answer"),
+            (401, "who are you", "function.key-refused"),
+            (403, "", "function.key-refused"),
             (307, "", "function.redirect"),
         ] {
             let failure = read_text(status, body).unwrap_err();

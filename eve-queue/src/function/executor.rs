@@ -12,7 +12,7 @@ use eve_core::run::{Applied, Change, Outputs, Prepared, TOKEN_BYTES_MAX};
 use serde_json::{Value, json};
 
 use super::kind::Spec;
-use super::{FunctionAnswer, FunctionCall, FunctionClient, FunctionKeys};
+use super::{FunctionAnswer, FunctionCall, FunctionClient, FunctionKeys, KeyFor, keys};
 use crate::address::{Address, Allowed};
 
 /// Calls functions as components of kind `function`.
@@ -69,18 +69,18 @@ impl Executor for FunctionExecutor {
             Failure::permanent(problem.code, format!("component {}: {}", step.name(), problem.message))
         })?;
         let stable = format!("{}/{}", step.run(), step.name());
-        let key = self.keys.key(&spec.url).await?;
         let limit = spec.limit().min(cx.remaining());
         let body = Value::Object(spec.payload);
         let call = FunctionCall {
             address: &address,
-            key: key.as_ref(),
+            key: None,
             identity: ascii(&format!("{stable}/{}", step.attempt())),
             headers: vec![("eve-step", ascii(&stable))],
             body: &body,
             limit,
         };
-        end(&address, self.client.call(call).await?)
+        let wanted = KeyFor { url: &spec.url, run: Some(step.run()) };
+        end(&address, keys::call(&self.client, &*self.keys, wanted, call).await?)
     }
 
     async fn wait(&self, _: &Step, applied: &Applied, _: Until, _: &Context) -> Result<Outputs, Failure> {

@@ -1,24 +1,48 @@
-//! Where the keys of functions come from: by the address of the function, as the plan writes it.
+//! Where the keys of functions come from: by the address of the function, as the plan or the configuration writes it.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::sync::Arc;
 
 use async_trait::async_trait;
 use eve_core::failure::Failure;
-use eve_core::ports::SecretResolver;
-use eve_core::secret::{SecretRef, SecretValue};
+use eve_core::ids::RunId;
+use eve_core::secret::SecretValue;
+use tokio::time::Instant;
+
+use super::answer::{self, FunctionAnswer};
+use super::{FunctionCall, FunctionClient};
+
+/// Who is to be called, and by whom.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyFor<'a> {
+    /// The address of the function, as the plan or the configuration writes it.
+    pub url: &'a str,
+    /// The run of which the call is a step; `None` where somebody is told an outcome.
+    pub run: Option<&'a RunId>,
+}
 
 /// Knows the keys of functions.
 ///
-/// - **Idempotent**; the future may be dropped at any await. **Who retries**: the core.
+/// - **Idempotent**; the futures may be dropped at any await. **Who retries**: the core.
 #[async_trait]
 pub trait FunctionKeys: Send + Sync {
-    /// The key of the function at this address, as the plan or the configuration writes it; `None` if it needs none.
+    /// The key of this function; `None` if it needs none. It may be one that was read before.
     ///
     /// # Errors
     /// A classified [`Failure`] when it is not known whether there is one.
-    async fn key(&self, url: &str) -> Result<Option<SecretValue>, Failure>;
+    async fn key(&self, wanted: KeyFor<'_>) -> Result<Option<SecretValue>, Failure>;
+
+    /// The same after the function has refused this key: another one, if there is one by now, whatever was read before. By
+    /// default what [`key`](Self::key) gives.
+    ///
+    /// # Errors
+    /// As `key`.
+    async fn key_after(
+        &self,
+        wanted: KeyFor<'_>,
+        _refused: &SecretValue,
+    ) -> Result<Option<SecretValue>, Failure> {
+        self.key(wanted).await
+    }
 }
 
 /// Keys in memory.
@@ -41,44 +65,34 @@ impl KeyMap {
 
 #[async_trait]
 impl FunctionKeys for KeyMap {
-    async fn key(&self, url: &str) -> Result<Option<SecretValue>, Failure> {
-        Ok(self.0.get(url).cloned())
+    async fn key(&self, wanted: KeyFor<'_>) -> Result<Option<SecretValue>, Failure> {
+        Ok(self.0.get(wanted.url).cloned())
     }
 }
 
-/// Keys that are asked for when they are needed.
-#[derive(Clone)]
-pub struct ResolvedKeys {
-    resolver: Arc<dyn SecretResolver>,
-    references: BTreeMap<String, SecretRef>,
-}
-
-impl ResolvedKeys {
-    /// The keys of these functions, by address, out of `resolver`.
-    pub fn new(resolver: Arc<dyn SecretResolver>, references: BTreeMap<String, SecretRef>) -> Self {
-        Self { resolver, references }
-    }
-}
-
-impl fmt::Debug for ResolvedKeys {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResolvedKeys").field("references", &self.references).finish_non_exhaustive()
-    }
-}
-
-#[async_trait]
-impl FunctionKeys for ResolvedKeys {
-    async fn key(&self, url: &str) -> Result<Option<SecretValue>, Failure> {
-        let Some(reference) = self.references.get(url) else { return Ok(None) };
-        match self.resolver.resolve(std::slice::from_ref(reference)).await {
-            Ok(values) => Ok(values.into_iter().next().map(|resolved| resolved.value)),
-            Err(bad) => Err(bad.into_iter().next().map_or_else(
-                || Failure::misuse("function.key", "there is no key, and no reason for it"),
-                |bad| {
-                    let message = format!("the key of the function: {bad}");
-                    bad.failure.with_message(message)
-                },
-            )),
+/// Calls a function with its key; with another one once more, at once and as the same call, if the function refuses the first
+/// and there is another by now. Takes no longer than the limit of the call, keys included.
+pub(super) async fn call(
+    client: &FunctionClient,
+    keys: &dyn FunctionKeys,
+    wanted: KeyFor<'_>,
+    call: FunctionCall<'_>,
+) -> Result<FunctionAnswer, Failure> {
+    let (begun, limit) = (Instant::now(), call.limit);
+    let left = || limit.saturating_sub(begun.elapsed());
+    let Some(first) = keys.key(wanted).await? else { return client.call(call).await };
+    let again =
+        FunctionCall { key: None, headers: call.headers.clone(), identity: call.identity.clone(), ..call };
+    let refused = match client.call(FunctionCall { key: Some(&first), limit: left(), ..call }).await {
+        Err(failure) if failure.code == answer::REFUSED => failure,
+        ended => return ended,
+    };
+    match keys.key_after(wanted, &first).await {
+        Ok(Some(other)) if other.expose() != first.expose() => {
+            let ended = client.call(FunctionCall { key: Some(&other), limit: left(), ..again }).await;
+            ended.map(|said| said.without(&first))
         }
+        Ok(_) => Err(refused),
+        Err(unread) => Err(refused.with_note(format!("the key could not be read again: {unread}"))),
     }
 }

@@ -105,7 +105,32 @@ impl Kind for FunctionKind {
 
 #[cfg(test)]
 mod tests {
+    use eve_core::kind::Kinds;
+    use eve_core::plan::load::{LoadOptions, Source, load};
+
     use super::*;
+
+    #[test]
+    fn a_key_in_a_plan_is_an_unknown_field_with_its_place() {
+        let plan = "apiVersion: eve.dev/v1alpha1
+kind: Plan
+metadata: { name: shop, namespace: shop }
+spec:
+  components:
+    - name: step
+      function:
+        url: https://f.example/api
+        key: vault:kv/fn#key
+";
+        let kinds = Kinds::new().with(FunctionKind);
+        let found = load(vec![Source::new("plan", plan)], &LoadOptions::new(&kinds)).unwrap_err();
+        let told: Vec<_> = found
+            .list
+            .iter()
+            .map(|problem| (&*problem.code, problem.place.as_ref().map(|place| (place.line, place.column))))
+            .collect();
+        assert_eq!(told, [("plan.unknown-field", Some((9, 9)))], "{found}");
+    }
 
     #[test]
     fn every_problem_of_a_spec_is_found_before_anything_is_called() {

@@ -9,7 +9,8 @@
 //!
 //! # The answer
 //! `{"result": "success" | "failed" | "noop", "messages": ["…"]}`. Such an answer is final, whatever the status; everything else,
-//! silence included, is transient.
+//! silence included, is transient. One of 401 or 403 that is none has the key read anew; if it is another one by then, the call
+//! is made once more with it.
 
 use std::fmt;
 use std::time::Duration;
@@ -29,7 +30,7 @@ mod notifier;
 
 pub use answer::FunctionAnswer;
 pub use executor::FunctionExecutor;
-pub use keys::{FunctionKeys, KeyMap, ResolvedKeys};
+pub use keys::{FunctionKeys, KeyFor, KeyMap};
 pub use kind::FunctionKind;
 pub use notifier::FunctionNotifier;
 
@@ -86,8 +87,8 @@ impl FunctionClient {
     /// Makes the call, once. Cancel safe in so far as that a dropped call may have arrived.
     ///
     /// # Errors
-    /// All but a valid answer: `http.…` when there is none, `function.redirect`, `function.answer` and
-    /// `function.answer-too-large` when it is another one. All transient. Nothing of the key is in them.
+    /// All but a valid answer: `http.…` when there is none, `function.key-refused`, `function.redirect`, `function.answer`
+    /// and `function.answer-too-large` when it is another one. All transient. Nothing of the key is in them.
     pub async fn call(&self, call: FunctionCall<'_>) -> Result<FunctionAnswer, Failure> {
         let FunctionCall { address, key, identity, headers, body, limit } = call;
         let mut headers = headers;

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use eve_core::failure::Failure;
 use eve_core::ports::{Notice, Notifier, Receipt};
 
-use super::{FunctionCall, FunctionClient, FunctionKeys, LIMIT};
+use super::{FunctionCall, FunctionClient, FunctionKeys, KeyFor, LIMIT, keys};
 use crate::address::{Address, AddressError};
 
 /// Calls a function with the [`Notice`] as its body. What the function says is final, whatever it says: the notice has
@@ -54,18 +54,18 @@ impl fmt::Debug for FunctionNotifier {
 #[async_trait]
 impl Notifier for FunctionNotifier {
     async fn notify(&self, notice: &Notice) -> Result<Receipt, Failure> {
-        let key = self.keys.key(&self.url).await?;
         let body = serde_json::to_value(notice)
             .map_err(|error| Failure::misuse("function.notice", format!("the notice is no JSON: {error}")))?;
         let call = FunctionCall {
             address: &self.address,
-            key: key.as_ref(),
+            key: None,
             identity: notice.key.clone(),
             headers: Vec::new(),
             body: &body,
             limit: self.limit,
         };
-        let answer = self.client.call(call).await?;
+        let wanted = KeyFor { url: &self.url, run: None };
+        let answer = keys::call(&self.client, &*self.keys, wanted, call).await?;
         Ok(Receipt::new(Some(answer.verdict), answer.messages))
     }
 }

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use eve_core::failure::FailureClass;
+use async_trait::async_trait;
+use eve_core::failure::{Failure, FailureClass};
 use eve_core::ports::{Notifier as _, Verdict};
+use eve_core::secret::SecretValue;
 use eve_core::testing::canary::Canary;
-use eve_queue::{FunctionClient, FunctionNotifier, KeyMap};
+use eve_queue::{FunctionClient, FunctionKeys, FunctionNotifier, KeyFor, KeyMap};
 use eve_testbed::{Receiver, Reply};
 use serde_json::json;
 
@@ -63,7 +65,8 @@ async fn whatever_is_no_answer_is_transient_and_is_asked_once() {
     for (reply, code) in [
         (Reply::status(200), "function.answer"),
         (Reply::Text(200, "<html>".into()), "function.answer"),
-        (Reply::status(401), "function.answer"),
+        (Reply::status(401), "function.key-refused"),
+        (Reply::status(403), "function.key-refused"),
         (Reply::status(503), "function.answer"),
         (Reply::Redirect(elsewhere.url("/")), "function.redirect"),
         (Reply::Drop, "http.broken"),
@@ -81,6 +84,54 @@ async fn whatever_is_no_answer_is_transient_and_is_asked_once() {
         assert_eq!(receiver.received().len(), before + 1, "{reply:?}");
     }
     assert_eq!(elsewhere.received(), []);
+}
+
+/// A key that somebody has replaced since it was read first.
+struct Rotated;
+
+#[async_trait]
+impl FunctionKeys for Rotated {
+    async fn key(&self, wanted: KeyFor<'_>) -> Result<Option<SecretValue>, Failure> {
+        assert!(wanted.run.is_none() && wanted.url.ends_with("/api/done"));
+        Ok(Some(key().secret()))
+    }
+
+    async fn key_after(&self, _: KeyFor<'_>, refused: &SecretValue) -> Result<Option<SecretValue>, Failure> {
+        assert_eq!(refused.expose(), key().value());
+        Ok(Some(newer().secret()))
+    }
+}
+
+fn newer() -> Canary {
+    Canary::plain(13)
+}
+
+#[tokio::test]
+async fn a_refused_key_is_read_again_once_and_the_same_call_made_with_the_newer_one() {
+    let receiver = Receiver::start().await;
+    let client = FunctionClient::new().unwrap();
+    let notifier = FunctionNotifier::new(client, receiver.url("/api/done"), Arc::new(Rotated)).unwrap();
+    let notifier = notifier.with_limit(SHORT);
+    let echo = [key(), newer()].map(|key| format!("not {}", key.value()));
+    receiver.then(Reply::status(401)).then(Reply::json(200, &json!({ "result": "noop", "messages": echo })));
+    let receipt = notifier.notify(&notice()).await.unwrap();
+    assert_eq!(receipt.messages, ["not ***", "not ***"]);
+    let requests = receiver.received();
+    assert_eq!(requests.len(), 2);
+    assert!(requests[1].target.ends_with(&format!("?code={}", newer().value())), "{requests:?}");
+    assert_eq!(requests[0].header("idempotency-key"), requests[1].header("idempotency-key"));
+
+    receiver.then(Reply::status(403)).then(Reply::status(401));
+    let failure = notifier.notify(&notice()).await.unwrap_err();
+    assert_eq!((&*failure.code, failure.class), ("function.key-refused", FailureClass::Transient));
+    assert_eq!(receiver.received().len(), 4, "no third time");
+    for key in [key(), newer()] {
+        assert_clean(&key, &failure);
+    }
+    // An answer is final, whatever its status.
+    receiver.then(Reply::json(403, &json!({ "result": "failed" })));
+    assert_eq!(notifier.notify(&notice()).await.unwrap().verdict, Some(Verdict::Failed));
+    assert_eq!(receiver.received().len(), 5);
 }
 
 #[tokio::test]

@@ -54,6 +54,10 @@ pub trait Intake: Send + Sync {
     /// # Errors
     /// A classified [`Failure`]; then the run has failed, before its first write if it had not begun.
     async fn open(&self, run: &RunId, body: &[u8], begun: Option<&RunStart>) -> Result<Opened, Failure>;
+
+    /// The run is over, or is not going to be opened: whatever was kept of it since it was first opened can go. Called once
+    /// for each run that `open` was called for, but for those that are for the next process. Must not block.
+    fn let_go(&self, _run: &RunId) {}
 }
 
 /// Whose plan it is, and which request it says it is.

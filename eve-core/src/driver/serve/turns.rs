@@ -118,6 +118,7 @@ impl Server<'_> {
     async fn decide_and_store(&mut self) -> Result<(), ServeError> {
         let means = (&self.ports.executors, &self.ports.clock);
         let (runs, ended) = self.live.decide(means);
+        let over: Vec<RunId> = ended.iter().map(|ended| ended.run.clone()).collect();
         for Ended { run, outcome, reason, report } in ended {
             let ended = Input::RunEnded { run, outcome, reason, report };
             self.scheduler.handle(ended, self.ports.clock.now());
@@ -131,6 +132,7 @@ impl Server<'_> {
             self.live.show(&shown);
             (self.ports.observer)(self.scheduler.view());
         }
+        over.iter().for_each(|run| self.ports.intake.let_go(run));
         Ok(())
     }
 
@@ -203,6 +205,7 @@ impl Server<'_> {
             (Ok(()), Some(mode)) => self.live.stop(&run, mode, now),
             (Ok(()), None) => {}
             (Err(failure), stop) => {
+                self.ports.intake.let_go(&run);
                 let outcome = match stop.filter(|_| failure.class == FailureClass::Transient) {
                     Some(StopMode::Supersede) => Outcome::Superseded,
                     Some(StopMode::Drain | StopMode::Now | StopMode::Rollback) => Outcome::Cancelled,
