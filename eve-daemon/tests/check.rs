@@ -4,7 +4,13 @@
 use std::path::Path;
 use std::process::Command;
 
+use eve_core::testing::canary::{Canary, CanaryScan};
 use tempfile::TempDir;
+
+/// What stands in files of secrets here.
+fn canary() -> Canary {
+    Canary::plain(600)
+}
 
 fn call(arguments: &[&str], folder: &Path, variables: &[(&str, &str)]) -> (Option<i32>, String, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_eve-daemon"))
@@ -14,6 +20,9 @@ fn call(arguments: &[&str], folder: &Path, variables: &[(&str, &str)]) -> (Optio
         .envs(variables.iter().copied())
         .output()
         .unwrap();
+    let mut scan = CanaryScan::new([canary()]);
+    scan.sink("what is said", [&*output.stdout, &output.stderr].concat());
+    scan.assert_clean();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
@@ -85,7 +94,7 @@ state: { folder: '' }
 log: { filter: 'info,=what=' }
 ",
     );
-    std::fs::write(folder.path().join("hook"), "secret").unwrap();
+    std::fs::write(folder.path().join("hook"), canary().value()).unwrap();
     let said = refused(folder.path(), &[]);
     let places: Vec<&str> = said.lines().map(|line| line.split(": error: ").next().unwrap()).collect();
     assert_eq!(
@@ -241,7 +250,7 @@ vault: { address: 'https://vault.example', caFile: ca.crt, auth: { tokenFile: to
 notify: [{ webhook: { url: 'https://hooks.example', secretFile: hook } }]
 ",
     );
-    std::fs::write(folder.path().join("aws"), "one line").unwrap();
+    std::fs::write(folder.path().join("aws"), canary().value()).unwrap();
     let said = refused(folder.path(), &[]);
     for line in [
         "eve.yaml:7:37: error: the key file aws does not have two lines; its first line is",

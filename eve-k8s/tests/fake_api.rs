@@ -481,7 +481,7 @@ async fn a_namespace_is_read_only_where_nothing_of_the_plan_is_found_in_it() {
         let graph = graph("shop", [named("one"), named("two"), secret()]);
         let (cx, _) = Told::context();
         // From here on the kinds are known.
-        executor.prepare(&step(&graph, 2), &cx).await.unwrap();
+        common::unseen("what is kept of a Secret", executor.prepare(&step(&graph, 2), &cx).await).unwrap();
         assert_eq!(executor.has_namespace(&graph).await.unwrap(), found);
         executor.prepare(&step(&graph, 0), &cx).await.unwrap();
         let asked = api.log.lock().unwrap().clone();
@@ -505,7 +505,7 @@ async fn a_list_that_failed_is_made_anew_for_who_asks_then() {
     let graph = graph("shop", [named("one"), named("two"), secret()]);
     let (cx, _) = Told::context();
     // From here on the kinds are known.
-    executor.prepare(&step(&graph, 2), &cx).await.unwrap();
+    common::unseen("what is kept of a Secret", executor.prepare(&step(&graph, 2), &cx).await).unwrap();
     let (one, two) = (step(&graph, 0), step(&graph, 1));
     let (one, two) = tokio::join!(executor.prepare(&one, &cx), executor.prepare(&two, &cx));
     for failure in [one.unwrap_err(), two.unwrap_err()] {

@@ -12,6 +12,7 @@ use std::fs::{self, File};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::error::TestbedError;
 use crate::servers::Server;
@@ -33,6 +34,9 @@ done
 
 /// Becomes the server. `$1` is the file for the process id, the rest is the command.
 const LAUNCHER: &str = r#"file=$1; shift; echo $$ > "$file.new" && mv "$file.new" "$file" && exec "$@""#;
+
+/// How long a process may take to stop.
+const STOP_LIMIT: Duration = Duration::from_secs(30);
 
 /// Guards the processes of one folder; dropping it ends them and removes the folder.
 #[derive(Debug)]
@@ -147,11 +151,21 @@ impl Process {
             .stderr(Stdio::null())
             .status()
             .map_err(TestbedError::io(format!("{act} {}", self.server.name())))?;
-        if status.success() {
-            return Ok(());
+        let what = || format!("{act} {}", self.server.name());
+        if !status.success() {
+            let source = std::io::Error::other("no such process");
+            return Err(TestbedError::Io { what: what(), source });
         }
-        let source = std::io::Error::other("no such process");
-        Err(TestbedError::Io { what: format!("{act} {}", self.server.name()), source })
+        // The kernel stops each thread when its turn comes; on a busy machine it answers until then.
+        let begun = Instant::now();
+        while signal == Signal::Stop && runs(self.id()) {
+            if begun.elapsed() > STOP_LIMIT {
+                let source = std::io::Error::other("it runs on");
+                return Err(TestbedError::Io { what: what(), source });
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
     }
 
     /// Ends it with SIGKILL and waits for it.
@@ -172,6 +186,17 @@ impl Drop for Process {
     }
 }
 
+/// Whether a thread of a process is not stopped. Only Linux tells; elsewhere none is said to run.
+fn runs(pid: u32) -> bool {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return false };
+    threads.flatten().any(|thread| {
+        // A thread that has ended since does not run. The name, in brackets, may have brackets in it.
+        let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        let state = stat.rsplit_once(") ").map(|(_, rest)| rest);
+        state.is_some_and(|state| !state.starts_with(['T', 't', 'Z', 'X']))
+    })
+}
+
 /// The last 15 lines of a log, or why it cannot be read.
 pub(crate) fn tail(log: &Path) -> String {
     match fs::read_to_string(log) {
@@ -183,5 +208,25 @@ pub(crate) fn tail(log: &Path) -> String {
                 .fold(String::new(), |tail, line| tail + "  " + line + "\n")
         }
         Err(error) => format!("  (no log: {error})"),
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_paused_has_stopped() {
+        let folder = tempfile::tempdir().unwrap();
+        let shepherd = Shepherd::start(folder.path()).unwrap();
+        let args = ["-c".to_owned(), "while :; do :; done".to_owned()];
+        let process = shepherd.spawn(Server::Vault, Path::new("/bin/sh"), &args).unwrap();
+        for _ in 0..50 {
+            process.signal(Signal::Stop).unwrap();
+            assert!(!runs(process.id()));
+            process.signal(Signal::Continue).unwrap();
+        }
+        process.kill();
     }
 }

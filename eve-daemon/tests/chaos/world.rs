@@ -1,6 +1,6 @@
 //! The servers, the desk that daemons are started at, and who is told.
 
-use std::fs;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use eve_core::testing::canary::{Canary, CanaryScan};
@@ -27,7 +27,7 @@ pub(crate) struct World {
     pub(crate) mount: String,
     pub(crate) cloud: Cloud,
     pub(crate) functions: Receiver,
-    pub(crate) hook: Receiver,
+    pub(crate) hook: Arc<Receiver>,
     pub(crate) desk: Desk,
     canaries: Vec<Canary>,
 }
@@ -57,7 +57,7 @@ impl World {
         let control_plane = ControlPlane::shared().await;
         let vault = Vault::start().await.unwrap();
         let cloud = Cloud::new("chaos").await;
-        let (functions, hook) = (Receiver::start().await, Receiver::start().await);
+        let (functions, hook) = (Receiver::start().await, Arc::new(Receiver::start().await));
         let mount = vault.kv("shop", KvVersion::V2).await;
         let config = config(&cloud, &vault, &functions, &hook, count);
         let desk = Desk::new(&config, &control_plane.kubeconfig_path());
@@ -80,12 +80,12 @@ impl World {
         self.vault.write("sys/policies/acl/eve", &json!({ "policy": policy })).await.unwrap();
         let token = self.vault.write("auth/token/create", &json!({ "policies": ["eve"] })).await.unwrap();
         let vault_token = token["auth"]["client_token"].as_str().unwrap().to_owned();
-        fs::write(self.desk.path("vault-token"), &vault_token).unwrap();
+        self.desk.give("vault-token", &vault_token);
         let namespace = &self.namespaces[0];
         let token = self.control_plane.account_token(namespace, "eve", "sts.amazonaws.com").await.unwrap();
-        fs::write(self.desk.path("aws-token"), &token).unwrap();
+        self.cloud.admit(&self.desk, &token);
         self.canaries.extend([Canary::of(vault_token), Canary::of(token)]);
-        fs::write(self.desk.path("hook-secret"), format!("whsec_{HOOK_SECRET}\n")).unwrap();
+        self.desk.give_for(&self.hook, "hook-secret", &format!("whsec_{HOOK_SECRET}"));
     }
 
     /// Receivers take what they are sent.

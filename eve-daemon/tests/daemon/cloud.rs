@@ -7,6 +7,9 @@ use eve_testbed::Aws;
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 
+use crate::desk::Desk;
+use crate::sinks::Taken;
+
 /// The name of the cluster in all messages.
 pub(crate) const CLUSTER: &str = "east";
 /// The role that the daemon takes on.
@@ -19,6 +22,7 @@ pub(crate) struct Cloud {
     pub(crate) dead: String,
     pub(crate) answers: String,
     pub(crate) bucket: String,
+    taken: Taken,
     http: Client,
 }
 
@@ -34,6 +38,7 @@ impl Cloud {
             dead: String::new(),
             answers: String::new(),
             bucket: format!("plans-{name}"),
+            taken: Taken::default(),
             http: Client::new(),
         };
         let fifo = json!({ "FifoQueue": "true", "VisibilityTimeout": "30" });
@@ -65,6 +70,12 @@ impl Cloud {
         request.send().await.unwrap().error_for_status().unwrap();
     }
 
+    /// Gives a daemon the token that it comes with, which must then be in nothing that it leaves in a queue.
+    pub(crate) fn admit(&self, desk: &Desk, token: &str) {
+        desk.give("aws-token", token);
+        desk.watch().queues(&self.taken);
+    }
+
     /// Puts a plan into the bucket, and a message that says where it is into the queue.
     pub(crate) async fn send(&self, request: &str, namespace: &str, plan: &str) {
         self.put(request, plan).await;
@@ -87,10 +98,16 @@ impl Cloud {
 
     /// Puts a text into the queue, and returns the identifier of its message.
     pub(crate) async fn send_text(&self, group: &str, text: &str) -> String {
-        let body = json!({
-            "QueueUrl": self.queue, "MessageBody": text, "MessageGroupId": group,
-            "MessageDeduplicationId": Digest::of(text.as_bytes()),
-        });
+        self.send_to(&self.queue, group, text).await
+    }
+
+    /// The same into any queue; one that is not FIFO has no groups.
+    pub(crate) async fn send_to(&self, queue: &str, group: &str, text: &str) -> String {
+        let mut body = json!({ "QueueUrl": queue, "MessageBody": text });
+        if queue.ends_with(".fifo") {
+            body["MessageGroupId"] = json!(group);
+            body["MessageDeduplicationId"] = json!(Digest::of(text.as_bytes()));
+        }
         self.sqs("SendMessage", body).await["MessageId"].as_str().unwrap().to_owned()
     }
 
@@ -116,6 +133,9 @@ impl Cloud {
                 let handle = &message["ReceiptHandle"];
                 self.sqs("DeleteMessage", json!({ "QueueUrl": queue, "ReceiptHandle": handle })).await;
             }
+            let name = queue.rsplit('/').next().unwrap_or_default();
+            let named = messages.iter().map(|message| (name.to_owned(), message.clone()));
+            self.taken.lock().unwrap().extend(named);
             all.extend(messages.iter().cloned());
         }
     }

@@ -4,27 +4,35 @@ use std::fs::{self, File};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use eve_core::testing::canary::Canary;
+use eve_testbed::Receiver;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::sinks::Watch;
+
 /// How long something is waited for that comes at once on an idle machine.
 const LIMIT: Duration = Duration::from_mins(3);
 
-/// A folder of a test's own.
+/// A folder of a test's own. When it is dropped, every secret that the daemon was given is looked for in all that came out of
+/// it, whether the test thinks of that or not.
 pub(crate) struct Desk {
     folder: TempDir,
     variables: Vec<(String, String)>,
     starts: AtomicU32,
+    watch: Arc<Watch>,
 }
 
 /// A daemon that runs. Killed when it is dropped.
 pub(crate) struct Daemon {
     child: Child,
     log: PathBuf,
+    watch: Arc<Watch>,
 }
 
 impl Desk {
@@ -32,7 +40,7 @@ impl Desk {
     pub(crate) fn new(config: &str, kubeconfig: &Path) -> Self {
         let folder = TempDir::new().unwrap();
         fs::write(folder.path().join("eve.yaml"), config).unwrap();
-        let desk = Self { folder, variables: Vec::new(), starts: AtomicU32::new(0) };
+        let desk = Self { folder, variables: Vec::new(), starts: AtomicU32::new(0), watch: Arc::default() };
         // So that many may run side by side.
         desk.with("KUBECONFIG", &kubeconfig.display().to_string())
             .with("EVE_DAEMON__HTTP__LISTEN", "127.0.0.1:0")
@@ -48,6 +56,24 @@ impl Desk {
         self.folder.path().join(name)
     }
 
+    /// Gives the daemon a secret in this file: a token, or a key, which may have the prefix `whsec_`.
+    pub(crate) fn give(&self, file: &str, secret: &str) {
+        fs::write(self.path(file), format!("{secret}\n")).unwrap();
+        let value = secret.strip_prefix("whsec_").unwrap_or(secret);
+        self.watch.over(Canary::of(value), Some(file));
+    }
+
+    /// The same with a secret that is for what this receiver is told.
+    pub(crate) fn give_for(&self, receiver: &Arc<Receiver>, file: &str, secret: &str) {
+        self.give(file, secret);
+        self.watch.receiver(receiver);
+    }
+
+    /// What is known of secrets, and who hears from the daemon.
+    pub(crate) fn watch(&self) -> &Watch {
+        &self.watch
+    }
+
     /// Starts the daemon.
     pub(crate) fn start(&self) -> Daemon {
         let number = self.starts.fetch_add(1, Ordering::Relaxed);
@@ -56,10 +82,11 @@ impl Desk {
             .args(["run", "eve.yaml"])
             .current_dir(self.folder.path())
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
+            .stdout(File::create(self.path(&format!("said-{number}"))).unwrap())
             .stderr(File::create(&log).unwrap())
             .spawn()
             .unwrap();
-        Daemon { child, log }
+        Daemon { child, log, watch: Arc::clone(&self.watch) }
     }
 
     /// Puts a plan into the directory `plans` as a sender does: written under another name, then renamed.
@@ -101,6 +128,14 @@ impl Desk {
     }
 }
 
+impl Drop for Desk {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.watch.assert_clean(self);
+        }
+    }
+}
+
 impl Daemon {
     /// Every line that was logged whole so far.
     pub(crate) fn log(&self) -> Vec<Value> {
@@ -134,13 +169,8 @@ impl Daemon {
 
     /// What a path answers to this method.
     pub(crate) async fn ask(&self, method: &str, path: &str) -> (u16, String) {
-        use std::io::{Read as _, Write as _};
-        let mut stream = std::net::TcpStream::connect(self.address().await).unwrap();
-        write!(stream, "{method} {path} HTTP/1.1\r\nHost: eve\r\nConnection: close\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+        let (head, body) = self.watch.ask(&self.address().await, method, path);
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body)
     }
 
     /// Ends it with SIGKILL, which it must have lived to see.

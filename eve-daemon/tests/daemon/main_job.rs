@@ -1,6 +1,6 @@
 //! The main job: a plan from S3 through SQS, secrets from Vault, into the cluster, a function told; and a plan that fails.
 
-use std::fs;
+use std::sync::Arc;
 use std::time::Duration;
 
 use eve_core::testing::canary::Canary;
@@ -21,7 +21,7 @@ struct World {
     /// Functions: `/told` is told outcomes, `/announce` is a step.
     functions: Receiver,
     /// A webhook.
-    hook: Receiver,
+    hook: Arc<Receiver>,
     desk: Desk,
     canaries: Vec<Canary>,
 }
@@ -32,7 +32,7 @@ impl World {
         let namespace = control_plane.namespace("main-job").await.name().to_owned();
         let vault = Vault::start().await.unwrap();
         let cloud = Cloud::new("main-job").await;
-        let (functions, hook) = (Receiver::start().await, Receiver::start().await);
+        let (functions, hook) = (Receiver::start().await, Arc::new(Receiver::start().await));
         functions.otherwise(Reply::json(200, &json!({ "result": "success", "messages": ["heard"] })));
         let mount = vault.kv("shop", KvVersion::V2).await;
         let config = config(&cloud, &vault, &functions, &hook);
@@ -76,17 +76,17 @@ impl World {
 
     /// The tokens and keys that the daemon reads, each of them a canary.
     async fn write_files(&mut self) {
-        for (file, audience) in [("vault-token", "vault"), ("aws-token", "sts.amazonaws.com")] {
-            let token = self.control_plane.account_token(&self.namespace, "eve", audience).await.unwrap();
-            fs::write(self.desk.path(file), &token).unwrap();
-            self.canaries.push(Canary::of(token));
-        }
+        let token = async |audience| {
+            self.control_plane.account_token(&self.namespace, "eve", audience).await.unwrap()
+        };
+        let (vault, aws) = (token("vault").await, token("sts.amazonaws.com").await);
+        self.desk.give("vault-token", &vault);
+        self.cloud.admit(&self.desk, &aws);
         let key = Canary::plain(200);
-        fs::write(self.desk.path("function-key"), key.value()).unwrap();
-        self.canaries.push(key);
+        self.desk.give("function-key", key.value());
         let secret = "bm90aGluZyBidXQgYSBrZXkgb2YgYSB0ZXN0IQ==";
-        fs::write(self.desk.path("hook-secret"), format!("whsec_{secret}\n")).unwrap();
-        self.canaries.push(Canary::of(secret));
+        self.desk.give_for(&self.hook, "hook-secret", &format!("whsec_{secret}"));
+        self.canaries.extend([Canary::of(vault), Canary::of(aws), key, Canary::of(secret)]);
     }
 
     async fn object(&self, path: &str) -> Option<Value> {
@@ -136,7 +136,11 @@ impl World {
             call.target.truncate(call.target.find('?').unwrap_or(call.target.len()));
         }
         for step in &mut steps {
-            step.body.clear();
+            // One secret is for the function, and for nobody else.
+            let mut body = step.json();
+            assert_eq!(body["token"], self.canaries[2].value());
+            body.as_object_mut().unwrap().remove("token");
+            step.body = body.to_string().into_bytes();
         }
         sinks.calls("notice", &told);
         sinks.calls("step", &steps);
@@ -147,8 +151,9 @@ impl World {
 /// The files in which the daemon is given secrets.
 const GIVEN: [&str; 4] = ["vault-token", "aws-token", "function-key", "hook-secret"];
 /// Where something must have come out.
-const PLACES: [&str; 15] = [
+const PLACES: [&str; 19] = [
     "log-0",
+    "said-0",
     "eve-daemon-state/",
     "answer 1",
     "head of event 1",
@@ -156,6 +161,9 @@ const PLACES: [&str; 15] = [
     "head of notice 1",
     "body of notice 1",
     "head of step 0",
+    "body of step 0",
+    "/livez",
+    "/readyz",
     "/metrics",
     "/undelivered",
     "configmaps/settings",

@@ -2,6 +2,8 @@
 //! means something.
 
 use std::fs;
+use std::path::Path;
+use std::sync::Arc;
 
 use eve_core::testing::canary::{Canary, CanaryScan, Form};
 use eve_testbed::{ControlPlane, Receiver, Reply};
@@ -12,13 +14,22 @@ use crate::desk::Desk;
 use crate::sinks::Sinks;
 
 /// One place each in which the leaks are planted.
-const PLACES: [&str; 14] = [
+const PLACES: [&str; 23] = [
     "log-0",
+    "said-0",
     "eve-daemon-state/eve.ledger-wal",
     "plans/done/shop.outcome.json",
     "head of event 0",
     "body of event 0",
+    "head of notice 0",
+    "body of notice 0",
+    "head of step 0",
+    "body of step 0",
     "message 0",
+    "dead letter 0",
+    "answer 0",
+    "/livez",
+    "/readyz",
     "/metrics",
     "/undelivered",
     "configmaps/in-data",
@@ -74,6 +85,61 @@ async fn plant_objects(control_plane: &ControlPlane, namespace: &str, leaks: &st
     control_plane.admin_client().await.request::<Value>(request).await.unwrap();
 }
 
+/// How a desk ends that gave a daemon this secret: with what it says, if it says something.
+fn end(desk: Desk) -> Option<String> {
+    let end = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(desk)));
+    end.err().map(|panic| *panic.downcast::<String>().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_test_that_asks_for_no_scan_fails_if_what_it_gave_the_daemon_comes_out_anywhere() {
+    let canary = Canary::plain(500);
+    let (served, hook) = (Receiver::start().await, Arc::new(Receiver::start().await));
+    let leak = canary.leaked(Form::Base64);
+    served.otherwise(Reply::Text(200, leak.clone()));
+    for (way, place) in [
+        ("nowhere", None),
+        ("given", None),
+        ("panic", Some("log-0")),
+        ("outcome", Some("plans/done/shop.outcome.json")),
+        ("answer", Some("GET /readyz")),
+        ("queue", Some("-dead.fifo 0")),
+        ("notice", Some("body of call 0")),
+    ] {
+        let cloud = Cloud::new("unasked").await;
+        let desk = Desk::new("", Path::new("none"));
+        for (file, text) in [("log-0", "started"), ("said-0", "")] {
+            fs::write(desk.path(file), text).unwrap();
+        }
+        cloud.admit(&desk, canary.value());
+        desk.give_for(&hook, "key", &format!("whsec_{}", Canary::plain(501).value()));
+        match way {
+            "given" => desk.give("key", canary.value()),
+            "panic" => fs::write(desk.path("log-0"), format!("panicked at {leak}")).unwrap(),
+            "outcome" => {
+                fs::create_dir_all(desk.path("plans/done")).unwrap();
+                fs::write(desk.path("plans/done/shop.outcome.json"), &leak).unwrap();
+            }
+            "answer" => {
+                drop(desk.watch().ask(served.url("").trim_start_matches("http://"), "GET", "/readyz"))
+            }
+            "queue" => {
+                cloud.send_to(&cloud.dead, "eve", &leak).await;
+                cloud.take_all(&cloud.dead).await;
+            }
+            "notice" => {
+                let call = reqwest::Client::new().post(hook.url("/")).body(leak.clone());
+                call.send().await.unwrap();
+            }
+            _ => {}
+        }
+        let end = end(desk);
+        assert_eq!(end.is_some(), place.is_some(), "{way}: {end:?}");
+        let said = end.unwrap_or_default();
+        assert!(said.contains(place.unwrap_or_default()) && !said.contains(canary.value()), "{way}: {said}");
+    }
+}
+
 #[tokio::test]
 async fn a_secret_is_found_in_every_form_wherever_it_comes_out() {
     let canaries: Vec<Canary> = (0..=Form::ALL.len()).map(|seed| Canary::plain(400 + seed as u64)).collect();
@@ -86,21 +152,28 @@ async fn a_secret_is_found_in_every_form_wherever_it_comes_out() {
     let (hook, served) = (Receiver::start().await, Receiver::start().await);
     let desk = Desk::new("", &control_plane.kubeconfig_path());
 
-    for place in PLACES.iter().take(3) {
+    for place in PLACES.iter().take(4) {
         fs::create_dir_all(desk.path(place).parent().unwrap()).unwrap();
         fs::write(desk.path(place), format!("\0panicked at {leaks}")).unwrap();
     }
     fs::write(desk.path("given-token"), hidden).unwrap();
     let call = reqwest::Client::new().post(hook.url("/events")).header("x-planted", &leaks);
     call.body(leaks.clone()).send().await.unwrap();
-    cloud.send_text(&namespace, &leaks).await;
+    for queue in [&cloud.queue, &cloud.dead, &cloud.answers] {
+        cloud.send_to(queue, &namespace, &leaks).await;
+    }
     served.otherwise(Reply::Text(200, leaks.clone()));
     plant_objects(control_plane, &namespace, &leaks, hidden).await;
 
     let mut sinks = Sinks::default();
     sinks.files(&desk, &["given-token"]);
-    sinks.calls("event", &hook.received());
-    sinks.messages("message", &cloud.take_all(&cloud.queue).await);
+    for who in ["event", "notice", "step"] {
+        sinks.calls(who, &hook.received());
+    }
+    for (what, queue) in [("message", &cloud.queue), ("dead letter", &cloud.dead), ("answer", &cloud.answers)]
+    {
+        sinks.messages(what, &cloud.take_all(queue).await);
+    }
     sinks.served(served.url("").trim_start_matches("http://")).await;
     sinks.objects(control_plane, &namespace).await;
     let scan: CanaryScan = sinks.scan(&canaries, &PLACES);

@@ -1,8 +1,6 @@
 //! What is refused, and what is told of it: plans that can never be run, secrets that nobody has.
 
-use std::fs;
-
-use eve_core::testing::canary::{Canary, CanaryScan};
+use eve_core::testing::canary::Canary;
 use eve_testbed::{ControlPlane, KvVersion, Vault};
 use serde_json::{Value, json};
 
@@ -36,7 +34,8 @@ async fn four_references_wrong_in_four_ways_are_told_in_one_answer_with_their_pl
     );
     let desk = Desk::new(&config, &control_plane.kubeconfig_path());
     let client_token = token["auth"]["client_token"].as_str().unwrap();
-    fs::write(desk.path("token"), client_token).unwrap();
+    desk.give("token", client_token);
+    desk.watch().over(canary, None);
     let text = format!(
         "apiVersion: eve.dev/v1alpha1
 kind: Plan
@@ -69,12 +68,6 @@ spec:
         assert!(message.contains(&told), "{told} in {message}");
     }
     assert!(!message.contains("`good`"), "{message}");
-    let mut scan = CanaryScan::new([canary, Canary::of(client_token)]);
-    desk.files(".")
-        .into_iter()
-        .filter(|(name, _)| name != "token")
-        .for_each(|(name, content)| scan.sink(name, content));
-    scan.assert_clean();
     let audit = control_plane.audit().settle().await;
     assert!(audit.by_user("eve").in_namespace(&namespace).writes().is_empty());
 }
@@ -86,7 +79,7 @@ async fn what_can_never_be_run_goes_to_the_dead_letters_and_is_told() {
     let cloud = Cloud::new("refused").await;
     let desk = Desk::new(&cloud.source(), &control_plane.kubeconfig_path());
     let token = control_plane.account_token(&namespace, "eve", "sts.amazonaws.com").await.unwrap();
-    fs::write(desk.path("aws-token"), token).unwrap();
+    cloud.admit(&desk, &token);
     let daemon = desk.start();
     cloud.send_text(&namespace, "no message").await;
     cloud.send("unread", &namespace, "kind: Plan\n").await;

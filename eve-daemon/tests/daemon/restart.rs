@@ -1,6 +1,6 @@
 //! What a daemon leaves to the next one: outcomes that nobody took, plans of a queue.
 
-use std::fs;
+use std::sync::Arc;
 
 use eve_testbed::{ControlPlane, DELAY, Receiver, Reply, STAGE};
 use serde_json::json;
@@ -12,14 +12,14 @@ use crate::desk::{Desk, plan};
 async fn an_outcome_that_nobody_took_is_told_by_the_next_daemon_as_it_would_have_been_before() {
     let control_plane = ControlPlane::shared().await;
     let namespace = control_plane.namespace("restart").await;
-    let receiver = Receiver::start().await;
+    let receiver = Arc::new(Receiver::start().await);
     receiver.otherwise(Reply::status(503));
     let config = format!(
         "source: {{ directory: {{ path: plans }} }}\nnotify: [{{ name: hook, webhook: {{ url: '{}', secretFile: key }} }}]\n",
         receiver.url("/events")
     );
     let desk = Desk::new(&config, &control_plane.kubeconfig_path());
-    fs::write(desk.path("key"), "whsec_bm90aGluZyBidXQgYSBrZXkgb2YgYSB0ZXN0IQ==\n").unwrap();
+    desk.give_for(&receiver, "key", "whsec_bm90aGluZyBidXQgYSBrZXkgb2YgYSB0ZXN0IQ==");
     let daemon = desk.start();
     desk.send("shop.yaml", &plan("shop", &namespace, json!({})));
     let hook = json!({ "receiver": "hook" });
@@ -48,7 +48,7 @@ async fn a_plan_that_is_handed_back_is_in_the_queue_at_once() {
         .with("EVE_DAEMON__SOURCE__SQS__VISIBILITY_TIMEOUT", "1h")
         .with("EVE_DAEMON__SHUTDOWN__GRACE", "1s");
     let token = control_plane.account_token(&namespace, "eve", "sts.amazonaws.com").await.unwrap();
-    fs::write(desk.path("aws-token"), token).unwrap();
+    cloud.admit(&desk, &token);
     let mut daemon = desk.start();
     cloud.send("slow", &namespace, &plan("shop", &namespace, json!({ STAGE: "slow", DELAY: "8s" }))).await;
     let waits = daemon.says("component waits", json!({ "namespace": *namespace })).await;

@@ -1,7 +1,9 @@
 //! Everything that comes out of a daemon, sink by sink, to be looked through for secrets.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use eve_core::testing::canary::{Canary, CanaryScan};
-use eve_testbed::{ControlPlane, Received};
+use eve_testbed::{ControlPlane, Received, Receiver};
 use serde_json::Value;
 
 use crate::desk::Desk;
@@ -18,6 +20,77 @@ const COLLECTIONS: [(&str, &str); 6] = [
     ("apis/apps/v1", "replicasets"),
 ];
 
+/// The secrets that a daemon is given, and who hears from it. Kept by its desk, which looks for them when it is dropped.
+#[derive(Default)]
+pub(crate) struct Watch(Mutex<Watched>);
+
+#[derive(Default)]
+struct Watched {
+    canaries: Vec<Canary>,
+    /// The files that they are given in.
+    given: Vec<String>,
+    answers: Vec<(String, String)>,
+    receivers: Vec<Arc<Receiver>>,
+    queues: Vec<Taken>,
+}
+
+/// What was taken out of queues so far, with the name of the queue.
+pub(crate) type Taken = Arc<Mutex<Vec<(String, Value)>>>;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Watch {
+    /// A secret that must not come out, in this file if it is given in one.
+    pub(crate) fn over(&self, canary: Canary, file: Option<&str>) {
+        let mut watched = lock(&self.0);
+        watched.canaries.push(canary);
+        watched.given.extend(file.map(str::to_owned));
+    }
+
+    pub(crate) fn receiver(&self, receiver: &Arc<Receiver>) {
+        lock(&self.0).receivers.push(Arc::clone(receiver));
+    }
+
+    pub(crate) fn queues(&self, taken: &Taken) {
+        lock(&self.0).queues.push(Arc::clone(taken));
+    }
+
+    /// What a path of this address answers: the head, and the body.
+    pub(crate) fn ask(&self, address: &str, method: &str, path: &str) -> (String, String) {
+        use std::io::{Read as _, Write as _};
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        write!(stream, "{method} {path} HTTP/1.1\r\nHost: eve\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        lock(&self.0).answers.push((format!("{method} {path}"), answer.clone()));
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.to_owned(), body.to_owned())
+    }
+
+    /// Ends the test if something that the daemon was given is in anything that came out.
+    pub(crate) fn assert_clean(&self, desk: &Desk) {
+        let watched = lock(&self.0);
+        if watched.canaries.is_empty() {
+            return;
+        }
+        let mut sinks = Sinks::default();
+        let given: Vec<&str> = watched.given.iter().map(String::as_str).collect();
+        sinks.files(desk, &given);
+        for (what, answer) in &watched.answers {
+            sinks.add(what.clone(), answer.clone());
+        }
+        for receiver in &watched.receivers {
+            sinks.calls("call", &receiver.received());
+        }
+        for (queue, message) in watched.queues.iter().flat_map(|taken| lock(taken).clone()) {
+            sinks.messages(&queue, &[message]);
+        }
+        sinks.scan(&watched.canaries, &["log-", "said-"]).assert_clean();
+    }
+}
+
 /// What came out so far.
 #[derive(Default)]
 pub(crate) struct Sinks(Vec<(String, Vec<u8>)>);
@@ -30,9 +103,9 @@ impl Sinks {
     /// Every file: the logs, with what panics say, the journal, outcomes; but for those that the daemon is given secrets in.
     pub(crate) fn files(&mut self, desk: &Desk, given: &[&str]) {
         let files = desk.files(".").into_iter();
-        let files = files.filter(|(name, _)| !given.iter().any(|given| name.ends_with(given)));
-        for (name, content) in files {
-            self.add(name.trim_start_matches("./"), content);
+        let files = files.map(|(name, content)| (name.trim_start_matches("./").to_owned(), content));
+        for (name, content) in files.filter(|(name, _)| !given.contains(&name.as_str())) {
+            self.add(name, content);
         }
     }
 

@@ -1,6 +1,6 @@
 //! A receiver that says no: what it was not told is seen, outlives the daemon, and is sent again when somebody asks.
 
-use std::fs;
+use std::sync::Arc;
 
 use eve_testbed::{ControlPlane, Receiver, Reply};
 use serde_json::{Value, json};
@@ -17,14 +17,14 @@ async fn listed(daemon: &Daemon) -> Vec<Value> {
 async fn an_outcome_that_nobody_took_is_seen_and_sent_again_with_the_same_key() {
     let control_plane = ControlPlane::shared().await;
     let namespace = control_plane.namespace("daemon").await;
-    let hook = Receiver::start().await;
+    let hook = Arc::new(Receiver::start().await);
     hook.otherwise(Reply::status(404));
     let config = format!(
         "source: {{ directory: {{ path: plans }} }}\nnotify:\n- webhook: {{ url: '{}', secretFile: secret }}\n",
         hook.url("/told")
     );
     let desk = Desk::new(&config, &control_plane.kubeconfig_path());
-    fs::write(desk.path("secret"), "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=\n").unwrap();
+    desk.give_for(&hook, "secret", "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=");
     let daemon = desk.start();
     desk.send("shop.yaml", &plan("shop", &namespace, json!({})));
     // A receiver that says no holds up nobody.

@@ -17,7 +17,7 @@ use eve_testbed::{Aws, Received, Receiver, Reply};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::world::{World, body, next};
+use crate::world::{Watched, World, body, next};
 
 const ROLE: &str = "arn:aws:iam::123456789012:role/eve";
 
@@ -69,11 +69,11 @@ impl Outside {
     }
 
     /// A source whose queue, S3 and STS are all played by the receiver.
-    fn source(&self, receiver: &Receiver) -> (SqsSource, AwsAccess) {
+    fn source(&self, receiver: &Receiver) -> (Watched, AwsAccess) {
         let access = self.access(&receiver.url("")).with_request_limit(Duration::from_secs(5));
         let mut options = SqsOptions::new(receiver.url("/1/q.fifo"), receiver.url("/1/d.fifo"), "east");
         options.wait = Duration::ZERO;
-        (SqsSource::new(&access, options).unwrap(), access)
+        (Watched::over(SqsSource::new(&access, options).unwrap(), hidden()), access)
     }
 
     /// What STS answers: credentials that last an hour from the clock's now.
@@ -115,7 +115,7 @@ async fn a_plan_comes_from_outside_aws_with_nothing_but_a_token() {
     let world = World::new("outside").await;
     let outside = Outside::new();
     let access = outside.access(&world.aws.url());
-    let source = SqsSource::new(&access, world.options()).unwrap();
+    let source = Watched::over(SqsSource::new(&access, world.options()).unwrap(), hidden());
     world.s3("PUT", "/plans/shop.yaml", "name: shop").await;
     world.send("team", "r-1", world.at("plans/shop.yaml", "name: shop")).await;
     let delivery = next(&source).await;

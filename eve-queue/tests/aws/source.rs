@@ -10,7 +10,7 @@ use eve_core::testing::canary::{Canary, CanaryScan};
 use eve_testbed::Aws;
 use serde_json::json;
 
-use crate::world::{World, access_to, body, keys, next, sequence, unusable};
+use crate::world::{Watched, World, access_to, body, key, keys, next, sequence, unusable};
 
 #[tokio::test]
 async fn a_plan_is_held_until_it_is_acknowledged_and_then_gone() {
@@ -200,7 +200,7 @@ async fn a17_a_queue_that_does_not_answer_is_transient_and_goes_on_where_it_was(
     let access = access_to(&aws.url(), keys()).with_request_limit(Duration::from_millis(700));
     let mut options = eve_queue::aws::SqsOptions::new(&queue, queue.replace("q.fifo", "dead.fifo"), "east");
     options.wait = Duration::from_millis(300);
-    let source = eve_queue::aws::SqsSource::new(&access, options).unwrap();
+    let source = Watched::over(eve_queue::aws::SqsSource::new(&access, options).unwrap(), [key()]);
     let delivery = next(&source).await;
     aws.pause().unwrap();
     for result in [

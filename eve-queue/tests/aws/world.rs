@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{Message, QueueAttributeName};
 use eve_core::digest::Digest;
 use eve_core::driver::SystemClock;
-use eve_core::ports::{Content, Delivery, PlanSource as _};
-use eve_core::secret::SecretValue;
+use eve_core::failure::Failure;
+use eve_core::ports::{Content, Delivery, PlanSource};
+use eve_core::testing::canary::{Canary, CanaryScan};
 use eve_queue::aws::{AwsAccess, AwsIdentity, PlanBucket, SqsOptions, SqsSource};
 use eve_testbed::Aws;
 use serde_json::{Value, json};
@@ -24,11 +26,56 @@ pub(crate) struct World {
     http: reqwest::Client,
 }
 
+/// Moto takes any key.
+pub(crate) fn key() -> Canary {
+    Canary::plain(20)
+}
+
 pub(crate) fn keys() -> AwsIdentity {
     AwsIdentity::Keys {
         access_key_id: "AKIAEXAMPLE".into(),
-        secret_access_key: SecretValue::new("secret"),
+        secret_access_key: key().secret(),
         session_token: None,
+    }
+}
+
+/// A source that is looked through for these whatever it says.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    source: SqsSource,
+    canaries: Vec<Canary>,
+}
+
+impl Watched {
+    pub(crate) fn over(source: SqsSource, canaries: impl IntoIterator<Item = Canary>) -> Self {
+        Self { source, canaries: canaries.into_iter().collect() }
+    }
+
+    fn unseen<T: std::fmt::Debug>(&self, end: Result<T, Failure>) -> Result<T, Failure> {
+        let mut scan = CanaryScan::new(self.canaries.clone());
+        scan.sink("the source, and what it says", format!("{:?} {end:?}", self.source));
+        scan.sink("what is stored of it", serde_json::to_vec(&end.as_ref().err()).unwrap());
+        scan.assert_clean();
+        end
+    }
+}
+
+#[async_trait]
+impl PlanSource for Watched {
+    async fn receive(&self) -> Result<Option<Delivery>, Failure> {
+        self.unseen(self.source.receive().await)
+    }
+
+    async fn extend(&self, handle: &str, visibility_timeout: Duration) -> Result<(), Failure> {
+        self.unseen(self.source.extend(handle, visibility_timeout).await)
+    }
+
+    async fn acknowledge(&self, handle: &str) -> Result<(), Failure> {
+        self.unseen(self.source.acknowledge(handle).await)
+    }
+
+    async fn reject(&self, handle: &str, reason: &str) -> Result<(), Failure> {
+        self.unseen(self.source.reject(handle, reason).await)
     }
 }
 
@@ -87,12 +134,12 @@ impl World {
         options
     }
 
-    pub(crate) fn source(&self) -> SqsSource {
+    pub(crate) fn source(&self) -> Watched {
         self.source_with(self.options())
     }
 
-    pub(crate) fn source_with(&self, options: SqsOptions) -> SqsSource {
-        SqsSource::new(&access_to(&self.aws.url(), keys()), options).unwrap()
+    pub(crate) fn source_with(&self, options: SqsOptions) -> Watched {
+        Watched::over(SqsSource::new(&access_to(&self.aws.url(), keys()), options).unwrap(), [key()])
     }
 
     pub(crate) async fn send_text(&self, group: &str, text: &str) {
@@ -159,7 +206,7 @@ async fn create(admin: &Client, name: &str, dead: Option<&str>) -> String {
     asked.send().await.unwrap().queue_url.unwrap()
 }
 
-pub(crate) async fn next(source: &SqsSource) -> Delivery {
+pub(crate) async fn next(source: &dyn PlanSource) -> Delivery {
     source.receive().await.unwrap().expect("there is a message")
 }
 

@@ -12,7 +12,7 @@ use eve_queue::{FunctionClient, FunctionKeys, FunctionNotifier, KeyFor, KeyMap};
 use eve_testbed::{Receiver, Reply};
 use serde_json::json;
 
-use crate::{SHORT, assert_clean, notice};
+use crate::{SHORT, assert_clean, assert_sent_clean, notice};
 
 fn key() -> Canary {
     Canary::of(format!("k+/={}", Canary::plain(12).value()))
@@ -43,6 +43,7 @@ async fn a_function_is_told_with_its_key_and_one_identity() {
         assert_eq!(request.json(), serde_json::to_value(notice()).unwrap());
     }
     assert_eq!(requests[0].body, requests[1].body, "H2: the same bytes again");
+    assert_sent_clean([key()], &requests);
 }
 
 #[tokio::test]
@@ -55,6 +56,7 @@ async fn a_valid_answer_is_final_whatever_the_status() {
         receiver.then(Reply::json(status, &json!({ "result": word })));
         assert_eq!(notifier.notify(&notice()).await.unwrap().verdict, Some(verdict));
     }
+    assert_sent_clean([key()], &receiver.received());
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use eve_core::ids::RunId;
 use eve_core::ports::{Ending, Notice};
 use eve_core::testing::canary::{Canary, CanaryScan};
 use eve_core::time::Timestamp;
+use eve_testbed::Received;
 
 /// Long enough for every answer that comes, short enough to wait for those that do not.
 const SHORT: Duration = Duration::from_millis(400);
@@ -31,5 +32,15 @@ fn assert_clean(key: &Canary, failure: &Failure) {
     let mut scan = CanaryScan::new([key.clone()]);
     scan.sink("a failure", format!("{failure} {failure:?}"));
     scan.sink("a stored failure", serde_json::to_vec(failure).unwrap());
+    scan.assert_clean();
+}
+
+/// Looks for keys in what somebody was sent. That of a function stands in its address, as it should.
+fn assert_sent_clean(keys: impl IntoIterator<Item = Canary>, requests: &[Received]) {
+    let mut scan = CanaryScan::new(keys);
+    for request in requests {
+        scan.sink("headers", format!("{:?}", request.headers));
+        scan.sink("a body", &request.body);
+    }
     scan.assert_clean();
 }

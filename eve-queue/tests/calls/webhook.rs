@@ -16,9 +16,13 @@ use eve_testbed::{Received, Receiver, Reply};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-use crate::{SHORT, assert_clean, notice};
+use crate::{SHORT, assert_clean, assert_sent_clean, notice};
 
 const KEYS: [[u8; 24]; 2] = [[7; 24], [9; 24]];
+
+fn hidden() -> [Canary; 2] {
+    KEYS.map(|key| Canary::of(STANDARD.encode(key)))
+}
 
 fn notifier(url: &str, now: u64) -> WebhookNotifier {
     let key = |key: &[u8]| SecretValue::new(format!("whsec_{}", STANDARD.encode(key)));
@@ -65,6 +69,7 @@ async fn an_event_is_signed_with_both_keys_and_repeated_to_the_byte() {
     assert!(verifies(second, &KEYS[1], 1_700_090_000), "sent again it is signed anew");
     assert_eq!(first.body, second.body, "H2");
     assert_eq!(first.header("webhook-id"), second.header("webhook-id"), "H2");
+    assert_sent_clean(hidden(), &requests);
 }
 
 #[tokio::test]
@@ -92,8 +97,8 @@ async fn each_status_has_its_class_and_is_asked_for_once() {
         let failure = notifier.notify(&notice()).await.unwrap_err();
         assert_eq!((failure.class, &*failure.code), (class, code), "{reply:?}: {failure}");
         assert_clean(&token, &failure);
-        for key in KEYS {
-            assert_clean(&Canary::of(STANDARD.encode(key)), &failure);
+        for key in hidden() {
+            assert_clean(&key, &failure);
         }
         assert_eq!(receiver.received().len(), before + 1, "{reply:?}");
     }
@@ -109,6 +114,7 @@ async fn a_body_that_never_ends_is_not_waited_for() {
         receiver.then(reply.clone());
         assert_eq!(notifier.notify(&notice()).await, Ok(Receipt::default()), "{reply:?}");
     }
+    assert_sent_clean(hidden(), &receiver.received());
 }
 
 #[tokio::test]

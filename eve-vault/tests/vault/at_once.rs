@@ -7,7 +7,7 @@ use eve_testbed::{KvVersion, Vault as Server};
 use eve_vault::codes;
 use serde_json::json;
 
-use crate::support::{Watch, canary, count, put, reference, role, values};
+use crate::support::{Watch, canary, count, hidden, put, reference, refused, role, values};
 
 #[tokio::test]
 async fn all_bad_references_are_told_at_once_each_with_its_code_and_none_with_a_value() {
@@ -92,10 +92,10 @@ async fn all_bad_references_are_told_at_once_each_with_its_code_and_none_with_a_
 async fn a_denial_and_an_absence_say_what_was_asked_and_what_helps() {
     let server = Server::shared().await;
     let mount = server.kv("words", KvVersion::V2).await;
-    put(server, &mount, "shop/db", json!({ "k": "v" })).await;
+    put(server, &mount, "shop/db", json!({ "k": hidden() })).await;
     let role = role(server, &[&format!("{mount}/data/other")], json!({})).await;
     let resolver = role.resolver(server);
-    let bad = resolver.resolve(&[reference(&format!("vault:{mount}/shop/db#k"))]).await.unwrap_err();
+    let bad = refused(&resolver, &[reference(&format!("vault:{mount}/shop/db#k"))]).await;
     assert_eq!(
         bad[0].to_string(),
         format!(
@@ -106,6 +106,6 @@ async fn a_denial_and_an_absence_say_what_was_asked_and_what_helps() {
         bad[0].failure.hint.as_deref(),
         Some(format!("a policy of the role needs `read` on `{mount}/data/shop/db`").as_str())
     );
-    let bad = resolver.resolve(&[reference(&format!("vault:{mount}/data/other/x#k"))]).await.unwrap_err();
+    let bad = refused(&resolver, &[reference(&format!("vault:{mount}/data/other/x#k"))]).await;
     assert_eq!(bad[0].failure.code, codes::DENIED);
 }

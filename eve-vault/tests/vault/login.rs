@@ -10,7 +10,7 @@ use eve_testbed::{ControlPlane, KvVersion, Options, Vault as Server};
 use eve_vault::{Login, VaultConfigError, codes};
 use serde_json::{Value, json};
 
-use crate::support::{Watch, client, codes, count, put, reference, references, role, until, values};
+use crate::support::{Watch, client, codes, count, hidden, put, reference, references, role, until, values};
 
 #[tokio::test]
 async fn a_pods_account_logs_in_and_its_token_is_read_anew_for_each_login() {
@@ -149,7 +149,7 @@ fn asked(server: &Server, path: &str) -> Vec<String> {
 async fn a_token_is_renewed_before_its_life_is_over_and_a_run_that_outlives_it_logs_in_again() {
     let server = Server::start().await.unwrap();
     let mount = server.kv("life", KvVersion::V2).await;
-    put(&server, &mount, "a", json!({ "k": "1" })).await;
+    put(&server, &mount, "a", json!({ "k": hidden() })).await;
     let settings = |max: u32| json!({ "token_ttl": "3s", "token_max_ttl": format!("{max}s") });
     let text = |name: String| format!("vault:{mount}/{name}#k");
 
@@ -158,7 +158,7 @@ async fn a_token_is_renewed_before_its_life_is_over_and_a_run_that_outlives_it_l
     assert_eq!(values(&run, &[text("a".to_owned())]).await.len(), 1);
     until("two renewals", async || asked(&server, "auth/token/renew-self").len() >= 2).await;
     assert_eq!(asked(&server, "auth/token/renew-self"), ["", ""], "no renewal was refused");
-    put(&server, &mount, "b", json!({ "k": "2" })).await;
+    put(&server, &mount, "b", json!({ "k": hidden() })).await;
     assert_eq!(values(&run, &[text("b".to_owned())]).await.len(), 1);
     assert_eq!(long.logins(&server), 1, "the renewed token has outlived its first life");
     run.close().await;
@@ -169,7 +169,7 @@ async fn a_token_is_renewed_before_its_life_is_over_and_a_run_that_outlives_it_l
     until("another login, without a failure", async || {
         number += 1;
         let name = format!("n{number}");
-        put(&server, &mount, &name, json!({ "k": "v" })).await;
+        put(&server, &mount, &name, json!({ "k": hidden() })).await;
         assert_eq!(values(&run, &[text(name)]).await.len(), 1);
         short.logins(&server) == 2
     })
@@ -180,7 +180,7 @@ async fn a_token_is_renewed_before_its_life_is_over_and_a_run_that_outlives_it_l
 async fn a_session_that_is_dropped_or_closed_renews_nothing_more() {
     let server = Server::start().await.unwrap();
     let mount = server.kv("end", KvVersion::V2).await;
-    put(&server, &mount, "a", json!({ "k": "1" })).await;
+    put(&server, &mount, "a", json!({ "k": hidden() })).await;
     let role = role(&server, &[&mount], json!({ "token_ttl": "2s" })).await;
     let text = [format!("vault:{mount}/a#k")];
     let dropped = role.resolver(&server);

@@ -6,7 +6,7 @@ use eve_testbed::{KvVersion, Vault as Server};
 use eve_vault::{Vault, VaultConfig};
 use serde_json::json;
 
-use crate::support::{Watch, canary, count, put, reference, references, role, values};
+use crate::support::{Watch, canary, count, hidden, hide, put, reference, references, refused, role, values};
 
 #[tokio::test]
 async fn both_versions_of_the_engine_are_read() {
@@ -38,9 +38,11 @@ async fn both_versions_of_the_engine_are_read() {
 async fn a_run_logs_in_once_looks_at_each_mount_once_and_reads_each_path_once() {
     let server = Server::start().await.unwrap();
     let (old, new) = (server.kv("old", KvVersion::V1).await, server.kv("new", KvVersion::V2).await);
-    server.write(&format!("{old}/a"), &json!({ "x": "1", "y": "2" })).await.unwrap();
-    put(&server, &new, "a", json!({ "x": "3", "y": "4" })).await;
-    put(&server, &new, "b/c", json!({ "x": "5", "y": "6" })).await;
+    let secrets: [String; 6] = std::array::from_fn(|_| hidden());
+    let [a, b, c, d, e, f] = &secrets;
+    server.write(&format!("{old}/a"), &json!({ "x": a, "y": b })).await.unwrap();
+    put(&server, &new, "a", json!({ "x": c, "y": d })).await;
+    put(&server, &new, "b/c", json!({ "x": e, "y": f })).await;
     let role = role(&server, &[&old, &new], json!({})).await;
     let before = server.audit().len();
     let resolver = role.resolver(&server);
@@ -49,8 +51,8 @@ async fn a_run_logs_in_once_looks_at_each_mount_once_and_reads_each_path_once() 
         .flat_map(|path| [format!("vault:{path}#x"), format!("vault:{path}#y")])
         .collect();
     let first = values(&resolver, &texts).await;
-    assert_eq!(first.iter().map(|(value, _)| value.as_str()).collect::<String>(), "123456");
-    assert_eq!(values(&resolver, &texts).await, first, "a second call asks nothing");
+    assert!(first.iter().map(|(value, _)| value).eq(&secrets));
+    assert!(values(&resolver, &texts).await == first, "a second call asks nothing");
 
     let audit = server.audit().split_off(before);
     let asked = |word: &str| audit.iter().filter(|entry| entry.path.contains(word)).count();
@@ -71,43 +73,42 @@ async fn a_run_logs_in_once_looks_at_each_mount_once_and_reads_each_path_once() 
 async fn what_a_run_has_read_stays_when_the_secret_is_rotated_and_a_new_run_pins_the_old_version() {
     let server = Server::shared().await;
     let mount = server.kv("rotated", KvVersion::V2).await;
-    put(server, &mount, "db", json!({ "k": "old" })).await;
+    let (old, new) = (hidden(), hidden());
+    put(server, &mount, "db", json!({ "k": old })).await;
     let role = role(server, &[&mount], json!({})).await;
     let newest = format!("vault:{mount}/db#k");
     let run = role.resolver(server);
-    assert_eq!(values(&run, std::slice::from_ref(&newest)).await, [("old".to_owned(), Some(1))]);
-    put(server, &mount, "db", json!({ "k": "new" })).await;
+    assert_eq!(values(&run, std::slice::from_ref(&newest)).await, [(old.clone(), Some(1))]);
+    put(server, &mount, "db", json!({ "k": new })).await;
     let pinned = format!("{newest}@1");
     assert_eq!(
         values(&run, &[newest.clone(), pinned.clone()]).await,
-        [("old".to_owned(), Some(1)), ("old".to_owned(), Some(1))]
+        [(old.clone(), Some(1)), (old.clone(), Some(1))]
     );
     let resumed = role.resolver(server);
-    assert_eq!(
-        values(&resumed, &[pinned, newest]).await,
-        [("old".to_owned(), Some(1)), ("new".to_owned(), Some(2))]
-    );
+    assert_eq!(values(&resumed, &[pinned, newest]).await, [(old.clone(), Some(1)), (new, Some(2))]);
 }
 
 #[tokio::test]
 async fn tls_is_spoken_with_the_given_authority_and_refused_without() {
     let server = Server::shared().await;
     let mount = server.kv("tls", KvVersion::V2).await;
-    put(server, &mount, "db", json!({ "k": "v" })).await;
+    let value = hidden();
+    put(server, &mount, "db", json!({ "k": value })).await;
     let role = role(server, &[&mount], json!({})).await;
     let text = format!("vault:{mount}/db#k");
     let config = VaultConfig::new(server.tls_address());
     let trusted = Vault::new(&config.clone().ca_file(server.ca_path())).unwrap();
     let resolver = trusted.resolver(role.login.clone()).unwrap();
-    assert_eq!(values(&resolver, std::slice::from_ref(&text)).await, [("v".to_owned(), Some(1))]);
+    assert_eq!(values(&resolver, std::slice::from_ref(&text)).await, [(value, Some(1))]);
 
     let stranger = Vault::new(&config).unwrap().resolver(role.login.clone()).unwrap();
-    let bad = stranger.resolve(&[reference(&text)]).await.unwrap_err();
+    let bad = refused(&stranger, &[reference(&text)]).await;
     assert_eq!(bad[0].failure.code, eve_vault::codes::TLS, "{bad:?}");
     // A server that speaks no TLS at all.
     let plain = VaultConfig::new(server.address().replace("http:", "https:")).ca_file(server.ca_path());
     let plain = Vault::new(&plain).unwrap().resolver(role.login.clone()).unwrap();
-    let bad = plain.resolve(&[reference(&text)]).await.unwrap_err();
+    let bad = refused(&plain, &[reference(&text)]).await;
     assert_eq!(bad[0].failure.code, eve_vault::codes::TLS, "{bad:?}");
 }
 
@@ -117,7 +118,7 @@ async fn a_value_of_a_mebibyte_and_one_of_odd_characters_come_whole() {
     let mount = server.kv("large", KvVersion::V1).await;
     let canary = Canary::of(format!("\0\u{1}\"\\<>&\u{2028}😀{}", canary().value()));
     let large = "x".repeat(1024 * 1024);
-    let data = json!({ "odd": canary.value(), "large": large, "empty": "" });
+    let data = json!({ "odd": hide(&canary), "large": large, "empty": "" });
     server.write(&format!("{mount}/a"), &data).await.unwrap();
     let role = role(server, &[&mount], json!({})).await;
     let texts = ["odd", "large", "empty"].map(|key| format!("vault:{mount}/a#{key}"));
@@ -129,13 +130,14 @@ async fn a_value_of_a_mebibyte_and_one_of_odd_characters_come_whole() {
 async fn nothing_outside_the_scope_is_asked_for() {
     let server = Server::shared().await;
     let mount = server.kv("scope", KvVersion::V2).await;
-    put(server, &mount, "shop/db", json!({ "k": "v" })).await;
-    put(server, &mount, "shopping/db", json!({ "k": "v" })).await;
+    for path in ["shop/db", "shopping/db"] {
+        put(server, &mount, path, json!({ "k": hidden() })).await;
+    }
     let role = role(server, &[&mount], json!({})).await;
     let config = VaultConfig::new(server.address()).only_below(format!("{mount}/shop"));
     let resolver = Vault::new(&config).unwrap().resolver(role.login.clone()).unwrap();
     assert_eq!(values(&resolver, &[format!("vault:{mount}/shop/db#k")]).await.len(), 1);
-    let bad = resolver.resolve(&[reference(&format!("vault:{mount}/shopping/db#k"))]).await.unwrap_err();
+    let bad = refused(&resolver, &[reference(&format!("vault:{mount}/shopping/db#k"))]).await;
     assert_eq!(bad[0].failure.code, eve_vault::codes::OUTSIDE_SCOPE);
     assert_eq!(count(server, &format!("{mount}/data/shopping/db")), 1, "only the write");
 }

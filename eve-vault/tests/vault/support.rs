@@ -1,5 +1,6 @@
 //! What the tests share: everything that is logged, roles on a real Vault, and the watch over canaries.
 
+use std::cell::RefCell;
 use std::fmt::Debug;
 use std::io;
 use std::path::PathBuf;
@@ -77,6 +78,59 @@ pub(crate) fn logs() -> String {
     String::from_utf8_lossy(&LOGS.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
 }
 
+thread_local! {
+    /// The values that this test, which has a thread of its own, has given to a Vault.
+    static HIDDEN: RefCell<Vec<Canary>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A value for a Vault, each time another one; looked for in all that comes out of the test.
+pub(crate) fn hidden() -> String {
+    hide(&Canary::plain(u64::from(std::process::id()) << 32 | unique()))
+}
+
+/// The value of a canary that is looked for in all that comes out of the test.
+pub(crate) fn hide(canary: &Canary) -> String {
+    HIDDEN.with_borrow_mut(|hidden| hidden.push(canary.clone()));
+    canary.value().to_owned()
+}
+
+/// Sees, when it is dropped, that neither these secrets nor what the test has hidden came out: whoever has a login has one.
+pub(crate) struct Lookout {
+    secrets: Vec<Canary>,
+    since: usize,
+}
+
+impl Lookout {
+    pub(crate) fn over(secrets: impl IntoIterator<Item = Canary>) -> Self {
+        capture_logs();
+        let since = LOGS.lock().unwrap_or_else(PoisonError::into_inner).len();
+        tracing::trace!("what comes from here on is looked through");
+        Self { secrets: secrets.into_iter().collect(), since }
+    }
+}
+
+impl Drop for Lookout {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        let mut scan = CanaryScan::new(self.secrets.drain(..).chain(HIDDEN.with_borrow(Clone::clone)));
+        let logs = LOGS.lock().unwrap_or_else(PoisonError::into_inner);
+        scan.sink("the logs, and what was told", logs.get(self.since..).unwrap_or_default());
+        drop(logs);
+        scan.assert_clean();
+    }
+}
+
+/// What is told of references that are all bad; it is looked through with the logs.
+pub(crate) async fn refused(resolver: &VaultResolver, references: &[SecretRef]) -> Vec<BadReference> {
+    let bad = resolver.resolve(references).await.expect_err("nothing resolves");
+    for bad in &bad {
+        tracing::trace!("told: {bad} {bad:?} {}", serde_json::to_string(&bad.failure).unwrap());
+    }
+    bad
+}
+
 /// Sees that canaries come out nowhere but in values.
 pub(crate) struct Watch {
     scan: CanaryScan,
@@ -137,6 +191,7 @@ pub(crate) fn references(texts: &[String]) -> Vec<SecretRef> {
 /// The values of references that are all good.
 pub(crate) async fn values(resolver: &VaultResolver, texts: &[String]) -> Vec<(String, Option<u64>)> {
     let found = resolver.resolve(&references(texts)).await.unwrap_or_else(|bad| panic!("{bad:#?}"));
+    tracing::trace!("resolved: {found:?}");
     let plain = |resolved: &Resolved| {
         (resolved.value.expose().to_owned(), resolved.version.map(eve_core::secret::SecretVersion::get))
     };
@@ -145,7 +200,7 @@ pub(crate) async fn values(resolver: &VaultResolver, texts: &[String]) -> Vec<(S
 
 /// The codes of references that are all bad, in order.
 pub(crate) async fn codes(resolver: &VaultResolver, texts: &[String]) -> Vec<String> {
-    let bad = resolver.resolve(&references(texts)).await.expect_err("nothing resolves");
+    let bad = refused(resolver, &references(texts)).await;
     bad.iter().map(|bad| bad.failure.code.clone().into_owned()).collect()
 }
 
@@ -161,6 +216,7 @@ pub(crate) struct Role {
     /// The secret of the role.
     pub secret_id: Canary,
     _folder: TempDir,
+    _lookout: Lookout,
 }
 
 /// Makes a role that may read what is below `paths`; `settings` are those of Vault for it.
@@ -183,7 +239,9 @@ pub(crate) async fn role(server: &Server, paths: &[&str], settings: Value) -> Ro
     let secret_id_file = folder.path().join("secret-id");
     std::fs::write(&secret_id_file, format!("{secret_id}\n")).unwrap();
     let login = Login::app_role(role_id, &secret_id_file).mounted_at(&mount);
-    Role { login, mount, secret_id_file, secret_id: Canary::of(secret_id), _folder: folder }
+    let secret_id = Canary::of(secret_id);
+    let lookout = Lookout::over([secret_id.clone()]);
+    Role { login, mount, secret_id_file, secret_id, _folder: folder, _lookout: lookout }
 }
 
 impl Role {
