@@ -195,7 +195,7 @@ fn desk_without_cluster() -> (Desk, tempfile::TempDir) {
         "clusters": [{ "name": "none", "cluster": { "server": "http://127.0.0.1:1" } }],
         "users": [{ "name": "none", "user": {} }],
     });
-    std::fs::write(&kubeconfig, config.to_string()).unwrap();
+    fs::write(&kubeconfig, config.to_string()).unwrap();
     (Desk::new(THREE_LINES, &kubeconfig), folder)
 }
 
@@ -266,8 +266,8 @@ async fn a_journal_whose_key_is_lost_is_not_gone_on_with() {
     daemon.terminate();
     assert!(daemon.ended().await.success());
     let key = desk.path("eve-daemon-state/key");
-    let kept = std::fs::read(&key).unwrap();
-    std::fs::remove_file(&key).unwrap();
+    let kept = fs::read(&key).unwrap();
+    fs::remove_file(&key).unwrap();
 
     let mut daemon = desk.start();
     assert_eq!(daemon.ended().await.code(), Some(1));
@@ -279,7 +279,7 @@ async fn a_journal_whose_key_is_lost_is_not_gone_on_with() {
     );
     assert!(!key.exists(), "no other is made in its place");
 
-    std::fs::write(&key, kept).unwrap();
-    std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    fs::write(&key, kept).unwrap();
+    fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     desk.start().says("eve-daemon takes plans", json!({})).await;
 }
