@@ -8,7 +8,7 @@ use eve_core::plan::diagnostic::Diagnostic;
 use eve_core::plan::graph::Graph;
 use eve_core::plan::load::Loaded;
 use eve_core::plan::problem::PlanProblem;
-use eve_k8s::{KindPattern, Kinds, KubeClient, KubeConfigOptions, KubeExecutor, ScopePolicy};
+use eve_k8s::{ConnectError, KindPattern, Kinds, KubeClient, KubeConfigOptions, KubeExecutor, ScopePolicy};
 use serde_json::Value;
 
 use crate::config::{KubernetesConfig, Wrong};
@@ -40,13 +40,27 @@ pub fn problems(config: &KubernetesConfig, files: Files) -> Vec<Wrong> {
             found.push(Wrong::new(pointer, "config.bad-pattern", error.to_string()));
         }
     }
-    if let (Files::Here, Some(path)) = (files, &config.kubeconfig)
-        && let Err(error) = std::fs::read(path)
-    {
-        let message = format!("the kubeconfig {} cannot be read: {error}", path.display());
-        found.push(Wrong::new("/kubernetes/kubeconfig", "config.bad-file", message));
-    }
+    found.extend(if files == Files::Here { unreachable_by(config) } else { None });
     found
+}
+
+/// Why nobody is reached by the kubeconfig, that of the environment included, or by the account of the pod. Only files are read.
+fn unreachable_by(config: &KubernetesConfig) -> Option<Wrong> {
+    let error = eve_k8s::context_namespace(&options(config)).err()?;
+    let is_of_context =
+        matches!(error, ConnectError::UnknownContext { .. } | ConnectError::NoCurrentContext { .. });
+    let pointer = match config {
+        KubernetesConfig { context: Some(_), .. } if is_of_context => Some("/kubernetes/context".to_owned()),
+        KubernetesConfig { kubeconfig: Some(_), .. } => Some("/kubernetes/kubeconfig".to_owned()),
+        KubernetesConfig { .. } => None,
+    };
+    let wrong = StartError::from(error).at("", "config.bad-kubeconfig");
+    Some(Wrong { pointer, presumes: &["/kubernetes/kubeconfig", "/kubernetes/context"], ..wrong })
+}
+
+fn options(config: &KubernetesConfig) -> KubeConfigOptions {
+    let options = KubeConfigOptions::default().with_kubeconfig(config.kubeconfig.clone());
+    options.with_context(config.context.clone())
 }
 
 impl Cluster {
@@ -55,10 +69,7 @@ impl Cluster {
     /// # Errors
     /// No client can be made, or a pattern cannot be read.
     pub async fn connect(config: &KubernetesConfig) -> Result<Self, StartError> {
-        let options = KubeConfigOptions::default()
-            .with_kubeconfig(config.kubeconfig.clone())
-            .with_context(config.context.clone());
-        let client = eve_k8s::connect(&options).await?;
+        let client = eve_k8s::connect(&options(config)).await?;
         let mut policy = ScopePolicy::default();
         for namespace in &config.allow_namespaces {
             policy = policy.with_namespace(namespace);

@@ -1,6 +1,8 @@
 //! Where plans come from, as the configuration says; what goes wrong there is logged and shows in the health.
 
 use std::fmt;
+use std::io::ErrorKind;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -68,8 +70,11 @@ pub fn open(config: &Config, clock: &Arc<dyn Clock>, health: &Arc<Health>) -> Re
 
 /// What of a configuration cannot be used.
 pub fn problems(config: &Config, files: Files) -> Vec<Wrong> {
-    let Some(sqs) = &config.source.sqs else { return Vec::new() };
     let mut found = Vec::new();
+    if let (Files::Here, Some(directory)) = (files, &config.source.directory) {
+        found.extend(no_folder(&directory.path, "/source/directory/path"));
+    }
+    let Some(sqs) = &config.source.sqs else { return found };
     if let Some(endpoint) = sqs.endpoint.as_deref().filter(|url| bad_url(url).is_none())
         && let Err(error) = Address::parse(endpoint)
     {
@@ -81,6 +86,19 @@ pub fn problems(config: &Config, files: Files) -> Vec<Wrong> {
     let pointer = "/source/sqs/credentials/keyFile/path";
     found.extend(unread.map(|error| error.at(pointer, "config.bad-file")));
     found
+}
+
+/// Why a path cannot be the folder that it is to be; one that is not there will be made.
+pub(crate) fn no_folder(path: &Path, pointer: &str) -> Option<Wrong> {
+    let shown = path.display();
+    let message = match std::fs::metadata(path) {
+        Ok(found) if found.is_dir() => return None,
+        Ok(_) => format!("{shown} is a file, and a folder is wanted"),
+        Err(error) if error.kind() == ErrorKind::NotFound => return None,
+        Err(error) => format!("the folder {shown} cannot be used: {error}"),
+    };
+    let hint = "name a folder, or a place where one can be made".to_owned();
+    Some(Wrong::new(pointer, "config.bad-folder", message).with_hint(hint))
 }
 
 /// After so long without a plan what lies in a directory and is no plan is told.

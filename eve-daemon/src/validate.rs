@@ -23,6 +23,12 @@ pub fn problems(config: &Config, files: Files) -> Vec<Wrong> {
         secrets::problems(config.vault.as_ref(), files),
         notifiers::problems(config, files),
         sources::problems(config, files),
+        state(config, files),
     ]
     .concat()
+}
+
+fn state(config: &Config, files: Files) -> Vec<Wrong> {
+    let folder = config.state.folder.as_deref().filter(|_| files == Files::Here);
+    folder.and_then(|folder| sources::no_folder(folder, "/state/folder")).into_iter().collect()
 }

@@ -10,6 +10,7 @@ fn call(arguments: &[&str], folder: &Path, variables: &[(&str, &str)]) -> (Optio
     let output = Command::new(env!("CARGO_BIN_EXE_eve-daemon"))
         .args(arguments)
         .current_dir(folder)
+        .env("KUBECONFIG", folder.join("kubeconfig"))
         .envs(variables.iter().copied())
         .output()
         .unwrap();
@@ -20,7 +21,22 @@ fn call(arguments: &[&str], folder: &Path, variables: &[(&str, &str)]) -> (Optio
 fn desk(text: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("eve.yaml"), text).unwrap();
+    std::fs::write(folder.path().join("kubeconfig"), kubeconfig("none", "{ server: 'https://127.0.0.1:1' }"))
+        .unwrap();
     folder
+}
+
+/// A kubeconfig with the one context `none`, and this as the current one.
+fn kubeconfig(current: &str, cluster: &str) -> String {
+    format!(
+        "apiVersion: v1
+kind: Config
+current-context: {current}
+contexts: [{{ name: none, context: {{ cluster: none, user: none }} }}]
+clusters: [{{ name: none, cluster: {cluster} }}]
+users: [{{ name: none, user: {{}} }}]
+"
+    )
 }
 
 fn check(text: &str) -> (Option<i32>, String, String) {
@@ -71,35 +87,25 @@ log: { filter: 'info,=what=' }
     );
     std::fs::write(folder.path().join("hook"), "secret").unwrap();
     let said = refused(folder.path(), &[]);
-    for line in [
-        "eve.yaml:1:30: error: `source.directory.path` is empty",
-        "eve.yaml:11:18: error: `state.folder` is empty",
-    ] {
-        assert!(said.contains(line), "{line} is not in {said}");
-    }
-    // The form of fields comes first: what is behind them is judged once they have one.
-    let text = std::fs::read_to_string(folder.path().join("eve.yaml")).unwrap();
-    std::fs::write(
-        folder.path().join("eve.yaml"),
-        text.replace("path: ''", "path: in").replace("folder: ''", "folder: s"),
-    )
-    .unwrap();
-    let said = refused(folder.path(), &[]);
     let places: Vec<&str> = said.lines().map(|line| line.split(": error: ").next().unwrap()).collect();
     assert_eq!(
         places,
         [
+            "eve.yaml:1:30",
             "eve.yaml:2:49",
             "eve.yaml:4:12",
             "eve.yaml:5:60",
             "eve.yaml:7:10",
             "eve.yaml:9:22",
             "eve.yaml:10:66",
+            "eve.yaml:11:18",
             "eve.yaml:12:16"
         ],
         "{said}"
     );
     for words in [
+        "`source.directory.path` is empty",
+        "`state.folder` is empty",
         "the address of Vault is plain HTTP to another machine",
         "only https is called, and http on this machine",
         "a link-local address is never called",
@@ -109,7 +115,114 @@ log: { filter: 'info,=what=' }
     ] {
         assert!(said.contains(words), "{words} is not in {said}");
     }
-    assert!(!folder.path().join("s").exists() && !folder.path().join("in").exists(), "nothing is made");
+    let entries = std::fs::read_dir(folder.path()).unwrap().count();
+    assert_eq!(entries, 3, "nothing is made");
+}
+
+#[test]
+fn form_environment_and_files_are_told_in_one_answer() {
+    let folder = desk(
+        "\
+cluster: 7
+source: { directory: { path: plans } }
+vault: { address: 'http://vault.example', caFile: nowhere.crt, auth: { tokenFile: 3 } }
+notify:
+  - webhook: { url: 7, secretFile: x }
+  - webhook: { url: 'https://hooks.example', secretFile: hook }
+  - {}
+scheduler: { namespaces: [{ name: a }, { name: b, newerPlan: queue }, { name: b, newerPlan: queue }] }
+",
+    );
+    std::fs::write(folder.path().join("plans"), "a file").unwrap();
+    let variables = [
+        ("KUBECONFIG", "none"),
+        ("EVE_DAEMON__LOG__FILTER", "=what="),
+        ("EVE_DAEMON__VAULT__AUTH__TOKEN", "x"),
+        ("EVE_DAEMON__HTTP__LISTEN", "everywhere"),
+    ];
+    let said = refused(folder.path(), &variables);
+    let found: Vec<&str> = said.lines().map(|line| line.split(": error: ").next().unwrap()).collect();
+    let placed: Vec<&str> = found.iter().copied().filter(|place| place.starts_with("eve.yaml")).collect();
+    assert_eq!(
+        placed,
+        [
+            "eve.yaml:1:10",
+            "eve.yaml:2:30",
+            "eve.yaml:3:19",
+            "eve.yaml:3:51",
+            "eve.yaml:3:83",
+            "eve.yaml:5:21",
+            "eve.yaml:6:58",
+            "eve.yaml:7:5",
+            "eve.yaml:8:35",
+            "eve.yaml:8:79",
+        ],
+        "{said}"
+    );
+    for words in [
+        "error: the variable `EVE_DAEMON__LOG__FILTER`: ",
+        "error: the variable `EVE_DAEMON__VAULT__AUTH__TOKEN` cannot be used: the configuration has no field `token`",
+        "error: the variable `EVE_DAEMON__HTTP__LISTEN`: an address to listen at is",
+        "error: no kubeconfig found; looked for none",
+        "plans is a file, and a folder is wanted; name a folder",
+    ] {
+        assert!(said.contains(words), "{words} is not in {said}");
+    }
+    assert_eq!(found.len(), placed.len() + 4, "{said}");
+}
+
+#[test]
+fn a_variable_that_names_no_field_is_one_problem() {
+    let folder = desk("source: { directory: { path: plans } }\n");
+    for name in
+        ["EVE_DAEMON__VAULT__AUTH__TOKEN", "EVE_DAEMON__SOURCE__SQS__CREDENTIALS__X", "EVE_DAEMON__VAULT"]
+    {
+        let said = refused(folder.path(), &[(name, "x")]);
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(said.starts_with(&format!("error: the variable `{name}` cannot be used: ")), "{said}");
+    }
+}
+
+#[test]
+fn a_cluster_that_no_file_leads_to_is_told_without_asking_a_server() {
+    let source = "source: { directory: { path: plans } }\n";
+    let config = format!("{source}kubernetes: {{ kubeconfig: other, context: away }}\n");
+    for (config, file, text, wanted) in [
+        (source, "kubeconfig", "clusters: [".to_owned(), "error: the kubeconfig "),
+        (source, "kubeconfig", kubeconfig("away", "{}"), "error: no context `away` in "),
+        (
+            source,
+            "kubeconfig",
+            kubeconfig("none", "{ server: 'https://c.example', certificate-authority: nowhere.crt }"),
+            "error: the certificate authority of cluster `none` cannot be read: ",
+        ),
+        (&*config, "other", kubeconfig("none", "{}"), "eve.yaml:2:43: error: no context `away` in other"),
+        (
+            &*config,
+            "other",
+            "clusters: [".to_owned(),
+            "eve.yaml:2:27: error: the kubeconfig other is not valid",
+        ),
+    ] {
+        let folder = desk(config);
+        std::fs::write(folder.path().join(file), text).unwrap();
+        let said = refused(folder.path(), &[]);
+        assert!(said.starts_with(wanted) && said.lines().count() == 1, "{wanted}: {said}");
+        assert_eq!(said.contains("nowhere.crt"), wanted.contains("authority"), "{said}");
+        let elsewhere = call(&["check", "--without-files", "eve.yaml"], folder.path(), &[]);
+        assert_eq!(elsewhere, (Some(0), "eve.yaml: no problem found\n".into(), String::new()));
+    }
+}
+
+#[test]
+fn a_folder_that_is_a_file_is_refused_unless_it_is_elsewhere() {
+    let folder = desk("source: { directory: { path: plans } }\nstate: { folder: plans/state }\n");
+    std::fs::write(folder.path().join("plans"), "a file").unwrap();
+    let said = refused(folder.path(), &[]);
+    assert!(said.starts_with("eve.yaml:1:30: error: plans is a file, and a folder is wanted; "), "{said}");
+    assert!(said.contains("eve.yaml:2:18: error: the folder plans/state cannot be used: "), "{said}");
+    let elsewhere = call(&["check", "--without-files", "eve.yaml"], folder.path(), &[]);
+    assert_eq!(elsewhere.0, Some(0), "{elsewhere:?}");
 }
 
 #[test]

@@ -475,8 +475,12 @@ fn with_cluster(
     if url.host().is_none() || url.scheme().is_none() {
         return Err(bad_url("server", server));
     }
-    let auth_cluster = ExecAuthCluster::try_from(cluster)
-        .map_err(|error| bad_authority(crate::error::innermost(&error).to_string()))?;
+    let auth_cluster = ExecAuthCluster::try_from(cluster).map_err(|error| {
+        let file =
+            cluster.certificate_authority.as_deref().filter(|_| cluster.certificate_authority_data.is_none());
+        let file = file.map_or_else(String::new, |file| format!("{file}: "));
+        bad_authority(format!("{file}{}", crate::error::innermost(&error)))
+    })?;
     let mut config = Config::new(url);
     config.proxy_url = proxy::choose(cluster.proxy_url.as_deref(), &config.cluster_url, environment)
         .map_err(|url| bad_url("proxy", &url))?;

@@ -4,29 +4,39 @@ use std::net::SocketAddr;
 
 use eve_core::plan::diagnostic::Diagnostic;
 use eve_core::plan::load::Document;
+use serde_json::Value;
 
 use super::{Config, FunctionConfig, NotifyConfig};
 
 /// The value of `http.listen` that serves nothing.
 pub const OFF: &str = "off";
 
+/// Where exactly one of several fields is wanted.
+const CHOICES: [(&str, &[&str]); 3] = [
+    ("/source", &["directory", "sqs"]),
+    ("/source/sqs/credentials", &["webIdentity", "keyFile"]),
+    ("/vault/auth", &["kubernetes", "appRole", "tokenFile"]),
+];
+
 /// Something that has the right form and cannot be used all the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wrong {
-    /// Which field, as a JSON Pointer.
-    pub pointer: String,
+    /// Which field, as a JSON Pointer; `None` for what stands in the environment.
+    pub pointer: Option<String>,
     /// For programs.
     pub code: &'static str,
     /// For people.
     pub message: String,
     /// What to do about it, if that is known.
     pub hint: Option<String>,
+    /// Fields that must have the right form for this to be so.
+    pub presumes: &'static [&'static str],
 }
 
 impl Wrong {
     /// This field is wrong, for this reason.
     pub fn new(pointer: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
-        Self { pointer: pointer.into(), code, message: message.into(), hint: None }
+        Self { pointer: Some(pointer.into()), code, message: message.into(), hint: None, presumes: &[] }
     }
 
     /// The same with what to do about it.
@@ -40,30 +50,12 @@ impl Wrong {
 pub(super) fn problems(document: &Document<Config>) -> Vec<Diagnostic> {
     let mut problems = Vec::new();
     let config = &document.value;
-    let source = &config.source;
-    let mut one_of = |pointer: &str, choices: &[(&str, bool)]| {
+    for (pointer, choices) in CHOICES {
         problems.extend(exactly_one(document, pointer, choices));
-    };
-    one_of("/source", &[("directory", source.directory.is_some()), ("sqs", source.sqs.is_some())]);
-    if let Some(credentials) = source.sqs.as_ref().and_then(|sqs| sqs.credentials.as_ref()) {
-        let choices = [
-            ("webIdentity", credentials.web_identity.is_some()),
-            ("keyFile", credentials.key_file.is_some()),
-        ];
-        one_of("/source/sqs/credentials", &choices);
     }
-    if let Some(vault) = &config.vault {
-        let auth = &vault.auth;
-        let choices = [
-            ("kubernetes", auth.kubernetes.is_some()),
-            ("appRole", auth.app_role.is_some()),
-            ("tokenFile", auth.token_file.is_some()),
-        ];
-        one_of("/vault/auth", &choices);
-    }
-    for (index, notify) in config.notify.iter().enumerate() {
-        let choices = [("function", notify.function.is_some()), ("webhook", notify.webhook.is_some())];
-        one_of(&format!("/notify/{index}"), &choices);
+    let notify = document.written().get("notify").and_then(Value::as_array);
+    for index in 0..notify.map_or(0, Vec::len) {
+        problems.extend(exactly_one(document, &format!("/notify/{index}"), &["function", "webhook"]));
     }
     problems.extend(keys(document));
     problems.extend(unnamed_cluster(document));
@@ -84,24 +76,28 @@ pub(super) fn problems(document: &Document<Config>) -> Vec<Diagnostic> {
     problems
 }
 
-fn exactly_one(document: &Document<Config>, pointer: &str, choices: &[(&str, bool)]) -> Option<Diagnostic> {
-    let names: Vec<String> = choices.iter().map(|(name, _)| format!("`{name}`")).collect();
+/// What is written counts, be it right or wrong; where there is nothing to look at, that is told already.
+fn exactly_one(document: &Document<Config>, pointer: &str, choices: &[&'static str]) -> Option<Diagnostic> {
+    let written = document.written().pointer(pointer)?.as_object()?;
+    let is_given = |name: &&&str| written.get(**name).is_some_and(|value| !value.is_null());
+    let given: Vec<&str> = choices.iter().filter(is_given).copied().collect();
+    let names: Vec<String> = choices.iter().map(|name| format!("`{name}`")).collect();
     let is_position = |segment: &str| segment.bytes().all(|byte| byte.is_ascii_digit());
     let shown =
         |segment: &str| if is_position(segment) { format!("[{segment}]") } else { format!(".{segment}") };
     let field: String = pointer.split('/').skip(1).map(shown).collect();
     let field = field.trim_start_matches('.');
-    let given: Vec<&str> = choices.iter().filter(|(_, is_given)| *is_given).map(|(name, _)| *name).collect();
     match given.as_slice() {
         [] => {
             let message = format!("`{field}` says nothing");
-            let problem = document.problem("config.no-choice", pointer, message);
+            let problem = document.problem_written("config.no-choice", pointer, message);
             Some(problem.with_hint(format!("give one of {}", names.join(", "))))
         }
         [_] => None,
         [first, second, ..] => {
             let message = format!("`{field}` has `{first}` and `{second}`; it takes one");
-            let problem = document.problem("config.many-choices", &format!("{pointer}/{second}"), message);
+            let at = format!("{pointer}/{second}");
+            let problem = document.problem_written("config.many-choices", &at, message);
             Some(problem.with_hint("remove all but one".to_owned()))
         }
     }
@@ -109,9 +105,9 @@ fn exactly_one(document: &Document<Config>, pointer: &str, choices: &[(&str, boo
 
 /// The key of a function is in one place at most, and in Vault only where there is one.
 fn keys(document: &Document<Config>) -> Vec<Diagnostic> {
-    let config = &document.value;
+    let has_vault = document.written().get("vault").is_some_and(|vault| !vault.is_null());
     let mut problems = Vec::new();
-    for (pointer, function) in functions(config) {
+    for (pointer, function) in functions(&document.value) {
         let at = format!("{pointer}/key");
         if function.key.is_some() && function.key_file.is_some() {
             let message = "a function has `key` or `keyFile`, not both";
@@ -119,7 +115,7 @@ fn keys(document: &Document<Config>) -> Vec<Diagnostic> {
                 document.problem("config.many-choices", &at, message).with_hint("remove one".to_owned()),
             );
         }
-        if function.key.is_some() && config.vault.is_none() {
+        if function.key.is_some() && !has_vault {
             let message = "the key is in Vault, and the configuration has no `vault`";
             problems.push(document.problem("config.no-vault", &at, message));
         }
@@ -141,7 +137,8 @@ fn functions(config: &Config) -> impl Iterator<Item = (String, &FunctionConfig)>
 /// A queue may serve several clusters: who receives from it must know which one it is.
 fn unnamed_cluster(document: &Document<Config>) -> Option<Diagnostic> {
     let config = &document.value;
-    (config.source.sqs.is_some() && config.cluster.is_none()).then(|| {
+    let is_named = document.written().get("cluster").is_some_and(|name| !name.is_null());
+    (config.source.sqs.is_some() && !is_named).then(|| {
         let message = "plans from a queue are for a cluster of a name, and `cluster` does not say it";
         let problem = document.problem("config.no-cluster", "/source/sqs", message);
         problem.with_hint("give the name that messages say, for example `cluster: prod-eu-1`".to_owned())

@@ -42,11 +42,25 @@ impl Variables {
     }
 }
 
-/// Puts a text at the end of a path, and says where that is as a JSON Pointer.
+/// Puts a text at the end of a path, and says where that is as a JSON Pointer. Of what cannot be put nothing is left.
 fn lay(schema: &Value, document: &mut Value, path: &str, text: &str) -> Result<String, String> {
-    let mut pointer = String::new();
-    let mut part = schema;
+    let (names, field) = field(schema, path)?;
+    let value = value(field, text)?;
     let mut target = document;
+    for name in &names {
+        if target.is_null() {
+            *target = Value::Object(Map::new());
+        }
+        let Some(object) = target.as_object_mut() else { return Err("what it stands in is no map".into()) };
+        target = object.entry(*name).or_insert(Value::Null);
+    }
+    *target = value;
+    Ok(names.iter().fold(String::new(), |pointer, name| format!("{pointer}/{name}")))
+}
+
+/// The names of the fields on a path, and the schema of the last.
+fn field<'a>(schema: &'a Value, path: &str) -> Result<(Vec<&'a str>, &'a Value), String> {
+    let (mut names, mut part) = (Vec::new(), schema);
     for segment in path.split("__") {
         let fields = part.get("properties").and_then(Value::as_object);
         let plain = |name: &str| name.replace('_', "").to_lowercase();
@@ -58,16 +72,10 @@ fn lay(schema: &Value, document: &mut Value, path: &str, text: &str) -> Result<S
                 segment.to_lowercase().escape_debug()
             ));
         };
-        if target.is_null() {
-            *target = Value::Object(Map::new());
-        }
-        let Some(object) = target.as_object_mut() else { return Err("what it stands in is no map".into()) };
-        target = object.entry(name.clone()).or_insert(Value::Null);
+        names.push(name.as_str());
         part = resolved(schema, field);
-        pointer = format!("{pointer}/{name}");
     }
-    *target = value(part, text)?;
-    Ok(pointer)
+    Ok((names, part))
 }
 
 /// A text as the schema wants it. What does not fit is left to the check of the whole.

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use eve_core::plan::diagnostic::{Diagnostics, Source};
+use eve_core::plan::diagnostic::{Diagnostic, Diagnostics, Source};
 use eve_core::plan::limits::Limits;
 use eve_core::plan::load::{DocumentOptions, document};
 use eve_core::plan::spec::DurationSpec;
@@ -264,7 +264,7 @@ pub struct LogConfig {
 }
 
 /// Reads a configuration; paths in it become relative to `folder`, the one that its file is in. `judge` says what of it cannot
-/// be used, though it has the right form.
+/// be used, though it has the right form; it is given what has, also where other fields have not.
 ///
 /// # Errors
 /// Every problem, with its place.
@@ -282,12 +282,16 @@ pub fn read(
     let mut config = document.value.clone();
     config.resolve(folder);
     let mut problems = check::problems(&document);
-    problems.extend(
-        judge(&config)
-            .into_iter()
-            .map(|wrong| document.problem(wrong.code, &wrong.pointer, wrong.message).with_hint(wrong.hint)),
-    );
-    if problems.is_empty() { Ok(config) } else { Err(document.diagnostics(problems)) }
+    let judged = judge(&config).into_iter();
+    let judged = judged.filter(|wrong| wrong.presumes.iter().all(|field| document.is_right(field)));
+    problems.extend(judged.map(|Wrong { pointer, code, message, hint, .. }| {
+        let problem = match pointer {
+            Some(pointer) => document.problem(code, &pointer, message),
+            None => Diagnostic::error(code, message),
+        };
+        problem.with_hint(hint)
+    }));
+    document.judged(problems).map(|()| config)
 }
 
 /// The JSON Schema (2020-12) of a configuration.

@@ -15,7 +15,7 @@ pub fn markdown() -> String {
          FILE` tells every\nproblem with its place, `eve-daemon schema` prints the JSON Schema for editors.\n\nWhatever keeps `run` from \
          starting and needs no server to be found, `check` says in the same words; both end with\nexit code 2 then. 0 is success, 1 \
          everything else: a lock, a port, a journal that cannot be gone on with. With\n`--without-files`, `check` leaves out the files \
-         that the configuration names.\n\n| field | value | what it says \
+         that the configuration names, and the kubeconfig.\n\n| field | value | what it says \
          |\n|---|---|---|\n",
     );
     let schema = super::schema();

@@ -1,7 +1,7 @@
 //! One YAML document of any type, checked as a plan is: against the schema of the type, every problem at once, each with
 //! its place. For what stands beside plans, such as the configuration of a process.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use schemars::JsonSchema;
@@ -13,11 +13,15 @@ use super::origin;
 use super::pointer;
 use super::problems::FieldProblem;
 use super::read;
+use super::salvage::{Salvage, salvage};
 use super::schema::Validator;
 use super::texts::{DocumentAt, Mark, Texts};
 use crate::kind::Kinds;
 use crate::plan::diagnostic::{Diagnostic, Diagnostics, Severity, Source};
 use crate::plan::limits::Limits;
+
+/// The problem of a map that lacks a field, which is told of the map.
+const MISSING_FIELD: &str = "plan.missing-field";
 
 /// How a document is spoken of, and what is done with it before it is checked.
 pub struct DocumentOptions<'a> {
@@ -48,12 +52,17 @@ impl fmt::Debug for DocumentOptions<'_> {
     }
 }
 
-/// A document that has the form of its type, and that knows where everything in it was written.
+/// A document, or what of it has the form of its type; knows where everything in it was written, and what is wrong with it.
 #[derive(Debug)]
 pub struct Document<T> {
-    /// What it says.
+    /// What it says. Where something is wrong with it, without that and what cannot be without it: only for finding out what
+    /// else is wrong.
     pub value: T,
     place: Place,
+    written: Value,
+    found: Vec<Diagnostic>,
+    wrong: BTreeSet<String>,
+    salvage: Salvage,
 }
 
 #[derive(Debug)]
@@ -64,10 +73,11 @@ struct Place {
     given: BTreeMap<String, String>,
 }
 
-/// Reads the one document of a text; a text without one is an empty map.
+/// Reads the one document of a text; a text without one is an empty map. What is wrong with single fields is told by
+/// [`Document::judged`], with what its caller finds in the others.
 ///
 /// # Errors
-/// Every problem of the text and of its fields.
+/// Every problem of the text and of its fields, where nothing is left without them.
 pub fn document<T: JsonSchema + DeserializeOwned>(
     source: Source,
     options: &DocumentOptions<'_>,
@@ -75,42 +85,76 @@ pub fn document<T: JsonSchema + DeserializeOwned>(
     let problems_max = options.limits.problems_max;
     let at = DocumentAt { source: 0, number: 0 };
     let mut place = Place { texts: Texts::default(), at, problems_max, given: BTreeMap::new() };
-    let (mut value, mut found) = place.read(source, options);
+    let (read, mut found) = place.read(source, options);
     let schema = schemars::schema_for!(T).to_value();
-    if found.is_empty() {
-        let overlay = (options.overlay)(&schema, &mut value);
-        found.extend(overlay.problems);
-        place.given = overlay.given;
-        let kinds = Kinds::new();
-        let problems = Validator::run((options.whole, &schema), &kinds, &value, problems_max);
-        found.extend(problems.into_iter().map(|problem| place.diagnose(options.codes, problem)));
-    }
-    if found.iter().any(|problem| problem.severity == Severity::Error) {
+    let is_read = read.is_some();
+    let mut written = read.unwrap_or_else(|| Value::Object(Map::new()));
+    let overlay = (options.overlay)(&schema, &mut written);
+    found.extend(overlay.problems);
+    if !is_read {
         return Err(place.diagnostics(found));
     }
-    match serde_json::from_value(value) {
-        Ok(value) => Ok(Document { value, place }),
-        Err(error) => {
+    place.given = overlay.given;
+    let kinds = Kinds::new();
+    let problems = Validator::run((options.whole, &schema), &kinds, &written, problems_max);
+    let values = problems.iter().filter(|problem| problem.code != MISSING_FIELD);
+    let wrong: BTreeSet<String> = values.map(|problem| problem.pointer.clone()).collect();
+    found.extend(problems.into_iter().map(|problem| place.diagnose(options.codes, problem)));
+    let kept = salvage(&schema, &written, &wrong);
+    match kept.map(|(kept, salvage)| (serde_json::from_value(kept), salvage)) {
+        Some((Ok(value), salvage)) => Ok(Document { value, place, written, found, wrong, salvage }),
+        Some((Err(error), _)) if found.is_empty() => {
             let problem = FieldProblem::new("plan.invalid", "", error.to_string());
             Err(place.diagnostics(vec![place.diagnose(options.codes, problem)]))
         }
+        Some((Err(_), _)) | None => Err(place.diagnostics(found)),
     }
 }
 
 impl<T> Document<T> {
-    /// A problem of the field at this JSON Pointer, with its place.
+    /// The whole document, right or wrong, with what was laid over it.
+    pub const fn written(&self) -> &Value {
+        &self.written
+    }
+
+    /// Whether the field at this JSON Pointer of the whole document has the form that it should, and all that is in it, and
+    /// what it is in.
+    pub fn is_right(&self, pointer: &str) -> bool {
+        let holds = |outer: &str, inner: &str| {
+            inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        !self.wrong.iter().any(|wrong| holds(pointer, wrong) || holds(wrong, pointer))
+    }
+
+    /// A problem of the field at this JSON Pointer of the value, with its place.
     pub fn problem(&self, code: &'static str, pointer: &str, message: impl Into<String>) -> Diagnostic {
+        self.problem_written(code, &self.salvage.original(pointer), message)
+    }
+
+    /// A problem of the field at this JSON Pointer of the whole document, with its place.
+    pub fn problem_written(
+        &self,
+        code: &'static str,
+        pointer: &str,
+        message: impl Into<String>,
+    ) -> Diagnostic {
         self.place.locate(FieldProblem::new(code, pointer, message))
     }
 
-    /// These problems together with the text, in order, ready to be shown.
-    pub fn diagnostics(&self, list: Vec<Diagnostic>) -> Diagnostics {
-        self.place.diagnostics(list)
+    /// These problems and those of the form of the document.
+    ///
+    /// # Errors
+    /// If there are any that are errors: all of them together with the text, in order, ready to be shown.
+    pub fn judged(&self, problems: Vec<Diagnostic>) -> Result<(), Diagnostics> {
+        let all: Vec<Diagnostic> = self.found.iter().cloned().chain(problems).collect();
+        let is_wrong = all.iter().any(|problem| problem.severity == Severity::Error);
+        if is_wrong { Err(self.place.diagnostics(all)) } else { Ok(()) }
     }
 }
 
 impl Place {
-    fn read(&mut self, source: Source, options: &DocumentOptions<'_>) -> (Value, Vec<Diagnostic>) {
+    /// The document, if it could be read, and what is wrong with the text.
+    fn read(&mut self, source: Source, options: &DocumentOptions<'_>) -> (Option<Value>, Vec<Diagnostic>) {
         let limits = &options.limits;
         let (bytes, bad_byte) = (source.text().len() as u64, source.bad_byte());
         let text = source.clone();
@@ -119,13 +163,13 @@ impl Place {
             let message =
                 format!("{} has {bytes} bytes; at most {} are read", options.whole, limits.input_bytes_max);
             let problem = Diagnostic::error("input.too-large", message);
-            return (Value::Null, vec![problem.at(self.texts.place(0, 0..0, ""))]);
+            return (None, vec![problem.at(self.texts.place(0, 0..0, ""))]);
         }
         if let Some(byte) = bad_byte {
             let message = format!("byte {byte} of the input is no UTF-8");
             let place = self.texts.place(0, byte..byte + 1, "");
             let problem = Diagnostic::error("input.not-utf8", message).at(place);
-            return (Value::Null, vec![problem.with_hint("save the file as UTF-8".to_owned())]);
+            return (None, vec![problem.with_hint("save the file as UTF-8".to_owned())]);
         }
         let read = read::read(text.text(), limits);
         let mut found: Vec<Diagnostic> = Vec::new();
@@ -135,6 +179,7 @@ impl Place {
             let diagnostic = Diagnostic::error(problem.code, problem.message).at(place);
             found.push(diagnostic.with_related(related).with_hint(problem.hint));
         }
+        let is_broken = !found.is_empty();
         let mut documents = read.documents.into_iter();
         let first = documents.next();
         if let Some(second) = documents.next() {
@@ -145,7 +190,10 @@ impl Place {
             let problem = FieldProblem::new("input.many-documents", pointer, message).marked(Mark::Key);
             found.push(origin::diagnose(&self.texts, at, problem));
         }
-        let Some(first) = first else { return (Value::Object(Map::new()), found) };
+        if is_broken {
+            return (None, found);
+        }
+        let Some(first) = first else { return (Some(Value::Object(Map::new())), found) };
         self.at.number = first.number;
         let mut value = first.value;
         // `yes` and `on` are texts in our own formats.
@@ -154,7 +202,7 @@ impl Place {
                 *value = Value::String(text);
             }
         }
-        (value, found)
+        (Some(value), found)
     }
 
     fn diagnose(&self, codes: &str, problem: FieldProblem) -> Diagnostic {
@@ -205,7 +253,8 @@ mod tests {
             overlay: &|_, _| Overlay::default(),
             limits: Limits::default(),
         };
-        document(Source::new("shop.yaml", text), &options)
+        let read = document(Source::new("shop.yaml", text), &options)?;
+        read.judged(Vec::new()).map(|()| read)
     }
 
     fn problems(text: &str) -> String {
@@ -241,6 +290,25 @@ mod tests {
     }
 
     #[test]
+    fn what_is_right_can_be_judged_beside_what_is_wrong() {
+        let options = DocumentOptions {
+            whole: "the shop",
+            codes: "shop",
+            overlay: &|_, _| Overlay::default(),
+            limits: Limits::default(),
+        };
+        let text = "name: a\ndoorsOpen: two\n";
+        let read = document::<Shop>(Source::new("shop.yaml", text), &options).unwrap();
+        assert_eq!(read.value, Shop { name: "a".into(), doors_open: None });
+        assert!(read.is_right("/name") && !read.is_right("/doorsOpen") && !read.is_right(""));
+        let other = read.problem("shop.short", "/name", "too short");
+        assert_eq!(
+            read.judged(vec![other]).unwrap_err().to_string(),
+            "shop.yaml:1:7: too short; shop.yaml:2:12: `doorsOpen` must be a whole number, not the text `two`"
+        );
+    }
+
+    #[test]
     fn overlay_comes_before_the_check() {
         let options = DocumentOptions {
             whole: "the shop",
@@ -268,8 +336,8 @@ mod tests {
             },
             limits: Limits::default(),
         };
-        let wrong =
-            document::<Shop>(Source::new("shop.yaml", "name: b\ndoorsOpen: 3"), &options).unwrap_err();
+        let read = document::<Shop>(Source::new("shop.yaml", "name: b\ndoorsOpen: 3"), &options).unwrap();
+        let wrong = read.judged(Vec::new()).unwrap_err();
         assert_eq!(
             wrong.to_string(),
             "the variable `DOORS`: `doorsOpen` must be a whole number, not the text `two`"

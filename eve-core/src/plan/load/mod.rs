@@ -24,6 +24,7 @@ mod problems;
 mod read;
 mod redact;
 mod rendering;
+mod salvage;
 mod scalar;
 mod schema;
 mod secrets;
