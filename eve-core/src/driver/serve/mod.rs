@@ -57,7 +57,9 @@ pub trait Intake: Send + Sync {
 
     /// The run is over, or is not going to be opened: whatever was kept of it since it was first opened can go. Called once
     /// for each run that `open` was called for, but for those that are for the next process. Must not block.
-    fn let_go(&self, _run: &RunId) {}
+    fn let_go(&self, run: &RunId) {
+        let _ = run;
+    }
 }
 
 /// Whose plan it is, and which request it says it is.
