@@ -28,7 +28,6 @@ use crate::intake::{PlanIntake, PlanReader};
 use crate::journal::Journal;
 use crate::metrics::Metrics;
 use crate::notifiers::{self, Receivers};
-use crate::outages::Outages;
 use crate::run_log::RunLog;
 use crate::secrets::Keeper;
 use crate::sources;
@@ -103,7 +102,7 @@ pub async fn wire(
         secrets: Arc::clone(&secrets),
     };
     let (reader, options) = (Arc::new(reader), run_options(config));
-    let intake = PlanIntake { reader, options, outages: Outages::default() };
+    let intake = PlanIntake { reader, options, outages: journal.outages() };
     let undelivered = journal.undelivered();
     let (observed, objects) = (Arc::clone(&journal), cluster.executor());
     let ports = ServePorts {
