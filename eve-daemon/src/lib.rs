@@ -23,4 +23,5 @@ pub mod sources;
 pub mod start_error;
 pub mod undelivered;
 pub mod validate;
+pub mod watched;
 pub mod wiring;

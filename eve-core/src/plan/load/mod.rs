@@ -13,6 +13,7 @@ use crate::secret::SecretRef;
 mod document;
 mod expressions;
 mod files;
+mod glance;
 mod index;
 mod inputs;
 mod loaded;
@@ -35,6 +36,7 @@ mod words;
 mod written;
 
 pub use document::{Document, DocumentOptions, Overlay, document};
+pub use glance::{Glance, glance};
 pub use loaded::{Loaded, LoadedEdge};
 pub use schema::plan_schema;
 
