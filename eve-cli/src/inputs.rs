@@ -29,7 +29,7 @@ pub(crate) struct Checked {
     /// The plan, for problems that are found later.
     pub(crate) plan: Loaded,
     /// Its graph.
-    pub(crate) graph: Graph,
+    pub(crate) graph: Arc<Graph>,
 }
 
 /// What the command line says otherwise than the plan.
@@ -66,7 +66,7 @@ pub(crate) fn check(
     let plan = load(sources, &options).map_err(Halt::problems)?;
     let graph = graph(&plan, overrides, &limits).map_err(Halt::problems)?;
     each_is_used(&graph, overrides)?;
-    Ok(Checked { plan, graph })
+    Ok(Checked { plan, graph: Arc::new(graph) })
 }
 
 /// The files with inputs, in order. All that cannot be read are named at once.

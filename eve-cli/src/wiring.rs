@@ -77,8 +77,19 @@ pub(crate) async fn connect(
     allow_namespaces: &[String],
     allow_cluster_scoped: &[KindPattern],
 ) -> Result<Connected, Halt> {
+    connect_telling(flags, allow_namespaces, allow_cluster_scoped, |_| {}).await
+}
+
+/// The same; tells the address of the API server before it asks.
+pub(crate) async fn connect_telling(
+    flags: &Cluster,
+    allow_namespaces: &[String],
+    allow_cluster_scoped: &[KindPattern],
+    tell: impl FnOnce(&str),
+) -> Result<Connected, Halt> {
     let client = eve_k8s::connect(&options(flags)).await.map_err(|error| unusable(&error))?;
     tracing::info!(server = client.server(), as_user = flags.as_user.as_deref(), "connected");
+    tell(client.server());
     let kinds = client.discover().await.map_err(|error| unreachable(&client, &error))?;
     let mut policy = ScopePolicy::default();
     for namespace in allow_namespaces {

@@ -24,6 +24,7 @@ mod discovery;
 mod error;
 mod executor;
 mod fields;
+mod idle;
 pub mod infer;
 mod interest;
 mod inventory;

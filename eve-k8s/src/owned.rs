@@ -61,7 +61,7 @@ impl fmt::Display for Gap {
 /// The first [`Gap`].
 pub(crate) fn covers(input: &Value, live: &Value) -> Result<(), Gap> {
     let version = input.get("apiVersion").and_then(Value::as_str);
-    let entries = live.pointer("/metadata/managedFields").and_then(Value::as_array);
+    let entries = crate::object::at(live, "/metadata/managedFields").and_then(Value::as_array);
     let entries: Vec<&Value> = entries.into_iter().flatten().collect();
     let (ours, others): (Vec<&Value>, Vec<&Value>) = entries.into_iter().partition(|entry| is_ours(entry));
     let [ours] = ours.as_slice() else { return Err(Gap::NoEntry) };
@@ -84,7 +84,7 @@ pub(crate) fn covers(input: &Value, live: &Value) -> Result<(), Gap> {
 
 /// Whether eve has an entry of an apply at all.
 pub(crate) fn is_applied(live: &Value) -> bool {
-    let entries = live.pointer("/metadata/managedFields").and_then(Value::as_array);
+    let entries = crate::object::at(live, "/metadata/managedFields").and_then(Value::as_array);
     entries.into_iter().flatten().any(is_ours)
 }
 

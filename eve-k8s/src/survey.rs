@@ -9,13 +9,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use eve_core::failure::Failure;
 use eve_core::ids::ComponentId;
+use eve_core::plan::Action;
 use eve_core::plan::graph::Graph;
+use eve_core::run::Change;
 use serde_json::Value;
 use tokio::sync::OnceCell;
+use tokio::time::Instant;
 
 use crate::client::{Collection, Detail, KubeClient, Location};
 use crate::discovery::{Kinds, Scope};
 use crate::error::ApiError;
+use crate::idle::{Came, Idle};
 use crate::live::{Listed, Live};
 use crate::path::PathSegment;
 use crate::snapshot::SealKey;
@@ -30,8 +34,8 @@ pub(crate) struct Surveys {
 }
 
 /// The lists of one run, and how far it is.
-#[derive(Default)]
 struct Survey {
+    idle: Mutex<Idle>,
     lists: Mutex<BTreeMap<Collection, Arc<OnceCell<List>>>>,
     /// Definitions that are as the plan wants them, and established.
     settled: Mutex<BTreeSet<ComponentId>>,
@@ -225,6 +229,26 @@ impl Surveys {
         lock(&self.of(graph).settled).contains(&definition)
     }
 
+    /// Remembers what the action of a component would change.
+    pub(crate) fn found(&self, graph: &Arc<Graph>, component: ComponentId, action: Action, change: Change) {
+        lock(&self.of(graph).idle).found(component, action, change);
+    }
+
+    /// Remembers that a component has come as far as the plan wants it.
+    pub(crate) fn came(&self, graph: &Arc<Graph>, component: ComponentId, came: Came) {
+        lock(&self.of(graph).idle).came(component, came);
+    }
+
+    /// Remembers that the run writes something.
+    pub(crate) fn writes(&self, graph: &Arc<Graph>) {
+        lock(&self.of(graph).idle).writes();
+    }
+
+    /// Whether the run found nothing to do, and so lately that a fresh look would be no fresher.
+    pub(crate) fn is_idle(&self, graph: &Arc<Graph>) -> bool {
+        lock(&self.of(graph).idle).holds(Instant::now())
+    }
+
     /// The survey of the run with this graph; those of runs that are over go.
     fn of(&self, graph: &Arc<Graph>) -> Arc<Survey> {
         let mut runs = lock(&self.runs);
@@ -233,7 +257,7 @@ impl Surveys {
         {
             return Arc::clone(survey);
         }
-        let survey = Arc::new(Survey::default());
+        let survey = Arc::new(Survey::new(graph));
         runs.push((Arc::downgrade(graph), Arc::clone(&survey)));
         survey
     }
@@ -305,6 +329,16 @@ impl Surveys {
 }
 
 impl Survey {
+    fn new(graph: &Graph) -> Self {
+        Self {
+            idle: Mutex::new(Idle::new(graph, Instant::now())),
+            lists: Mutex::default(),
+            settled: Mutex::default(),
+            making: Mutex::default(),
+            keeping: Arc::default(),
+        }
+    }
+
     fn forget(&self, collection: &Collection, cell: &Arc<OnceCell<List>>) {
         let mut lists = lock(&self.lists);
         if lists.get(collection).is_some_and(|known| Arc::ptr_eq(known, cell)) {

@@ -70,13 +70,17 @@ pub(crate) fn create(path: &Path) -> Result<Connection, FileError> {
     make(path, Making::Durable)
 }
 
-/// The same without a sync: [`sync_draft`] makes it durable, once it is closed.
+/// The same without a sync, and without what a step that fails is rolled back from: [`finish`] makes it durable.
 pub(crate) fn draft(path: &Path) -> Result<Connection, FileError> {
     make(path, Making::Draft)
 }
 
-/// Makes a draft durable that was closed: one sync in place of one for each step.
-pub(crate) fn sync_draft(path: &Path) -> Result<(), FileError> {
+/// Closes a draft and makes it durable: one sync in place of one for each step.
+pub(crate) fn finish(draft: Connection, path: &Path) -> Result<(), FileError> {
+    let failed = |error: rusqlite::Error| FileError::sqlite("create", path, &error);
+    log_ahead(&draft).map_err(failed)?;
+    // The last to close moves everything into the one file.
+    draft.close().map_err(|(_, error)| failed(error))?;
     let synced = OpenOptions::new().write(true).open(path).and_then(|file| file.sync_all());
     synced.map_err(|error| sync_failed(path, &error))
 }
@@ -91,30 +95,37 @@ fn make(path: &Path, how: Making) -> Result<Connection, FileError> {
     })?;
     let failed = |error: rusqlite::Error| FileError::sqlite("create", path, &error);
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    if how == Making::Draft {
-        connection.pragma_update(None, "synchronous", "OFF").map_err(failed)?;
-    }
-    connection.pragma_update(None, "application_id", APPLICATION).map_err(failed)?;
-    connection.pragma_update(None, "user_version", FORMAT).map_err(failed)?;
-    match how {
-        Making::Durable => durable(&connection).map_err(failed)?,
-        Making::Draft => log_ahead(&connection).map_err(failed)?,
-    }
-    connection.execute_batch(&format!("BEGIN IMMEDIATE; {SCHEMA} COMMIT;")).map_err(failed)?;
+    let marks = format!("PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {FORMAT};");
+    let tables = match how {
+        Making::Durable => {
+            connection.execute_batch(&marks).map_err(failed)?;
+            durable(&connection).map_err(failed)?;
+            SCHEMA.to_owned()
+        }
+        Making::Draft => {
+            connection.pragma_update_and_check(None, "journal_mode", "OFF", |_| Ok(())).map_err(failed)?;
+            connection.pragma_update(None, "synchronous", "OFF").map_err(failed)?;
+            marks + SCHEMA
+        }
+    };
+    connection.execute_batch(&format!("BEGIN IMMEDIATE; {tables} COMMIT;")).map_err(failed)?;
     Ok(connection)
 }
 
-/// Gives the still empty write-ahead log of an open file its blocks. SQLite reads a log up to the first frame that does not
-/// fit the ones before, and zeros never do.
+/// Begins the still empty write-ahead log of a connection, so that the first commit finds its blocks, its header and its
+/// name on the disk, and has one thing to sync in place of three. Says nothing new: were it lost, nothing would be.
+pub(crate) fn begin_log(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    connection.pragma_update(None, "user_version", FORMAT)?;
+    connection.pragma_update(None, "synchronous", "FULL")
+}
+
+/// Makes the write-ahead log of a file with all its blocks, before the file has its name: nobody has it open. SQLite reads a
+/// log up to the first frame that does not fit the ones before, and zeros never do.
 pub(crate) fn lay_out_log(path: &Path) -> Result<(), FileError> {
     let log = beside(path, "-wal");
-    let laid_out = OpenOptions::new().write(true).open(&log).and_then(|mut file| {
-        if file.metadata()?.len() > 0 {
-            return Ok(());
-        }
-        file.write_all(&vec![0; LOG_BYTES])
-    });
-    match laid_out {
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&log);
+    match made.and_then(|mut file| file.write_all(&vec![0; LOG_BYTES])) {
         // It is a matter of time only: where there is no room for it, there may still be enough for the records.
         Err(error) if error.kind() == io::ErrorKind::StorageFull => Ok(()),
         Err(error) => Err(FileError::io("lay out", &log, &error)),
@@ -290,10 +301,10 @@ mod tests {
     fn a_log_of_zeros_is_an_empty_log_and_is_written_from_its_beginning() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("r.run");
-        draft(&path).unwrap().close().unwrap();
+        finish(draft(&path).unwrap(), &path).unwrap();
         let log = beside(&path, "-wal");
-        let writer = open_to_write(&path).unwrap();
         lay_out_log(&path).unwrap();
+        let writer = open_to_write(&path).unwrap();
         let length = || log.metadata().unwrap().len();
         assert_eq!(length(), LOG_BYTES as u64);
         let count = || {
@@ -306,11 +317,28 @@ mod tests {
             assert_eq!(count(), number);
         }
         assert_eq!(length(), LOG_BYTES as u64);
-        lay_out_log(&path).unwrap();
+        lay_out_log(&path).unwrap_err();
         assert_eq!(count(), 3, "a log that is in use is left alone");
         writer.close().unwrap();
         assert!(!log.exists());
         assert_eq!(count(), 3);
+    }
+
+    #[test]
+    fn a_log_that_is_begun_says_nothing_and_its_writer_syncs_each_commit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("r.run");
+        finish(draft(&path).unwrap(), &path).unwrap();
+        let before = std::fs::read(&path).unwrap();
+        let writer = open_to_write(&path).unwrap();
+        begin_log(&writer).unwrap();
+        assert_eq!(pragma(&writer, "synchronous"), "2", "FULL");
+        assert_eq!(pragma(&writer, "journal_mode"), "wal");
+        let log = std::fs::read(beside(&path, "-wal")).unwrap();
+        assert_eq!(log[..4], [0x37, 0x7f, 0x06, 0x82], "SQLite has begun its log");
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+        let reader = open_to_read(&path).unwrap();
+        assert_eq!(reader.query_row("SELECT count(*) FROM runs", [], |row| row.get::<_, i64>(0)).unwrap(), 0);
     }
 
     #[test]

@@ -35,9 +35,10 @@ impl RunFile {
             return Err(FileError::Exists { path: path.to_owned() });
         }
         let draft = path.with_extension("new");
-        for ending in ["", "-wal", "-shm"] {
+        let log = database::beside(path, "-wal");
+        for left in ["", "-wal", "-shm"].map(|ending| database::beside(&draft, ending)).iter().chain([&log]) {
             // What a process left that died here; it held the locks that are held now.
-            remove_if_there(&database::beside(&draft, ending))?;
+            remove_if_there(left)?;
         }
         let failed = |error: rusqlite::Error| FileError::sqlite("create", path, &error);
         let bytes = header.encode().map_err(|reason| FileError::Io {
@@ -51,13 +52,12 @@ impl RunFile {
         let insert = "INSERT INTO runs (id, seq, link, header, sum) VALUES (?1, 0, ?2, ?3, ?4)";
         let row = params![id, head.link.as_bytes(), bytes, sum("header", id, 0, &bytes)];
         connection.execute(insert, row).map_err(failed)?;
-        // The last to close moves everything into the one file.
-        connection.close().map_err(|(_, error)| failed(error))?;
-        database::sync_draft(&draft)?;
+        database::finish(connection, &draft)?;
+        database::lay_out_log(path)?;
         std::fs::rename(&draft, path).map_err(|error| FileError::io("create", path, &error))?;
         path.parent().map_or(Ok(()), database::sync_folder)?;
         let store = SqliteStore::open(path)?;
-        database::lay_out_log(path)?;
+        store.begin_log();
         Ok(Self { store, header: header.clone(), locks })
     }
 

@@ -98,6 +98,13 @@ impl SqliteStore {
         self.ask(|writer| ledger_file::load(&writer.reading())).await
     }
 
+    /// Has the log of a new file begun while nobody waits for it; where that fails, the first append says so.
+    pub(crate) fn begin_log(&self) {
+        let job: Job = Box::new(Writer::begin_log);
+        // Without a writer nothing is appended either.
+        let _ = self.jobs.as_ref().map(|jobs| jobs.send(job));
+    }
+
     async fn ask<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Writer) -> Result<T, FileError> + Send + 'static,
@@ -172,11 +179,22 @@ impl Writer {
         }
         let appended = self.append_all(batches, ledger);
         if let Err(error) = &appended {
-            // What a failed sync has left in memory is not to be written over what the disk has.
-            let _ = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
-            let _ = self.failure.set(error.clone());
+            self.fail(error);
         }
         appended
+    }
+
+    fn begin_log(&mut self) {
+        if let Err(error) = database::begin_log(&self.connection) {
+            self.fail(&FileError::sqlite("begin the log of", &self.path, &error));
+        }
+    }
+
+    /// Ends the life of the store.
+    fn fail(&self, error: &FileError) {
+        // What a failed sync has left in memory is not to be written over what the disk has.
+        let _ = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+        let _ = self.failure.set(error.clone());
     }
 
     fn append_all(&mut self, batches: &[RecordBatch], ledger: Option<&LedgerBatch>) -> Result<(), FileError> {

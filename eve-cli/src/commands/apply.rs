@@ -1,8 +1,10 @@
 //! `eve apply`: everything that can refuse does so before the first write; then the run is driven and shown.
 //!
-//! Order: read and check the input while connecting and asking what the cluster serves, check what may be touched, ask for secrets, begin
-//! the journal, create the namespace if that is wanted, run. Each stage reports all of its problems.
+//! Order: read and check the input while connecting and asking what the cluster serves, check what may be touched, ask for
+//! secrets, create the namespace if that is wanted, run. Each stage reports all of its problems. The journal is begun beside all
+//! that, as soon as the input and the address of the cluster are known; where the run is refused, nothing of it stays.
 
+use std::cell::OnceCell;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -15,7 +17,7 @@ use eve_k8s::KubeExecutor;
 use eve_store::RunFile;
 
 use super::admit::{admit, refused};
-use super::drive::{self, Deadline, Limits, Task, Work};
+use super::drive::{self, Beginning, Deadline, Limits, Task, Work};
 use super::{or_json, warn, warn_of_request};
 use crate::cli::{Apply, ApplyOutput};
 use crate::exit::Exit;
@@ -39,17 +41,30 @@ fn deploy(args: &Apply, arguments: Vec<String>, printer: &Arc<Printer>) -> Resul
     let default = namespace.as_ref().map_or_else(|_| DEFAULT_NAMESPACE.to_owned(), Clone::clone);
     let (input, overrides) = (args.input.clone(), overrides(args));
     drive::block_on(async {
-        let mut signals = drive::signals()?;
+        let (mut signals, mut begun) = (drive::signals()?, None);
         let checking = drive::apart(move || inputs::check(&input, default, &overrides));
-        let reading = Box::pin(while_connecting(args, checking));
-        let (checked, connected) = drive::unless_stopped(&mut signals, reading).await?;
-        namespace?;
-        warn(&checked.plan, printer);
-        warn_of_request(&checked.plan, printer);
-        let sources = journal::sources(&args.input.filenames)?;
-        let call = Call { verb: "apply", arguments, sources, specs: Specs::Left };
-        let prepared = Prepared { checked, connected: connected?, signals };
-        Box::pin(on_cluster(args, printer, prepared, Origin::Call(call))).await
+        let call = journal::sources(&args.input.filenames).map(|sources| Call {
+            verb: "apply",
+            arguments,
+            sources,
+            specs: Specs::Left,
+        });
+        let applying = Box::pin(async {
+            let reading = Box::pin(while_connecting(args, checking, (call.as_ref().ok(), &mut begun)));
+            let (checked, connected) = drive::unless_stopped(&mut signals, reading).await?;
+            namespace?;
+            warn(&checked.plan, printer);
+            warn_of_request(&checked.plan, printer);
+            let origin = Origin::Call(call?);
+            let prepared =
+                Prepared { checked, connected: connected?, signals: &mut signals, begun: &mut begun };
+            Box::pin(on_cluster(args, printer, prepared, origin)).await
+        });
+        let applied = applying.await;
+        if let Some(begun) = begun {
+            begun.forget(&mut signals).await;
+        }
+        applied
     })
 }
 
@@ -60,25 +75,31 @@ pub(super) fn resume(args: &Apply, file: Box<RunFile>, printer: &Arc<Printer>) -
     journal::is_of(&file, &checked.graph)?;
     drive::block_on(async {
         let mut signals = drive::signals()?;
-        let connected = drive::unless_stopped(&mut signals, Box::pin(connect(args))).await?;
-        let prepared = Prepared { checked, connected, signals };
+        let connected =
+            drive::unless_stopped(&mut signals, Box::pin(connect(args, &OnceCell::new()))).await?;
+        let prepared = Prepared { checked, connected, signals: &mut signals, begun: &mut None };
         Box::pin(on_cluster(args, printer, prepared, Origin::Journal(file))).await
     })
 }
 
 /// What is needed before anything of the plan is looked for.
-struct Prepared {
+struct Prepared<'a> {
     checked: Checked,
     connected: Connected,
-    signals: Signals,
+    signals: &'a mut Signals,
+    /// The journal, where that was begun already.
+    begun: &'a mut Option<Beginning>,
 }
 
-/// The checked input, and the cluster, which is connected to meanwhile. An input that is refused waits for no cluster.
+/// The checked input, and the cluster, which is connected to meanwhile. An input that is refused waits for no cluster; of one
+/// that is not, the journal is begun while the cluster is still asked.
 async fn while_connecting(
     args: &Apply,
     checking: impl Future<Output = Result<Checked, Halt>>,
+    (call, begun): (Option<&Call>, &mut Option<Beginning>),
 ) -> Result<(Checked, Result<Connected, Halt>), Halt> {
-    let (mut checking, mut connecting) = (pin!(checking), pin!(connect(args)));
+    let server = OnceCell::new();
+    let (mut checking, mut connecting) = (pin!(checking), pin!(connect(args, &server)));
     let mut connected = None;
     let checked = loop {
         tokio::select! {
@@ -86,6 +107,9 @@ async fn while_connecting(
             early = &mut connecting, if connected.is_none() => connected = Some(early),
         }
     };
+    if let (Some(call), Some(server), None | Some(Ok(_))) = (call, server.get(), &connected) {
+        *begun = Some(Beginning::of(call.clone(), &args.cluster, server, &checked.graph));
+    }
     let connected = match connected {
         Some(connected) => connected,
         None => connecting.await,
@@ -93,8 +117,12 @@ async fn while_connecting(
     Ok((checked, connected))
 }
 
-async fn connect(args: &Apply) -> Result<Connected, Halt> {
-    let connecting = wiring::connect(&args.cluster, &args.allow_namespaces, &args.allow_cluster_scoped);
+/// The cluster; its address stands in `server` before it is asked anything.
+async fn connect(args: &Apply, server: &OnceCell<String>) -> Result<Connected, Halt> {
+    // Nobody else sets it.
+    let tell = |address: &str| drop(server.set(address.to_owned()));
+    let (namespaces, kinds) = (&args.allow_namespaces, &args.allow_cluster_scoped);
+    let connecting = wiring::connect_telling(&args.cluster, namespaces, kinds, tell);
     Deadline::of(args.timeout).hold(connecting).await
 }
 
@@ -109,19 +137,19 @@ fn overrides(args: &Apply) -> Overrides {
 async fn on_cluster(
     args: &Apply,
     printer: &Arc<Printer>,
-    prepared: Prepared,
+    prepared: Prepared<'_>,
     origin: Origin,
 ) -> Result<Exit, Halt> {
-    let Prepared { checked, connected, mut signals } = prepared;
+    let Prepared { checked, connected, signals, begun } = prepared;
     let connected = admit(connected, &checked, &checked.graph)?;
     // The deadline of the run holds for what comes before it as well.
     let deadline = Deadline::of(args.timeout);
-    let graph = Arc::new(checked.graph);
+    let graph = checked.graph;
     let executor = connected.executor(&args.graces, &args.take_over);
     let namespace = graph.namespace();
     if !args.create_namespace && !inputs::defines_namespace(&graph, namespace) {
         let asking = Box::pin(deadline.hold(connected.has_namespace(&executor, &graph)));
-        if !drive::unless_stopped(&mut signals, asking).await? {
+        if !drive::unless_stopped(signals, asking).await? {
             let message = format!("the namespace `{namespace}` does not exist");
             let hint = "create it with `--create-namespace`, or choose another with `-n`".to_owned();
             return Err(Halt::error(Exit::Refused, message).with_hint(hint));
@@ -129,14 +157,17 @@ async fn on_cluster(
     }
     if let Origin::Call(_) = origin {
         let asking = deadline.hold(of_no_other(&executor, &checked.plan, &graph));
-        drive::unless_stopped(&mut signals, Box::pin(asking)).await?;
+        drive::unless_stopped(signals, Box::pin(asking)).await?;
     }
     let asking = deadline.hold(secrets(args, &checked.plan, &origin));
-    let secrets = drive::unless_stopped(&mut signals, Box::pin(asking)).await?;
-    let journal = drive::journal(origin, &args.cluster, connected.server(), &graph, &mut signals).await?;
+    let secrets = drive::unless_stopped(signals, Box::pin(asking)).await?;
+    let journal = match begun.take() {
+        Some(begun) => begun.claimed(signals).await?,
+        None => drive::journal(origin, &args.cluster, connected.server(), &graph, signals).await?,
+    };
     if args.create_namespace {
         let creating = deadline.hold(connected.create_namespace(namespace));
-        if let Err(halt) = make_namespace(printer, namespace, creating, &mut signals).await {
+        if let Err(halt) = make_namespace(printer, namespace, creating, signals).await {
             journal::discard(journal);
             return Err(halt);
         }
@@ -144,7 +175,7 @@ async fn on_cluster(
     let no_progress = args.no_progress_timeout;
     let limits = Limits { deadline, no_progress, concurrency: args.concurrency, output: args.output };
     let work = Work { graph: Arc::clone(&graph), objects: executor, journal, secrets, task: Task::Apply };
-    drive::run(&limits, printer, work, &mut signals).await
+    drive::run(&limits, printer, work, signals).await
 }
 
 /// The secrets of the run. One that goes on has those that it began with; where it puts back what it changed, it needs none.

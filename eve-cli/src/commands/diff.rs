@@ -78,7 +78,7 @@ async fn on_cluster(args: &Diff, checked: Checked) -> Result<(Arc<Graph>, Vec<Fi
     // Nothing is recorded here, so nobody sees a hash made with it.
     let key = HashKey::new(&[0; HashKey::BYTES]);
     let PinnedSecrets { values, .. } = vault::secrets(&args.vault, &checked.plan, None, &key).await?;
-    let graph = Arc::new(checked.graph);
+    let graph = checked.graph;
     let executor = Arc::new(connected.executor(&[], &args.take_over));
     let findings = findings(executor, (&graph, &values), args.concurrency).await?;
     Ok((graph, findings))

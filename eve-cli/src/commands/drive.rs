@@ -16,7 +16,7 @@ use eve_core::secret::PinnedSecrets;
 use eve_k8s::KubeExecutor;
 use eve_store::{RunFile, StopRequest};
 use tokio::sync::mpsc;
-use tokio::task::JoinError;
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::forget::{Forgetter, Purpose};
@@ -24,7 +24,7 @@ use crate::cli::{ApplyOutput, Cluster};
 use crate::duration;
 use crate::exit::Exit;
 use crate::halt::Halt;
-use crate::journal::{self, Origin};
+use crate::journal::{self, Call, Origin};
 use crate::output::{Ending, HumanReporter, JsonReporter, Printer, clean, style};
 use crate::signals::Signals;
 use crate::wiring;
@@ -34,6 +34,9 @@ const FRAME_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How often is looked whether another process wants the run to stop: soon enough for whoever waits at a terminal.
 const REQUESTS_INTERVAL: Duration = Duration::from_millis(250);
+
+/// How long a run that was refused waits for its journal, to remove it: far longer than any disk takes that answers.
+const FORGET_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Requests to stop that may wait in each queue.
 const STOPS_MAX: usize = 4;
@@ -130,7 +133,6 @@ impl Task {
 }
 
 /// The journal of a run that begins, or of one that goes on: then it must be on the cluster that it was begun on.
-/// A disk that hangs holds up no signal.
 pub(super) async fn journal(
     origin: Origin,
     cluster: &Cluster,
@@ -138,12 +140,47 @@ pub(super) async fn journal(
     graph: &Arc<Graph>,
     signals: &mut Signals,
 ) -> Result<RunFile, Halt> {
-    let (cluster, server, graph) = (cluster.clone(), server.to_owned(), Arc::clone(graph));
-    let opening = apart(move || match origin {
-        Origin::Call(call) => journal::begin(&call, &cluster, &server, &graph),
-        Origin::Journal(file) => journal::is_on(&file, &server).map(|()| *file),
-    });
-    unless_stopped(signals, opening).await
+    match origin {
+        Origin::Call(call) => Beginning::of(call, cluster, server, graph).claimed(signals).await,
+        Origin::Journal(file) => journal::is_on(&file, server).map(|()| *file),
+    }
+}
+
+/// A journal that is begun while the cluster is still asked, because that takes as long. Of one that nobody claims nothing
+/// stays.
+pub(super) struct Beginning(JoinHandle<Result<Unclaimed, Halt>>);
+
+struct Unclaimed(Option<RunFile>);
+
+impl Drop for Unclaimed {
+    fn drop(&mut self) {
+        if let Some(file) = self.0.take() {
+            journal::discard(file);
+        }
+    }
+}
+
+impl Beginning {
+    /// Begins the journal of a new run of this graph.
+    pub(super) fn of(call: Call, cluster: &Cluster, server: &str, graph: &Arc<Graph>) -> Self {
+        let (cluster, server, graph) = (cluster.clone(), server.to_owned(), Arc::clone(graph));
+        Self(tokio::task::spawn_blocking(move || {
+            journal::begin(&call, &cluster, &server, &graph).map(|file| Unclaimed(Some(file)))
+        }))
+    }
+
+    /// The journal, or why there is none. A disk that hangs holds up no signal.
+    pub(super) async fn claimed(self, signals: &mut Signals) -> Result<RunFile, Halt> {
+        let begun = unless_stopped(signals, async { joined(self.0.await)? }).await;
+        begun?.0.take().ok_or_else(|| Halt::error(Exit::Internal, "the journal was claimed already"))
+    }
+
+    /// Waits until there is a journal, and removes it; not past a signal, nor for a disk that hangs.
+    pub(super) async fn forget(self, signals: &mut Signals) {
+        let removing = unless_stopped(signals, async { joined(self.0.await)? });
+        // Why there is none to remove is nobody's business.
+        let _ = timeout(FORGET_TIMEOUT, removing).await;
+    }
 }
 
 /// Does in a thread of its own what may have to wait for a disk.

@@ -73,7 +73,7 @@ fn by_labels(args: &Explain, plan: &str, printer: &Printer) -> Result<Exit, Halt
             Halt::error(Exit::Refused, "what is installed makes no plan").with_notes(problems)
         })?;
         let asked = asked(&graph, &args.what)?;
-        look(args, connected, graph, &asked, printer).await
+        look(args, connected, Arc::new(graph), &asked, printer).await
     })
 }
 
@@ -118,11 +118,10 @@ fn is_meant(graph: &Graph, id: ComponentId, word: &str, pattern: Option<&ObjectP
 async fn look(
     args: &Explain,
     connected: Connected,
-    graph: Graph,
+    graph: Arc<Graph>,
     asked: &BTreeSet<ComponentId>,
     printer: &Printer,
 ) -> Result<Exit, Halt> {
-    let graph = Arc::new(graph);
     let findings = findings(Arc::new(connected.executor(&[], &[])), &graph, args.concurrency).await?;
     let explained = Explained { graph: &graph, findings: &findings, asked };
     match args.output {

@@ -108,7 +108,7 @@ impl Calls {
             Ok(step) => step,
             Err(end) => return self.ended.push(Input::Ended { component, attempt, end }),
         };
-        let call = call(executor, step, phase, Known::of(run, component), cx);
+        let call = call(executor, step, phase, Known::of(run, component, phase), cx);
         let end = AssertUnwindSafe(call).catch_unwind().unwrap_or_else(move |_| PhaseEnd::panicked(phase));
         let mask = self.mask.clone();
         let mut ended = end
@@ -154,7 +154,7 @@ async fn call(executor: Arc<dyn Executor>, step: Step, phase: Phase, known: Know
     }
 }
 
-/// What a run knows of a component, for its calls.
+/// What a run knows of a component, as far as a phase needs it.
 struct Known {
     prepared: Prepared,
     applied: Option<Applied>,
@@ -164,12 +164,18 @@ struct Known {
 }
 
 impl Known {
-    fn of(run: &Run, component: ComponentId) -> Self {
+    fn of(run: &Run, component: ComponentId, phase: Phase) -> Self {
+        let (applies, undoes) = (phase == Phase::Apply, phase == Phase::Undo);
+        let (waits, verifies) = (phase == Phase::Wait, phase == Phase::Verify);
+        let prepared = if applies { run.prepared(component) } else { None };
+        let applied = if waits || verifies { run.applied(component) } else { None };
+        let last_applied = if undoes { run.last_applied(component) } else { None };
+        let token = if verifies || undoes { run.undo_token(component) } else { None };
         Self {
-            prepared: run.prepared(component).unwrap_or(Prepared::new(Change::Unknown)),
-            applied: run.applied(component).cloned(),
-            last_applied: run.last_applied(component).cloned(),
-            token: run.undo_token(component).cloned(),
+            prepared: prepared.unwrap_or(Prepared::new(Change::Unknown)),
+            applied: applied.cloned(),
+            last_applied: last_applied.cloned(),
+            token: token.cloned(),
             is_undone: run.view().undo_status(component) == UndoStatus::Undone,
         }
     }

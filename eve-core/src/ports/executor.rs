@@ -94,7 +94,8 @@ pub trait Executor: Send + Sync {
         Err(Failure::permanent("run.undo.unsupported", message))
     }
 
-    /// Whether it is still so, by reads made after the call. By default `prepare`, which must find no change
+    /// Whether it is still so, by reads made after the call; by those from when the run began, half a minute ago at most, where
+    /// it found nothing to do, so that a fresh look would be no fresher. By default `prepare`, which must find no change
     /// ([`Change::Unknown`] says nothing), and `wait`; and of what was undone nothing, because `undo` reads back.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ fn read_with(text: &str, variables: &[(&str, &str)]) -> Result<Config, Diagnosti
 
 fn problems(text: &str) -> Vec<String> {
     let found = read_with(text, &[]).unwrap_err();
-    let line = |problem: &eve_core::plan::diagnostic::Diagnostic| {
+    let line = |problem: &Diagnostic| {
         let place = problem.place.as_ref().map(|place| format!("{}:{}", place.line, place.column));
         format!("{} {}: {}", place.unwrap_or_default(), problem.code, problem.message)
     };

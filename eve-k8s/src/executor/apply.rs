@@ -25,7 +25,7 @@ impl KubeExecutor {
     ) -> Result<Applied, Failure> {
         let target = self.known(step).await?;
         let mut before = Mark::read(prepared.token.as_deref());
-        let intent = Intent::of(step, &target, before.as_ref());
+        let mut intent = Intent::of(step, &target, before.as_ref());
         if let Some(promised) = promise::to_be_kept(prepared) {
             self.keep(step, (&target.place, &promised), Some(&intent.object), cx).await?;
         }
@@ -38,7 +38,7 @@ impl KubeExecutor {
         let (graph, component) = (step.graph(), step.component());
         let known = if before.is_none() { self.surveys.send(graph, component) } else { None };
         let Sent { mut written, ensured, is_forced } =
-            self.send_first(step, &target, &intent, before.as_ref()).await?;
+            self.send_first(step, &target, &mut intent, before.as_ref()).await?;
         let mut after = Mark::of(&written);
         if ensured == Ensured::Existed && maker::is_taken_over(before.as_ref(), known, &written) {
             tracing::info!("{}: somebody made it since it was looked for: it is adopted", target.place);

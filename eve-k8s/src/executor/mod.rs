@@ -293,11 +293,13 @@ impl Executor for KubeExecutor {
             Action::Apply | Action::None => self.look_informed(step).await,
         }?;
         self.promise(step, &mut prepared).await?;
+        self.surveys.found(step.graph(), step.component(), step.action(), prepared.change);
         Ok(prepared)
     }
 
     async fn apply(&self, step: &Step, prepared: &Prepared, cx: &Context) -> Result<Applied, Failure> {
         self.forget_looks(step);
+        self.surveys.writes(step.graph());
         match step.action() {
             Action::Delete => self.delete(step, prepared, cx).await,
             Action::Apply | Action::Read | Action::None => self.write(step, prepared, cx).await,
@@ -311,6 +313,7 @@ impl Executor for KubeExecutor {
         applied: Option<&'a Applied>,
         cx: &Context,
     ) -> Result<UndoReport, Failure> {
+        self.surveys.writes(step.graph());
         self.put_back(step, token, applied, cx).await
     }
 

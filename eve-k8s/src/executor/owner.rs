@@ -11,7 +11,7 @@ use eve_core::plan::graph::Graph;
 use eve_core::plan::problem::PlanProblem;
 use eve_core::ports::Step;
 use futures::StreamExt as _;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::intent::Intent;
 use super::prepare::{Mark, conflicts};
@@ -26,6 +26,8 @@ use crate::readiness::text;
 const OTHER_PLAN: &str = "k8s.object.other-plan";
 /// How many components are looked at at once before a run; lists are shared, so that this bounds nothing but memory.
 const LOOKS: usize = 64;
+/// What of the metadata makes a write one of that version alone.
+const VERSION: &str = "resourceVersion";
 /// A resource version that no object has: it makes a write fail where the object is there already.
 const NEVER: &str = "1";
 
@@ -118,7 +120,7 @@ impl KubeExecutor {
         &self,
         step: &Step,
         target: &Target<'_>,
-        intent: &Intent,
+        intent: &mut Intent,
         before: Option<&Mark>,
     ) -> Result<Sent, Failure> {
         let place = &target.place;
@@ -151,13 +153,15 @@ impl KubeExecutor {
         &self,
         step: &Step,
         target: &Target<'_>,
-        intent: &Intent,
+        intent: &mut Intent,
     ) -> Result<(Value, Ensured), ApiError> {
-        let mut object = intent.object.clone();
-        if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-            metadata.insert("resourceVersion".to_owned(), NEVER.into());
-        }
-        self.client.apply(&target.place, &object, conflicts(step), Effect::Stored).await
+        let metadata = |object: &mut Value, change: fn(&mut Map<String, Value>)| {
+            object.get_mut("metadata").and_then(Value::as_object_mut).map(change);
+        };
+        metadata(&mut intent.object, |fields| drop(fields.insert(VERSION.to_owned(), NEVER.into())));
+        let made = self.client.apply(&target.place, &intent.object, conflicts(step), Effect::Stored).await;
+        metadata(&mut intent.object, |fields| drop(fields.remove(VERSION)));
+        made
     }
 
     /// Why the feed of a plan lost an object that is there still; `None` where it is not.

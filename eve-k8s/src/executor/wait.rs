@@ -19,6 +19,7 @@ use super::prepare::Mark;
 use super::publish::{Granted, Wishes};
 use super::{KubeExecutor, Target, failure};
 use crate::client::{Collection, Location};
+use crate::idle::Came;
 use crate::labels::{self, PlanName};
 use crate::live::{Phase, Subscription, Topic, Wanted};
 use crate::pattern::ObjectPattern;
@@ -84,6 +85,7 @@ struct Waiter<'a> {
     wishes: Wishes<'a>,
     /// When to look again at what the plan wants.
     look_again: Option<Duration>,
+    came: Came,
 }
 
 impl KubeExecutor {
@@ -94,7 +96,9 @@ impl KubeExecutor {
         until: Until,
         cx: &Context,
     ) -> Result<Outputs, Failure> {
+        let came = |came| self.surveys.came(step.graph(), step.component(), came);
         if until == Until::Applied {
+            came(Came::AtOnce);
             return Ok(Outputs::NONE);
         }
         let target = self.known(step).await?;
@@ -104,6 +108,7 @@ impl KubeExecutor {
         let wishes = Wishes::of(step)?;
         let is_ready = readiness::is_ready_at_once(resource.group(), &resource.kind, target.object);
         if is_ready && !leaves && wishes.is_empty() {
+            came(Came::AtOnce);
             return Ok(Outputs::NONE);
         }
         let name = target.place.name.as_str().to_owned();
@@ -127,12 +132,16 @@ impl KubeExecutor {
             late_binding: None,
             wishes,
             look_again: None,
+            came: Came::AtOnce,
         };
         // Whatever it is doing then: what is known is worth more than what is under way.
         let ended = match tokio::time::timeout(cx.remaining(), waiter.run()).await {
             Ok(ended) => ended,
             Err(_) => Err(waiter.overdue().await),
         };
+        if ended.is_ok() {
+            came(waiter.came);
+        }
         ended.map_err(|failure| with_upstream(step, failure))
     }
 }
@@ -414,6 +423,7 @@ impl Waiter<'_> {
 
     /// Waits for news of the object or its pods, for `next`, or for the planned reading, which it then does.
     async fn pause(&mut self, next: Option<Duration>) -> Result<(), Failure> {
+        self.came = Came::Late;
         let far = Instant::now() + SILENCE;
         let next = next.map_or(far, |next| Instant::now() + next);
         let read_at = self.read_at;

@@ -113,7 +113,7 @@ fn is_base64(text: &str) -> bool {
 fn containers(found: &Found<'_>, at: &str, problems: &mut Vec<SpecProblem>) {
     for list in ["initContainers", "containers"] {
         let list_at = format!("{at}/{list}");
-        let containers = found.object.pointer(&list_at).and_then(Value::as_array);
+        let containers = crate::object::at(found.object, &list_at).and_then(Value::as_array);
         for (index, container) in containers.into_iter().flatten().enumerate() {
             let env = container.get("env").and_then(Value::as_array);
             for (position, variable) in env.into_iter().flatten().enumerate() {

@@ -162,7 +162,7 @@ fn texts(found: &Found<'_>, metadata: &Value, field: &str, problems: &mut Vec<Sp
 
 /// The moments at which Helm runs the object, where it is a hook.
 pub(super) fn helm_hook<'a>(found: &Found<'a>) -> Option<&'a str> {
-    let annotations = found.object.pointer("/metadata/annotations")?;
+    let annotations = crate::object::at(found.object, "/metadata/annotations")?;
     annotations.get(HELM_HOOK).map(|hook| hook.as_str().unwrap_or_default())
 }
 

@@ -75,7 +75,7 @@ impl<'a> Found<'a> {
     }
 
     pub(super) fn name(&self) -> Option<&'a str> {
-        self.object.pointer("/metadata/name").and_then(Value::as_str)
+        crate::object::at(self.object, "/metadata/name").and_then(Value::as_str)
     }
 
     /// How messages name it: `Deployment web`, or as much of that as is known.
@@ -121,7 +121,7 @@ fn flatten<'a>(one: Found<'a>, into: &mut Vec<Found<'a>>) {
 
 /// What an object is, if it says so. Without a namespace of its own it counts to `namespace`.
 pub(super) fn identity<'a>(found: &Found<'a>, namespace: &'a str) -> Option<Identity<'a>> {
-    let own = found.object.pointer("/metadata/namespace").and_then(Value::as_str);
+    let own = crate::object::at(found.object, "/metadata/namespace").and_then(Value::as_str);
     Some(Identity {
         kind: found.kind()?,
         group: known::group(found.api_version()?),
@@ -264,11 +264,12 @@ fn server_fields(found: &Found<'_>, problems: &mut Vec<SpecProblem>) {
     let mut left_out: Vec<String> = Vec::new();
     for (at, field) in SERVER_FIELDS {
         let pointer = format!("{at}/{field}");
-        if found.object.pointer(&pointer).is_some_and(is_told) {
+        if crate::object::at(found.object, &pointer).is_some_and(is_told) {
             left_out.push(pointer);
         }
     }
-    let annotation = found.object.pointer("/metadata/annotations").and_then(|all| all.get(LAST_APPLIED));
+    let annotation =
+        crate::object::at(found.object, "/metadata/annotations").and_then(|all| all.get(LAST_APPLIED));
     if annotation.is_some() {
         left_out.push(format!("/metadata/annotations/{}", LAST_APPLIED.replace('/', "~1")));
     }

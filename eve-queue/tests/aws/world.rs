@@ -10,6 +10,7 @@ use eve_core::digest::Digest;
 use eve_core::driver::SystemClock;
 use eve_core::failure::Failure;
 use eve_core::ports::{Content, Delivery, PlanSource};
+use eve_core::scheduler::RequestKey;
 use eve_core::testing::canary::{Canary, CanaryScan};
 use eve_queue::aws::{AwsAccess, AwsIdentity, PlanBucket, SqsOptions, SqsSource};
 use eve_testbed::Aws;
@@ -62,6 +63,10 @@ impl Watched {
 
 #[async_trait]
 impl PlanSource for Watched {
+    fn expect(&self, accepted: &[RequestKey]) {
+        self.source.expect(accepted);
+    }
+
     async fn receive(&self) -> Result<Option<Delivery>, Failure> {
         self.unseen(self.source.receive().await)
     }
@@ -222,7 +227,7 @@ pub(crate) fn sequence(delivery: &Delivery) -> Option<u64> {
 }
 
 /// Why a delivery can never be dealt with.
-pub(crate) fn unusable(delivery: &Delivery) -> &eve_core::failure::Failure {
+pub(crate) fn unusable(delivery: &Delivery) -> &Failure {
     let Content::Unusable { failure } = &delivery.content else { panic!("{delivery:?}") };
     failure
 }

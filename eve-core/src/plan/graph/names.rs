@@ -11,8 +11,13 @@ pub fn closest<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>) -> Op
         return None;
     }
     let limit = (wanted.chars().count() / 3).max(1);
+    let wanted = wanted.to_lowercase();
+    let letters = wanted.chars().count();
     let candidates = known.into_iter().filter(|name| name.len() <= CLOSEST_BYTES_MAX);
-    let scored = candidates.map(|name| (distance(&wanted.to_lowercase(), &name.to_lowercase()), name));
+    let lowered = candidates.map(|name| (name.to_lowercase(), name));
+    // Nothing is nearer than by how much it is longer or shorter.
+    let near = lowered.filter(|(lowered, _)| lowered.chars().count().abs_diff(letters) <= limit);
+    let scored = near.map(|(lowered, name)| (distance(&wanted, &lowered), name));
     scored.filter(|&(score, _)| score <= limit).min_by_key(|&(score, _)| score).map(|(_, name)| name)
 }
 
