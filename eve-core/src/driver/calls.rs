@@ -165,9 +165,9 @@ struct Known {
 
 impl Known {
     fn of(run: &Run, component: ComponentId, phase: Phase) -> Self {
-        let (applies, undoes) = (phase == Phase::Apply, phase == Phase::Undo);
+        let (writes, undoes) = (phase == Phase::Apply, phase == Phase::Undo);
         let (waits, verifies) = (phase == Phase::Wait, phase == Phase::Verify);
-        let prepared = if applies { run.prepared(component) } else { None };
+        let prepared = if writes { run.prepared(component) } else { None };
         let applied = if waits || verifies { run.applied(component) } else { None };
         let last_applied = if undoes { run.last_applied(component) } else { None };
         let token = if verifies || undoes { run.undo_token(component) } else { None };

@@ -239,13 +239,10 @@ impl<'a> Validator<'a> {
                     self.report(problem);
                 }
             }
-            Some(REQUEST_PATTERN) => {
-                if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-                    let message =
-                        format!("{} must be printable ASCII characters without spaces", self.field(at));
-                    let hint = "for example `2026-11-20.1`";
-                    self.report(FieldProblem::new("plan.bad-request", at, message).with_hint(hint));
-                }
+            Some(REQUEST_PATTERN) if !text.bytes().all(|byte| byte.is_ascii_graphic()) => {
+                let message = format!("{} must be printable ASCII characters without spaces", self.field(at));
+                let hint = "for example `2026-11-20.1`";
+                self.report(FieldProblem::new("plan.bad-request", at, message).with_hint(hint));
             }
             Some(DURATION_PATTERN) => {
                 if let Err(error) = parse_duration(text) {
