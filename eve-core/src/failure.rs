@@ -45,6 +45,9 @@ pub struct Failure {
     /// What to do about it, if that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// Whether it is certain that this attempt has left nothing behind: where all attempts have not, there is nothing to undo.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub left_nothing: bool,
 }
 
 impl Failure {
@@ -64,6 +67,7 @@ impl Failure {
             notes: Vec::new(),
             log: Box::default(),
             hint: None,
+            left_nothing: false,
         }
     }
 
@@ -82,21 +86,36 @@ impl Failure {
         Self::new(FailureClass::Misuse, code, message)
     }
 
+    /// The same with every text as `change` makes it.
+    #[cfg(feature = "driver")]
+    pub(crate) fn map_texts(self, change: impl Fn(String) -> String) -> Self {
+        let Self { code, class, message, notes, log, hint, left_nothing } = self;
+        let (notes, log) = (notes.into_iter().map(&change).collect(), log.into_iter().map(&change).collect());
+        Self { code, class, message: change(message), notes, log, hint: hint.map(&change), left_nothing }
+    }
+
     /// The same within the bounds of its fields, which are public and may hold anything.
     pub(crate) fn bounded(self) -> Self {
-        let Self { code, class, message, notes, log, hint } = self;
+        let Self { code, class, message, notes, log, hint, left_nothing } = self;
         let lines = |lines: Vec<String>| -> Vec<String> {
             lines.into_iter().take(Self::NOTES_MAX).map(bounded).collect()
         };
         let (notes, log) = (lines(notes), lines(log.into_vec()).into_boxed_slice());
         let message = shortened(message, Self::MESSAGE_BYTES_MAX);
-        Self { code, class, message, notes, log, hint: hint.map(bounded) }
+        Self { code, class, message, notes, log, hint: hint.map(bounded), left_nothing }
     }
 
     /// The same with another message, which is cut as in [`Failure::new`].
     #[must_use]
     pub fn with_message(mut self, message: impl Into<String>) -> Self {
         self.message = shortened(message.into(), Self::MESSAGE_BYTES_MAX);
+        self
+    }
+
+    /// The same of an attempt that has certainly left nothing behind: it was never sent, or whoever got it says so.
+    #[must_use]
+    pub const fn with_nothing_left(mut self) -> Self {
+        self.left_nothing = true;
         self
     }
 

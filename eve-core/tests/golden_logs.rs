@@ -1,6 +1,6 @@
 //! Logs as released versions wrote them: they load, they resume, and their form has not changed. Files of `logs/` are
 //! never rewritten. To add one, begin with an empty file; the test that fails prints what belongs into it. A file of `v1`
-//! has records of version 1 alone; one of `v2` or `v3` begins with what is new in that version, or has it further on.
+//! has records of version 1 alone; one of `v2`, `v3` or `v4` begins with what is new in that version, or has it further on.
 #![cfg(feature = "test-util")]
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -146,6 +146,16 @@ const FIELDS_3: Golden = Golden {
     head: "c426d0a630ea0f114be3e4d7986e6795",
 };
 
+/// The same for what came with version 4.
+const FIELDS_4: Golden = Golden {
+    run: "run-1",
+    graph: sample_graph,
+    name: "every-field-4",
+    text: include_str!("logs/v4/every-field.jsonl"),
+    made: every_field_of_version_4,
+    head: "2bf237f7a1c899f71880072211c29172",
+};
+
 fn lines(golden: &Golden) -> Vec<String> {
     if golden.text.is_empty() {
         let made = (golden.made)().iter().map(encode).collect::<Vec<_>>().join(&b'\n');
@@ -167,7 +177,7 @@ fn resumed(golden: &Golden, records: &[Record]) -> Run {
 
 #[test]
 fn the_form_of_old_logs_has_not_changed() {
-    for golden in RUNS.iter().chain([&FIELDS, &FIELDS_2, &FIELDS_3]) {
+    for golden in RUNS.iter().chain([&FIELDS, &FIELDS_2, &FIELDS_3, &FIELDS_4]) {
         let mut chain = Chain::new(&RunId::new(golden.run));
         for line in lines(golden) {
             let read = decode(line.as_bytes()).unwrap();
@@ -183,6 +193,7 @@ fn old_logs_say_what_they_said_when_they_were_written() {
     assert_eq!(records(&FIELDS), every_field());
     assert_eq!(records(&FIELDS_2), every_field_of_version_2());
     assert_eq!(records(&FIELDS_3), every_field_of_version_3());
+    assert_eq!(records(&FIELDS_4), every_field_of_version_4());
 }
 
 #[test]
@@ -304,6 +315,25 @@ fn every_field_of_version_3() -> Vec<Record> {
     };
     let runs = [start(None), start(Some(RunId::new("run-0")))].map(Box::new);
     let stamped = runs.map(|run| Event::RunStarted { run }).into_iter().zip(1..);
+    stamped
+        .map(|(event, seq)| Record { seq: Seq::new(seq), at: Timestamp::from_micros(seq), event })
+        .collect()
+}
+
+fn every_field_of_version_4() -> Vec<Record> {
+    let failed = Failure::permanent("function.failed", "it says that it failed").with_nothing_left();
+    let (component, attempt, failure) = (ComponentId::new(1), Attempt::FIRST, Box::new(failed));
+    let events = [
+        Event::AttemptFailed {
+            component,
+            attempt,
+            phase: Phase::Apply,
+            failure: failure.clone(),
+            retry_at: None,
+        },
+        Event::UndoFailed { component, attempt, phase: Phase::Undo, failure, retry_at: None },
+    ];
+    let stamped = events.into_iter().zip(1..);
     stamped
         .map(|(event, seq)| Record { seq: Seq::new(seq), at: Timestamp::from_micros(seq), event })
         .collect()

@@ -7,14 +7,14 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use eve_core::driver::{Executors, Ports, drive, foresee};
 use eve_core::expr::{Root, Template};
-use eve_core::failure::Failure;
+use eve_core::failure::{Cause, Failure};
 use eve_core::ids::{Attempt, ComponentId, RunId, Seq};
 use eve_core::journal::encode;
 use eve_core::plan::builder::{ComponentBuilder, PlanBuilder};
 use eve_core::plan::expressions::{Constants, Expressions, OutputSource};
 use eve_core::plan::graph::Graph;
 use eve_core::plan::{Action, Until};
-use eve_core::ports::{Clock, Context, Executor, Step};
+use eve_core::ports::{Clock, Context, Executor, Step, Verify};
 use eve_core::run::{Applied, Change, Event, Outcome, Outputs, Phase, Prepared, Record, Run, RunOptions};
 use eve_core::run_store::MemoryStore;
 use eve_core::secret::Secrets;
@@ -85,13 +85,20 @@ fn no_value_in(records: &[Record]) -> String {
 }
 
 async fn run(web: ComponentBuilder) -> (Outcome, Vec<(String, Value)>, String) {
+    let witness = Arc::new(Witness::default());
+    let (outcome, records) = driven(web, Arc::<Witness>::clone(&witness)).await;
+    let seen = witness.0.lock().unwrap().clone();
+    (outcome, seen, records)
+}
+
+async fn driven(web: ComponentBuilder, executor: Arc<dyn Executor>) -> (Outcome, String) {
     let plan = PlanBuilder::new("p", "p").component(ComponentBuilder::new("db", "test")).component(web);
     let graph = Arc::new(Graph::from_plan(&plan).unwrap());
     let clock = Arc::new(TokioClock::starting_at(Timestamp::from_micros(1)));
-    let (witness, store) = (Arc::new(Witness::default()), Arc::new(MemoryStore::new()));
+    let store = Arc::new(MemoryStore::new());
     let mut run = Run::new(graph, RunOptions::default(), RunId::new("r1"), clock.now());
     let ports = Ports {
-        executors: Executors::new().with("test", Arc::<Witness>::clone(&witness)),
+        executors: Executors::new().with("test", executor),
         store: Arc::<MemoryStore>::clone(&store),
         reporters: Vec::new(),
         clock,
@@ -99,8 +106,7 @@ async fn run(web: ComponentBuilder) -> (Outcome, Vec<(String, Value)>, String) {
     };
     let (_stop, control) = tokio::sync::mpsc::channel(1);
     let outcome = drive(&mut run, &ports, control).await.unwrap();
-    let seen = witness.0.lock().unwrap().clone();
-    (outcome, seen, no_value_in(&store.records(&RunId::new("r1"))))
+    (outcome, no_value_in(&store.records(&RunId::new("r1"))))
 }
 
 #[tokio::test(start_paused = true)]
@@ -144,6 +150,51 @@ async fn a_value_of_the_wrong_type_or_too_large_is_in_no_word_of_the_failure() {
         let (outcome, _, records) = run(web(text)).await;
         assert_eq!(outcome, Outcome::Failed, "{text}");
         assert!(records.contains("`x` cannot be rendered"), "{records}");
+    }
+}
+
+/// Repeats its spec wherever it can say something.
+struct Parrot(Phase);
+
+impl Parrot {
+    fn failure(&self, step: &Step, phase: Phase) -> Result<(), Failure> {
+        let said = step.spec().to_string();
+        let failure = Failure::permanent("test.said", said.clone()).with_note(said.clone()).with_hint(said);
+        if self.0 == phase && step.name() == "web" { Err(failure) } else { Ok(()) }
+    }
+}
+
+#[async_trait]
+impl Executor for Parrot {
+    async fn prepare(&self, step: &Step, _: &Context) -> Result<Prepared, Failure> {
+        self.failure(step, Phase::Prepare)?;
+        Ok(Prepared::new(Change::Unknown))
+    }
+
+    async fn apply(&self, step: &Step, _: &Prepared, _: &Context) -> Result<Applied, Failure> {
+        self.failure(step, Phase::Apply)?;
+        Ok(Applied::new(Change::Update))
+    }
+
+    async fn wait(&self, step: &Step, _: &Applied, _: Until, cx: &Context) -> Result<Outputs, Failure> {
+        cx.progress(Cause::new("test.said", step.spec().to_string()));
+        tokio::task::yield_now().await;
+        self.failure(step, Phase::Wait)?;
+        Ok(Outputs::NONE.with("said", step.mask().apply(step.spec().to_string())))
+    }
+
+    async fn verify<'a>(&self, step: &Step, _: Verify<'a>, _: &Context) -> Result<(), Failure> {
+        self.failure(step, Phase::Verify)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_others_repeat_of_a_secret_is_recorded_without_it() {
+    for phase in [Phase::Prepare, Phase::Apply, Phase::Wait, Phase::Verify] {
+        let records = driven(web("it is ${{ secrets.key }}!"), Arc::new(Parrot(phase))).await.1;
+        let said = records.matches("it is ***!").count();
+        // The message, the note and the hint; what it waited for, and what it put out, if it came so far.
+        assert!(said >= 3 + usize::from(phase == Phase::Wait), "{phase:?}: {records}");
     }
 }
 

@@ -66,6 +66,9 @@ impl PlanReader {
         let source = Source::from_bytes(PLAN, body.to_vec());
         let plan = load(vec![source], &options).map_err(|found| problems::failure(&found))?;
         self.is_for_us(&plan)?;
+        if plan.is_manifests() {
+            return Err(manifests());
+        }
         let graph = plan.graph().map_err(|found| problems::failure(&found))?;
         let problems = self.executors.check(&graph);
         let mut others = self.secrets.nobody_knows(&plan);
@@ -88,6 +91,14 @@ impl PlanReader {
             format!("the plan is for the cluster `{wanted}`, {here}"),
         ))
     }
+}
+
+/// Manifests would be a plan named after its namespace, in which each file takes away what the one before has made.
+fn manifests() -> Failure {
+    let message =
+        "this is a manifest and no plan: it does not say which application of which namespace it is";
+    Failure::permanent("plan.manifests", message)
+        .with_hint("write it under `manifests` in a component of a plan, or use `eve apply`")
 }
 
 impl PlanIntake {

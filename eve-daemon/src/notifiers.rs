@@ -9,8 +9,8 @@ use eve_core::ports::{Clock, Notifier};
 use eve_core::secret::SecretValue;
 use eve_queue::aws::{AwsAccess, SqsNotifier};
 use eve_queue::{
-    Address, AddressError, DirectoryNotifier, FunctionClient, FunctionExecutor, FunctionNotifier, KeyMap,
-    WebhookNotifier, WebhookOptions,
+    Address, AddressError, DirectoryNotifier, FunctionClient, FunctionExecutor, FunctionNotifier,
+    WebhookNotifier, WebhookOptions, function_address,
 };
 
 use crate::config::{self, Config, WebhookConfig, Wrong};
@@ -86,12 +86,12 @@ pub fn problems(config: &Config, files: Files) -> Vec<Wrong> {
         }
     };
     for (index, function) in config.functions.iter().enumerate() {
-        judge(format!("/functions/{index}/url"), &function.url, Address::parse(&function.url).err());
+        judge(format!("/functions/{index}/url"), &function.url, function_address(&function.url).err());
     }
     for (index, notify) in config.notify.iter().enumerate() {
-        if let (Some(function), Ok(client)) = (&notify.function, FunctionClient::new()) {
-            let told = FunctionNotifier::new(client, &function.url, Arc::new(KeyMap::new()));
-            judge(format!("/notify/{index}/function/url"), &function.url, told.err());
+        if let Some(function) = &notify.function {
+            let error = function_address(&function.url).err();
+            judge(format!("/notify/{index}/function/url"), &function.url, error);
         }
         if let Some(hook) = &notify.webhook {
             judge(format!("/notify/{index}/webhook/url"), &hook.url, Address::parse(&hook.url).err());

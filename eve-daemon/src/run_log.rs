@@ -119,6 +119,11 @@ impl RunLog {
                 let component = self.name(*component);
                 tracing::info!(run, namespace, component, "component undone");
             }
+            Event::Kept { component, because } => {
+                let because = because.told(|other| self.name(other).to_owned());
+                let component = self.name(*component);
+                tracing::warn!(run, namespace, component, because, "component left alone");
+            }
             _ => {}
         }
     }

@@ -21,7 +21,7 @@ pub struct Notice {
     pub request: String,
     /// Who was to be told.
     pub receiver: String,
-    /// How many times it was sent.
+    /// How many times it was sent since it was last asked for: since the outcome, or since somebody had it sent again.
     pub attempts: u32,
     /// Why the last of them failed, for programs.
     pub code: String,
@@ -72,6 +72,11 @@ impl Undelivered {
                 let attempts = notices.get(&key).map_or(0, |notice| notice.attempts).saturating_add(1);
                 let to = (&*request.key().id, &**receiver);
                 notices.insert(key, Notice::failed(to, attempts, reason, *retry_at));
+            }
+            LedgerEvent::NoticeRenewed { ticket, receiver } => {
+                if let Some(notice) = self.lock().get_mut(&(*ticket, Arc::clone(receiver))) {
+                    notice.attempts = 0;
+                }
             }
             LedgerEvent::NoticeSent { ticket, receiver } => {
                 self.lock().remove(&(*ticket, Arc::clone(receiver)));

@@ -87,6 +87,7 @@ vault:
   auth: { appRole: { roleId: x, secretIdFile: role, mount: '../sys' } }
 functions:
   - url: http://fn.example/api
+  - url: https://fn.example/api?code=hunter2
 notify:
   - function: { url: 'https://169.254.169.254/latest' }
   - webhook: { url: 'https://hooks.example/?code=x', secretFile: hook }
@@ -105,10 +106,11 @@ log: { filter: 'info,=what=' }
             "eve.yaml:4:12",
             "eve.yaml:5:60",
             "eve.yaml:7:10",
-            "eve.yaml:9:22",
-            "eve.yaml:10:66",
-            "eve.yaml:11:18",
-            "eve.yaml:12:16"
+            "eve.yaml:8:10",
+            "eve.yaml:10:22",
+            "eve.yaml:11:66",
+            "eve.yaml:12:18",
+            "eve.yaml:13:16"
         ],
         "{said}"
     );
@@ -126,6 +128,7 @@ log: { filter: 'info,=what=' }
     }
     let entries = std::fs::read_dir(folder.path()).unwrap().count();
     assert_eq!(entries, 3, "nothing is made");
+    assert!(!said.contains("hunter2"), "{said}");
 }
 
 #[test]

@@ -96,10 +96,11 @@ pub(crate) fn client_builder() -> reqwest::ClientBuilder {
 fn failure(error: &reqwest::Error, limit: Duration) -> Failure {
     if error.is_connect() {
         Failure::transient("http.connect", format!("there is no connection: {}", below(error)))
+            .with_nothing_left()
     } else if error.is_timeout() {
         Failure::transient("http.timeout", format!("there was no whole answer within {limit:?}"))
     } else if error.is_builder() {
-        Failure::misuse("http.request", "the request cannot be built")
+        Failure::misuse("http.request", "the request cannot be built").with_nothing_left()
     } else {
         Failure::transient("http.broken", format!("the connection broke: {}", below(error)))
     }

@@ -28,6 +28,6 @@ pub use address::{Address, AddressError, Allowed};
 pub use directory::{DirectoryNotifier, DirectoryOptions, DirectorySource, Ignored};
 pub use function::{
     FunctionAnswer, FunctionCall, FunctionClient, FunctionExecutor, FunctionKeys, FunctionKind,
-    FunctionNotifier, KeyFor, KeyMap,
+    FunctionNotifier, KeyFor, KeyMap, address as function_address,
 };
 pub use webhook::{WebhookNotifier, WebhookOptions};

@@ -204,16 +204,7 @@ pub(crate) const fn changed(change: Option<Change>) -> &'static str {
 
 /// Why a component is left alone.
 pub(crate) fn why(board: &Board, because: KeepReason) -> String {
-    match because {
-        KeepReason::Rule => "the plan says `undo: never`".to_owned(),
-        KeepReason::Dependant { component } => {
-            format!("{} depends on it and is not put back", clean(board.name(component)))
-        }
-        KeepReason::NoToken => "nothing was kept that could put it back".to_owned(),
-        KeepReason::Stopping => "the rollback was told to stop before its turn".to_owned(),
-        KeepReason::Deadline => "the rollback ran out of time before its turn".to_owned(),
-        _ => "for a reason that this eve does not know".to_owned(),
-    }
+    because.told(|component| clean(board.name(component)).into_owned())
 }
 
 /// What an event of a rollback says to people about its component.

@@ -13,7 +13,7 @@ use crate::failure::Cause;
 use crate::ids::{Attempt, ComponentId};
 use crate::ports::{Clock, Context, Executor, Step, Verify};
 use crate::run::{Applied, Change, Command, Input, Phase, PhaseEnd, Prepared, Run, UndoStatus, UndoToken};
-use crate::secret::Secrets;
+use crate::secret::{Mask, Secrets};
 
 /// The last cause of each wait.
 type Causes = BTreeMap<ComponentId, (Attempt, Cause)>;
@@ -33,6 +33,8 @@ pub(super) struct Calls {
     bell: mpsc::Sender<()>,
     /// The values of the secrets of the run.
     secrets: Secrets,
+    /// Takes them out of what executors hand on from others.
+    mask: Mask,
 }
 
 impl Calls {
@@ -40,7 +42,8 @@ impl Calls {
     pub(super) fn new(secrets: Secrets) -> (Self, mpsc::Receiver<()>) {
         let (bell, told) = mpsc::channel(1);
         let (tasks, reads, ended, causes) = (JoinSet::new(), BTreeMap::new(), Vec::new(), Arc::default());
-        (Self { tasks, reads, ended, causes, bell, secrets }, told)
+        let mask = Mask::of(&secrets);
+        (Self { tasks, reads, ended, causes, bell, secrets, mask }, told)
     }
 
     /// Whether there are ends to take in.
@@ -91,20 +94,26 @@ impl Calls {
         let kind = run.graph().kind(component);
         let Some(executor) = executors.get(kind).cloned() else { return };
         let (causes, bell) = (Arc::clone(&self.causes), self.bell.clone());
-        let tell = move |cause| {
+        let mask = self.mask.clone();
+        let tell = move |Cause { code, message }| {
+            let cause = Cause { code, message: mask.apply(message) };
             causes.lock().unwrap_or_else(PoisonError::into_inner).insert(component, (attempt, cause));
             // A full channel has rung already.
             let _ = bell.try_send(());
         };
         let cx = Context::new(deadline, Arc::clone(clock), Arc::new(tell));
         let step = Step::new(run.id().clone(), Arc::clone(run.graph()), component, attempt);
+        let step = step.with_mask(self.mask.clone());
         let step = match render::rendered(step, phase, &run.view(), &self.secrets) {
             Ok(step) => step,
             Err(end) => return self.ended.push(Input::Ended { component, attempt, end }),
         };
         let call = call(executor, step, phase, Known::of(run, component, phase), cx);
         let end = AssertUnwindSafe(call).catch_unwind().unwrap_or_else(move |_| PhaseEnd::panicked(phase));
-        let mut ended = end.map(move |end| Input::Ended { component, attempt, end }).boxed();
+        let mask = self.mask.clone();
+        let mut ended = end
+            .map(move |end| Input::Ended { component, attempt, end: end.map_texts(|text| mask.apply(text)) })
+            .boxed();
         if phase.writes() {
             self.tasks.spawn(ended);
         } else if let Some(end) = ended.as_mut().now_or_never() {
@@ -156,9 +165,9 @@ struct Known {
 
 impl Known {
     fn of(run: &Run, component: ComponentId, phase: Phase) -> Self {
-        let (applies, undoes) = (phase == Phase::Apply, phase == Phase::Undo);
+        let (writes, undoes) = (phase == Phase::Apply, phase == Phase::Undo);
         let (waits, verifies) = (phase == Phase::Wait, phase == Phase::Verify);
-        let prepared = if applies { run.prepared(component) } else { None };
+        let prepared = if writes { run.prepared(component) } else { None };
         let applied = if waits || verifies { run.applied(component) } else { None };
         let last_applied = if undoes { run.last_applied(component) } else { None };
         let token = if verifies || undoes { run.undo_token(component) } else { None };

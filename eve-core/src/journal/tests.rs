@@ -102,8 +102,9 @@ fn failure() -> impl Strategy<Value = Box<Failure>> {
     let class = prop::sample::select(vec![Transient, Permanent, Cancelled, Misuse]);
     let notes = prop::collection::vec(any::<String>(), 0..3);
     let texts = (any::<String>(), any::<String>(), prop::option::of(any::<String>()));
-    (class, texts, notes).prop_map(|(class, (code, message, hint), notes)| {
-        Box::new(Failure { code: code.into(), class, message, notes, log: Box::default(), hint })
+    (class, texts, notes, any::<bool>()).prop_map(|(class, (code, message, hint), notes, left_nothing)| {
+        let log = Box::default();
+        Box::new(Failure { code: code.into(), class, message, notes, log, hint, left_nothing })
     })
 }
 
@@ -324,15 +325,15 @@ fn a_record_under_the_place_of_another_is_damage() {
 #[test]
 fn a_newer_version_is_named_whatever_stands_in_it() {
     for text in [
-        r#"{"v":4,"n":1,"t":1,"e":"resume"}"#,
-        r#"{"v":4,"n":1,"t":1,"e":{"dance":{"c":0}}}"#,
-        r#"{"v":4,"wholly":"other"}"#,
+        r#"{"v":5,"n":1,"t":1,"e":"resume"}"#,
+        r#"{"v":5,"n":1,"t":1,"e":{"dance":{"c":0}}}"#,
+        r#"{"v":5,"wholly":"other"}"#,
     ] {
         let error = decode(text.as_bytes()).unwrap_err();
-        assert_eq!(error, JournalError::Newer { found: 4 }, "{text}");
+        assert_eq!(error, JournalError::Newer { found: 5 }, "{text}");
     }
-    let said = JournalError::Newer { found: 4 }.to_string();
-    assert_eq!(said, "written by a newer eve: format 4, this one reads up to 3");
+    let said = JournalError::Newer { found: 5 }.to_string();
+    assert_eq!(said, "written by a newer eve: format 5, this one reads up to 4");
 }
 
 #[test]
@@ -354,6 +355,17 @@ fn a_record_names_the_lowest_version_that_can_say_it() {
             text.replace(r#""v":2"#, r#""v":1"#)
         };
         assert_eq!(encode(&decode(other.as_bytes()).unwrap()), other.as_bytes());
+    }
+}
+
+#[test]
+fn only_an_attempt_that_left_nothing_needs_the_version_that_can_say_so() {
+    for (version, void) in [(1, ""), (4, r#","void":true"#)] {
+        let fail = r#""c":0,"p":"apply","code":"c","class":"permanent","msg":"m""#;
+        let text = format!(r#"{{"v":{version},"n":1,"t":1,"e":{{"fail":{{{fail}{void}}}}}}}"#);
+        assert_eq!(String::from_utf8(encode(&decode(text.as_bytes()).unwrap())).unwrap(), text);
+        let other = text.replacen(&format!(r#""v":{version}"#), &format!(r#""v":{}"#, 5 - version), 1);
+        assert!(matches!(decode(other.as_bytes()), Err(JournalError::Malformed { .. })), "{other}");
     }
 }
 
@@ -511,7 +523,7 @@ fn mark(event: &mut Event, mark: &str) {
         }
         Event::AttemptFailed { component: _, attempt: _, phase: _, failure, retry_at: _ }
         | Event::UndoFailed { component: _, attempt: _, phase: _, failure, retry_at: _ } => {
-            let Failure { code, class: _, message, notes, log, hint } = &mut **failure;
+            let Failure { code, class: _, message, notes, log, hint, left_nothing: _ } = &mut **failure;
             (*code, *message) = (mark.to_owned().into(), mark.into());
             (*notes, *hint) = (vec![mark.into()], Some(mark.into()));
             *log = [format!("log {mark}")].into();

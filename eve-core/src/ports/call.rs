@@ -12,6 +12,7 @@ use crate::ids::{Attempt, ComponentId, RunId};
 use crate::plan::expressions::{Condition, Rendered};
 use crate::plan::graph::{Graph, Node};
 use crate::plan::{Action, UndoRule, Until};
+use crate::secret::Mask;
 use crate::time::Timestamp;
 
 /// One component as an executor sees it. Cheap to clone.
@@ -22,6 +23,7 @@ pub struct Step {
     component: ComponentId,
     attempt: Attempt,
     rendered: Option<Arc<Rendered>>,
+    mask: Mask,
 }
 
 impl fmt::Debug for Step {
@@ -39,7 +41,20 @@ impl Step {
     /// If the graph has no such component: an identifier of another graph was used.
     pub fn new(run: RunId, graph: Arc<Graph>, component: ComponentId, attempt: Attempt) -> Self {
         assert!(component.index() < graph.len(), "the component belongs to another graph");
-        Self { run, graph, component, attempt, rendered: None }
+        Self { run, graph, component, attempt, rendered: None, mask: Mask::default() }
+    }
+
+    /// The same of a run whose secrets this takes out of texts.
+    #[must_use]
+    pub fn with_mask(mut self, mask: Mask) -> Self {
+        self.mask = mask;
+        self
+    }
+
+    /// Takes the secrets of the run out of what others say. For outputs and tokens: in failures, causes and reports the driver
+    /// does it.
+    pub const fn mask(&self) -> &Mask {
+        &self.mask
     }
 
     /// The same with a spec whose expressions are rendered.

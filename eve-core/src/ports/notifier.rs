@@ -269,7 +269,7 @@ pub enum ComponentEnd {
     Failed,
     /// It was never started.
     Skipped,
-    /// It was changed, and is not as it was before: its undo failed.
+    /// It was changed, and is not as it was before: its undo failed, or it was left alone.
     NotUndone,
 }
 

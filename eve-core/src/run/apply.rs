@@ -297,7 +297,7 @@ fn attempt_failed(
 ) {
     let cell = state.cell_mut(id);
     cell.failure = Some(Box::new(failure.clone()));
-    if phase == Phase::Apply {
+    if phase == Phase::Apply && !failure.left_nothing {
         cell.touch = Touch::Written;
     }
     if phase == Phase::Verify {

@@ -136,6 +136,23 @@ impl PhaseEnd {
         }
     }
 
+    /// The same with every text for people as `change` makes it.
+    #[cfg(feature = "driver")]
+    pub(crate) fn map_texts(self, change: impl Fn(String) -> String) -> Self {
+        let of = |failure: Failure| failure.map_texts(&change);
+        match self {
+            Self::Prepare(end) => Self::Prepare(end.map_err(of)),
+            Self::Apply(end) => Self::Apply(end.map_err(of)),
+            Self::Wait(end) => Self::Wait(end.map_err(of)),
+            Self::Verify(end) => Self::Verify(end.map_err(of)),
+            Self::Undo(Err(failure)) => Self::Undo(Err(of(failure))),
+            Self::Undo(Ok(report)) => {
+                let notes = report.notes.into_iter().map(&change).collect();
+                Self::Undo(Ok(UndoReport { notes, ..report }))
+            }
+        }
+    }
+
     /// The failed end of a phase.
     pub const fn failed(phase: Phase, failure: Failure) -> Self {
         match phase {
@@ -509,7 +526,7 @@ pub enum SkipReason {
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "type")]
 #[non_exhaustive]
 pub enum KeepReason {
-    /// The plan says `undo: never`.
+    /// The plan says `undo: never`, or its kind is never undone.
     Rule,
     /// This component, which depends on it, directly or over others, was changed and is not undone.
     Dependant {
@@ -522,6 +539,21 @@ pub enum KeepReason {
     Stopping,
     /// The rollback reached its deadline before its turn came.
     Deadline,
+}
+
+impl KeepReason {
+    /// The reason in words, with the names that `name` gives to components.
+    pub fn told(self, name: impl FnOnce(ComponentId) -> String) -> String {
+        match self {
+            Self::Rule => {
+                "it cannot be undone: the plan says `undo: never`, or it is a call that was made".to_owned()
+            }
+            Self::Dependant { component } => format!("{} depends on it and is not put back", name(component)),
+            Self::NoToken => "nothing was kept that could put it back".to_owned(),
+            Self::Stopping => "the rollback was told to stop before its turn".to_owned(),
+            Self::Deadline => "the rollback ran out of time before its turn".to_owned(),
+        }
+    }
 }
 
 /// Why a run stops.

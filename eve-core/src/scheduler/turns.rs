@@ -183,7 +183,7 @@ impl Scheduler {
         let why = &failure.message;
         let (outcome, code, message) = match (&entry.superseded_by, entry.stop) {
             (None, None) => {
-                let hint = failure.hint.iter().map(|hint| format!("; {hint}")).collect::<String>();
+                let hint = failure.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
                 (Outcome::Failed, &*failure.code, format!("{why}{left}{hint}"))
             }
             (Some(_), None) => {

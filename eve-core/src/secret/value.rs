@@ -51,6 +51,10 @@ impl Secrets {
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
+
+    pub(super) fn values(&self) -> impl Iterator<Item = &SecretValue> {
+        self.0.values()
+    }
 }
 
 impl FromIterator<(String, SecretValue)> for Secrets {

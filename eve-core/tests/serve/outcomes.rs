@@ -11,11 +11,13 @@ use eve_core::ids::RunId;
 use eve_core::plan::builder::{ComponentBuilder, PlanBuilder};
 use eve_core::plan::graph::Graph;
 use eve_core::plan::load::Glance;
-use eve_core::plan::{FailurePolicy, Until};
+use eve_core::plan::{Action, FailurePolicy, UndoRule, Until};
 use eve_core::ports::{
     ComponentEnd, Content, Context, Delivery, Ending, Executor, Named, Notice, PlanSource, STALE_HANDLE, Step,
 };
-use eve_core::run::{Applied, Change, Outputs, Phase, Prepared, RunOptions, RunStart, StopMode};
+use eve_core::run::{
+    Applied, Change, Outputs, Phase, Prepared, RunOptions, RunStart, StopMode, UndoReport, UndoToken,
+};
 use eve_core::scheduler::RequestKey;
 use eve_core::secret::Secrets;
 use eve_core::testing::{NoopExecutor, QueueSource, ScriptStep, ScriptedExecutor};
@@ -121,6 +123,88 @@ async fn an_outcome_tells_every_component_that_failed_and_what_each_had_to_say()
     );
     assert_eq!(notice.components_left_out, 0);
     assert_eq!(notice.failure.unwrap().message, "fails-a says no");
+}
+
+/// A plan that is rolled back, in which a call that was made stays; with joins, as components of several parts have them.
+struct Torn;
+
+#[async_trait]
+impl Intake for Torn {
+    fn read(&self, body: &[u8]) -> Result<PlanName, Failure> {
+        Words::default().read(body)
+    }
+
+    async fn open(&self, _: &RunId, _: &[u8], _: Option<&RunStart>) -> Result<Opened, Failure> {
+        let join = |name: &str| ComponentBuilder::new(name, "").action(Action::None);
+        let plan = PlanBuilder::new("app", "n").on_failure(FailurePolicy::Rollback).components([
+            ComponentBuilder::new("before", "test"),
+            join("whole").after("before"),
+            ComponentBuilder::new("call", "test").after("whole").undo(UndoRule::Never),
+            ComponentBuilder::new("fails", "test").after("call"),
+            join("other").after("fails"),
+            ComponentBuilder::new("after", "test").after("other"),
+        ]);
+        let graph = Arc::new(Graph::from_plan(&plan).unwrap());
+        Ok(Opened { graph, options: RunOptions::default(), secrets: Secrets::default() })
+    }
+}
+
+#[async_trait]
+impl Executor for Torn {
+    async fn prepare(&self, step: &Step, _: &Context) -> Result<Prepared, Failure> {
+        let undo = Some(UndoToken::new(step.name()));
+        Ok(Prepared { undo, ..Prepared::new(Change::Update) })
+    }
+
+    async fn apply(&self, step: &Step, _: &Prepared, _: &Context) -> Result<Applied, Failure> {
+        if step.name() == "fails" {
+            return Err(Failure::permanent("test.fails", "no"));
+        }
+        Ok(Applied::new(Change::Update))
+    }
+
+    async fn undo<'a>(
+        &self,
+        _: &Step,
+        _: &UndoToken,
+        _: Option<&'a Applied>,
+        _: &Context,
+    ) -> Result<UndoReport, Failure> {
+        Ok(UndoReport::new(Change::Update))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outcome_names_what_a_rollback_left_alone_and_why_and_no_join() {
+    let mut world = world(Executors::new().with("test", Arc::new(Torn)));
+    world.ports.intake = Arc::new(Torn);
+    world.source.send("r", "n 1");
+    let (orders, served) = world.serve(options()).await;
+    let (notice, _) = world.told("r").await;
+    world.end(&orders, served).await;
+    assert_eq!(notice.ending.as_str(), "rollback_failed");
+    let told: Vec<(&str, ComponentEnd, Option<(&str, &str)>)> = notice
+        .components
+        .iter()
+        .map(|component| {
+            let told = component.failure.as_ref().map(|told| (told.code.as_str(), told.message.as_str()));
+            (component.name.as_str(), component.state, told)
+        })
+        .collect();
+    let rule = "it cannot be undone: the plan says `undo: never`, or it is a call that was made";
+    assert_eq!(
+        told,
+        [
+            (
+                "before",
+                ComponentEnd::NotUndone,
+                Some(("run.undo.kept", "call depends on it and is not put back"))
+            ),
+            ("call", ComponentEnd::NotUndone, Some(("run.undo.kept", rule))),
+            ("fails", ComponentEnd::Failed, Some(("test.fails", "no"))),
+            ("after", ComponentEnd::Skipped, None),
+        ]
+    );
 }
 
 #[tokio::test(start_paused = true)]

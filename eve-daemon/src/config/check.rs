@@ -59,6 +59,7 @@ pub(super) fn problems(document: &Document<Config>) -> Vec<Diagnostic> {
     }
     problems.extend(keys(document));
     problems.extend(unnamed_cluster(document));
+    problems.extend(impossible_queue(document));
     problems.extend(doubled_names(document));
     problems.extend(doubled_namespaces(document));
     for (pointer, url) in urls(config) {
@@ -143,6 +144,42 @@ fn unnamed_cluster(document: &Document<Config>) -> Option<Diagnostic> {
         let problem = document.problem("config.no-cluster", "/source/sqs", message);
         problem.with_hint("give the name that messages say, for example `cluster: prod-eu-1`".to_owned())
     })
+}
+
+/// What SQS would refuse, and queues that feed themselves. The bounds are those of `ReceiveMessage` (API reference of SQS).
+fn impossible_queue(document: &Document<Config>) -> Vec<Diagnostic> {
+    let Some(sqs) = &document.value.source.sqs else { return Vec::new() };
+    let at = |field: &str| format!("/source/sqs/{field}");
+    let mut problems = Vec::new();
+    let is_fifo = |url: &str| url.split(['?', '#']).next().unwrap_or_default().ends_with(".fifo");
+    if bad_url(&sqs.queue_url).is_none() && !is_fifo(&sqs.queue_url) {
+        let message = "plans come from a FIFO queue, and the name of this one does not end with `.fifo`";
+        let problem = document.problem("config.not-fifo", &at("queueUrl"), message);
+        problems
+            .push(problem.with_hint("only such a queue keeps plans of one namespace in order".to_owned()));
+    }
+    for (field, url) in [
+        ("deadLetterQueueUrl", Some(&sqs.dead_letter_queue_url)),
+        ("outcomeQueueUrl", sqs.outcome_queue_url.as_ref()),
+    ] {
+        if url == Some(&sqs.queue_url) {
+            let message =
+                "this is the queue that plans come from: whatever is put there would come back as a plan";
+            let problem = document.problem("config.same-queue", &at(field), message);
+            problems.push(problem.with_hint("name a queue of its own".to_owned()));
+        }
+    }
+    for (field, time, range, words) in [
+        ("wait", sqs.wait, 0..=20, "at most 20 seconds"),
+        ("visibilityTimeout", sqs.visibility_timeout, 1..=12 * 3600, "from 1 second to 12 hours"),
+    ] {
+        let given = time.map(|time| time.0.as_secs()).filter(|seconds| !range.contains(seconds));
+        problems.extend(given.map(|_| {
+            let message = format!("`source.sqs.{field}` must be {words}: SQS allows no other");
+            document.problem("config.out-of-range", &at(field), message)
+        }));
+    }
+    problems
 }
 
 /// What the journal knows somebody by who is told.

@@ -81,6 +81,39 @@ fn a_namespace_may_have_a_rule_of_its_own_but_not_two() {
 }
 
 #[test]
+fn queues_that_sqs_would_refuse_or_that_feed_themselves_are_refused() {
+    let text = "\
+cluster: east
+source:
+  sqs:
+    queueUrl: https://sqs.example/1/a
+    deadLetterQueueUrl: https://sqs.example/1/a
+    outcomeQueueUrl: https://sqs.example/1/a
+    region: eu-west-1
+    wait: 21s
+    visibilityTimeout: 13h
+";
+    let same = "this is the queue that plans come from: whatever is put there would come back as a plan";
+    assert_eq!(
+        problems(text),
+        [
+            "4:15 config.not-fifo: plans come from a FIFO queue, and the name of this one does not end with `.fifo`".to_owned(),
+            format!("5:25 config.same-queue: {same}"),
+            format!("6:22 config.same-queue: {same}"),
+            "8:11 config.out-of-range: `source.sqs.wait` must be at most 20 seconds: SQS allows no other".to_owned(),
+            "9:24 config.out-of-range: `source.sqs.visibilityTimeout` must be from 1 second to 12 hours: SQS allows no other".to_owned(),
+        ]
+    );
+    let good = text.replacen("1/a", "1/a.fifo", 1).replace("21s", "20s").replace("13h", "12h");
+    assert!(read_with(&good, &[]).is_ok());
+    let short = good.replace("region: eu-west-1", "region: eu-west-1\n    buckets: [{ name: a }]");
+    assert_eq!(
+        problems(&short),
+        ["8:23 config.too-short: `source.sqs.buckets[0].name` is shorter than 3 characters"]
+    );
+}
+
+#[test]
 fn what_is_judged_elsewhere_is_told_with_everything_else() {
     let text =
         "source: { directory: { path: plans } }\nvault: { address: here, auth: {} }\nlog: { filter: x }\n";
@@ -136,6 +169,9 @@ fn variables_that_mean_nothing_are_refused() {
             message.contains(&format!("the variable `{name}` cannot be used: {want}")),
             "{name}: {message}"
         );
+    }
+    for name in ["EVE_DAEMON__NOTIFY", "EVE_DAEMON__VAULT__ADRESS"] {
+        assert_eq!(read_with(text, &[(name, "x")]).unwrap_err().list.len(), 1, "{name} is one problem");
     }
     let message = read_with(text, &[("EVE_DAEMON__SCHEDULER__NAMESPACES_AT_ONCE", "many")]).unwrap_err();
     assert!(message.to_string().contains("must be a whole number, not the text `many`"), "{message}");

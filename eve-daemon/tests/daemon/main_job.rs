@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use eve_core::testing::canary::Canary;
+use eve_core::testing::canary::{Canary, Form};
 use eve_testbed::{ControlPlane, DELAY, KvVersion, Received, Receiver, Reply, STAGE, Vault};
 use serde_json::{Value, json};
 
@@ -26,6 +26,11 @@ struct World {
     canaries: Vec<Canary>,
 }
 
+/// The secret that the plan gives to its function.
+fn api_first() -> Canary {
+    Canary::new(102)
+}
+
 impl World {
     async fn new() -> Self {
         let control_plane = ControlPlane::shared().await;
@@ -34,6 +39,9 @@ impl World {
         let cloud = Cloud::new("main-job").await;
         let (functions, hook) = (Receiver::start().await, Arc::new(Receiver::start().await));
         functions.otherwise(Reply::json(200, &json!({ "result": "success", "messages": ["heard"] })));
+        // The step is called first, and repeats the secret that it is given.
+        let repeated = Form::ALL.map(|form| format!("got {}", api_first().leaked(form)));
+        functions.then(Reply::json(200, &json!({ "result": "success", "messages": repeated })));
         let mount = vault.kv("shop", KvVersion::V2).await;
         let config = config(&cloud, &vault, &functions, &hook);
         let desk = Desk::new(&config, &control_plane.kubeconfig_path());
@@ -318,6 +326,10 @@ async fn first_plan_did_what_it_should(world: &World, daemon: &Daemon) {
     let run = daemon.says("run opened", json!({ "request": "r-1" })).await["run"].clone();
     assert_eq!((&notice["ending"], &notice["request"]), (&json!("succeeded"), &json!("r-1")), "{notice}");
     assert_eq!((&notice["run"], &notice["plan"]), (&run, &json!("shop")));
+    let said = notice["components"][0]["messages"].as_array().unwrap();
+    // Base64 may be filled up behind the secret.
+    let masked = said.iter().filter(|said| said.as_str().unwrap().trim_end_matches('=') == "got ***");
+    assert_eq!(masked.count(), Form::ALL.len(), "{notice}");
     assert_eq!(notice["namespace"], *world.namespace);
     assert_eq!(told[0].header("idempotency-key"), notice["key"].as_str());
     let events = world.hook.received();

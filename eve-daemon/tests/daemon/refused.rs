@@ -83,6 +83,7 @@ async fn what_can_never_be_run_goes_to_the_dead_letters_and_is_told() {
     let daemon = desk.start();
     cloud.send_text(&namespace, "no message").await;
     cloud.send("unread", &namespace, "kind: Plan\n").await;
+    cloud.send("bare", &namespace, "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: bare }\n").await;
     let elsewhere =
         plan("shop", &namespace, json!({})).replace("\"spec\":{", "\"spec\":{\"cluster\":\"west\",");
     cloud.send("elsewhere", &namespace, &elsewhere).await;
@@ -94,7 +95,7 @@ async fn what_can_never_be_run_goes_to_the_dead_letters_and_is_told() {
     cloud.send("good", &namespace, &plan("shop", &namespace, json!({}))).await;
     daemon.says("outcome told", json!({ "request": "good" })).await;
     let mut endings = Vec::new();
-    while endings.len() < 6 {
+    while endings.len() < 7 {
         for answer in cloud.take_all(&cloud.answers).await {
             let answer: Value = serde_json::from_str(answer["Body"].as_str().unwrap()).unwrap();
             let notice = &answer["notice"];
@@ -102,6 +103,7 @@ async fn what_can_never_be_run_goes_to_the_dead_letters_and_is_told() {
         }
     }
     let expected = [
+        ("refused", json!("plan.manifests")),
         ("refused", json!("plan.other-cluster")),
         ("refused", json!("plan.other-request")),
         ("refused", json!("plan.problems")),
@@ -116,6 +118,6 @@ async fn what_can_never_be_run_goes_to_the_dead_letters_and_is_told() {
         tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     }
     let dead = cloud.take_all(&cloud.dead).await;
-    assert_eq!(dead.len(), 5, "{dead:?}");
+    assert_eq!(dead.len(), 6, "{dead:?}");
     assert!(dead.iter().all(|letter| letter["MessageAttributes"].to_string().contains("eason")), "{dead:?}");
 }

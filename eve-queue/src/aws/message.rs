@@ -15,8 +15,9 @@ use eve_core::digest::Digest;
 use eve_core::failure::Failure;
 use eve_core::ports::Delivery;
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
-use crate::stop::{Stop, no_request, object};
+use crate::stop::{Field, STOP_FIELDS, Stop, no_request, object};
 
 /// The version of messages that this eve reads.
 pub(super) const MESSAGE_VERSION: u32 = 1;
@@ -50,6 +51,34 @@ pub(super) struct Location {
     #[serde(default)]
     pub(super) version_id: Option<String>,
     pub(super) sha256: Digest,
+}
+
+const DIGEST: &str = "the SHA-256 of the plan in 64 hexadecimal digits";
+
+/// The fields of [`Location`].
+const PLAN_FIELDS: &[Field] = &[
+    Field::required("bucket", "a text, the bucket of S3", Value::is_string),
+    Field::required("key", "a text, the key of the plan in its bucket", Value::is_string),
+    Field::optional("versionId", "a text, the version of the object", Value::is_string),
+    Field::required("sha256", DIGEST, is_digest),
+];
+
+/// The fields of a message: those of [`Written`].
+const FIELDS: &[Field] = &[
+    Field::required("version", "the number 1", |version| {
+        version.as_u64().is_some_and(|number| number <= u32::MAX.into())
+    }),
+    Field::required("requestId", "a text, the same whenever the request is sent again", Value::is_string),
+    Field::required("cluster", "a text, the name of the cluster that is meant", Value::is_string),
+    Field::optional("plan", "a map that says where the plan is", Value::is_object).with(PLAN_FIELDS),
+    Field::optional("inline", "a text, the plan itself", Value::is_string),
+    Field::optional("sha256", DIGEST, is_digest),
+    Field::optional("stop", "a map that says which request is to stop", Value::is_object).with(STOP_FIELDS),
+    Field::optional("sequence", "a whole number from 0 to 18446744073709551615", Value::is_u64),
+];
+
+fn is_digest(value: &Value) -> bool {
+    Digest::deserialize(value).is_ok()
 }
 
 #[derive(Deserialize)]
@@ -92,17 +121,18 @@ pub(super) struct Unusable {
 impl Message {
     /// Reads a message meant for `cluster`.
     pub(super) fn read(text: &str, cluster: &str) -> Result<Self, Box<Unusable>> {
-        let anonymous = |failure| Box::new(Unusable { request: None, failure });
-        let versioned: Versioned = object(text.as_bytes()).map_err(anonymous)?;
+        // Whoever sent it is told by the name that it has there, whatever else is wrong.
+        let unusable = |failure| Box::new(Unusable { request: request(text), failure });
+        let versioned: Versioned = object(text.as_bytes(), FIELDS).map_err(unusable)?;
         if versioned.version != MESSAGE_VERSION {
-            return Err(anonymous(Failure::permanent(
+            return Err(unusable(Failure::permanent(
                 "queue.message.version",
                 format!("the message is of version {}, this eve reads {MESSAGE_VERSION}", versioned.version),
             )));
         }
-        let written: Written = object(text.as_bytes()).map_err(anonymous)?;
+        let written: Written = object(text.as_bytes(), FIELDS).map_err(unusable)?;
         if !Delivery::is_request(&written.request_id) {
-            return Err(anonymous(no_request()));
+            return Err(unusable(no_request()));
         }
         let request: Arc<str> = written.request_id.as_str().into();
         let named = |failure| Box::new(Unusable { request: Some(Arc::clone(&request)), failure });
@@ -119,6 +149,12 @@ impl Message {
         let asks = asks(written).map_err(named)?;
         Ok(Self { request, asks, sequence })
     }
+}
+
+/// Which request a message is, if that can be read of it.
+fn request(text: &str) -> Option<Arc<str>> {
+    let value: Value = serde_json::from_str(text).ok()?;
+    value.get("requestId")?.as_str().filter(|request| Delivery::is_request(request)).map(Arc::from)
 }
 
 fn asks(written: Written) -> Result<Asks, Failure> {
@@ -204,6 +240,40 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_names_the_field_what_it_must_be_and_the_request() {
+        let rest = r#""requestId":"r-1","cluster":"east","inline":"x""#;
+        let plan = r#""version":1,"requestId":"r-1","cluster":"east","plan":"#;
+        let digest = "must be the SHA-256 of the plan in 64 hexadecimal digits";
+        for (fields, said) in [
+            (rest.to_owned(), "`version` is missing: the number 1".to_owned()),
+            (format!(r#"{rest},"version":"1""#), "`version` must be the number 1".to_owned()),
+            (
+                format!(r#"{rest},"version":1,"hunter2":1"#),
+                "known are `version`, `requestId`, `cluster`, `plan`".to_owned(),
+            ),
+            (format!(r#"{rest},"version":1,"sha256":"hunter2""#), format!("`sha256` {digest}")),
+            (format!(r#"{plan}{{"bucket":"b","key":"k"}}"#), "`plan.sha256` is missing".to_owned()),
+            (format!(r#"{plan}{{"bucket":"b","key":"k","sha256":7}}"#), format!("`plan.sha256` {digest}")),
+            (
+                format!(r#"{plan}{{"bucket":"b","key":"k","sha256":"{ABC}","x":1}}"#),
+                "known are `plan.bucket`".to_owned(),
+            ),
+            (
+                r#""version":1,"requestId":"r-1","cluster":"east","stop":{"requestId":"q","mode":"hunter2"}"#
+                    .to_owned(),
+                "`stop.mode` must be `now` or `drain`".to_owned(),
+            ),
+            (r#""version":2,"requestId":"r-1""#.to_owned(), "of version 2".to_owned()),
+        ] {
+            let unusable = Message::read(&format!("{{{fields}}}"), "east").unwrap_err();
+            let message = &unusable.failure.message;
+            assert!(message.contains(&said) && !message.contains("hunter2"), "{fields}: {message}");
+            assert_eq!(unusable.request.as_deref(), Some("r-1"), "{fields}");
+        }
+        assert_eq!(Message::read(r#"{"requestId":"a b"}"#, "east").unwrap_err().request, None);
+    }
+
+    #[test]
     fn everything_else_is_refused_with_a_reason_that_repeats_nothing() {
         let deep = "[".repeat(1 << 20);
         let long = "x".repeat(257);
@@ -240,6 +310,8 @@ mod tests {
         ] {
             assert_eq!(read(fields).unwrap_err().failure.code, code, "{fields}");
         }
+        let null = read(r#","inline":"x","sequence":null"#).unwrap_err().failure;
+        assert_eq!(null.code, "queue.message.unreadable");
         let other = Message::read(r#"{"version":1,"requestId":"r","cluster":"west","inline":"x"}"#, "east")
             .unwrap_err();
         assert_eq!(other.failure.code, "queue.message.cluster");

@@ -1,19 +1,15 @@
 //! Which answers of a function count, and what is kept of them. Pure.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use eve_core::failure::Failure;
-use eve_core::ports::{Receipt, Verdict};
-use eve_core::secret::SecretValue;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::Url;
+use eve_core::ports::{Notice, Receipt, Verdict};
+use eve_core::secret::{Mask, SecretValue};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::address::Address;
 use crate::call::Reply;
 
-/// What a function said. Holds no key.
+/// What a function said. Holds no key, and nothing that was masked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FunctionAnswer {
     /// How it went.
@@ -25,7 +21,8 @@ pub struct FunctionAnswer {
 impl FunctionAnswer {
     /// The same without a key that the function may know as well.
     pub(super) fn without(self, key: &SecretValue) -> Self {
-        let messages = self.messages.iter().map(|message| without(message, Some(key))).collect();
+        let mask = Mask::default().with(key);
+        let messages = self.messages.into_iter().map(|message| mask.apply(message)).collect();
         Self { messages, ..self }
     }
 }
@@ -40,19 +37,22 @@ struct Written {
     messages: Option<Vec<Value>>,
 }
 
-/// Reads an answer.
+/// Reads an answer, in which a function may repeat what it was given.
 pub(super) fn read(
     address: &Address,
     reply: &Reply,
-    key: Option<&SecretValue>,
+    (key, mask): (Option<&SecretValue>, &Mask),
 ) -> Result<FunctionAnswer, Failure> {
+    let mask = key.map_or_else(|| mask.clone(), |key| mask.with(key));
     let Reply { status, body, cut } = reply;
     // A list is no answer, though serde would read one.
     let written = serde_json::from_slice::<Map<String, Value>>(body).map(Value::Object);
     if let (false, Ok(written)) = (cut, written.and_then(Written::deserialize)) {
-        let messages = written.messages.unwrap_or_default().into_iter().map(|message| {
-            let text = message.as_str().map_or_else(|| message.to_string(), str::to_owned);
-            without(&text, key)
+        // One more than is kept, so that it is told that there were more; whole, so that no half of a secret is left.
+        let messages = written.messages.unwrap_or_default().into_iter().take(Notice::MESSAGES_MAX + 1);
+        let messages = messages.map(|message| match message {
+            Value::String(text) => mask.apply(text),
+            other => mask.apply(other.to_string()),
         });
         let receipt = Receipt::new(Some(written.result), messages.collect());
         return Ok(FunctionAnswer { verdict: written.result, messages: receipt.messages });
@@ -72,7 +72,9 @@ pub(super) fn read(
                 Some(_) => ("refuses the key", "look at the key, here and at the function"),
                 None => ("wants a key", "whoever runs eve says where the keys of functions are"),
             };
-            Failure::transient(REFUSED, format!("function {address} {what} (status {status})")).with_hint(hint)
+            Failure::transient(REFUSED, format!("function {address} {what} (status {status})"))
+                .with_nothing_left()
+                .with_hint(hint)
         }
         _ => Failure::transient(
             "function.answer",
@@ -84,22 +86,6 @@ pub(super) fn read(
     })
 }
 
-/// A text without the key, in the forms in which a function may have seen it or written it down.
-fn without(text: &str, key: Option<&SecretValue>) -> String {
-    let Some(key) = key.map(SecretValue::expose).filter(|key| !key.is_empty()) else {
-        return text.to_owned();
-    };
-    let escaped = utf8_percent_encode(key, NON_ALPHANUMERIC).to_string();
-    let query = Url::parse_with_params("http://x/", [("", key)]).ok();
-    let query = query.and_then(|url| url.query()?.strip_prefix('=').map(str::to_owned)).unwrap_or_default();
-    let hex = key.bytes().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
-    let (padded, unpadded) = (STANDARD.encode(key), URL_SAFE_NO_PAD.encode(key));
-    let lower = [escaped.to_lowercase(), query.to_lowercase(), hex.to_uppercase()];
-    let forms = [key, &escaped, &query, &hex, &padded, &unpadded].into_iter();
-    let forms = forms.chain(lower.iter().map(String::as_str)).filter(|form| !form.is_empty());
-    forms.fold(text.to_owned(), |text, form| text.replace(form, "***"))
-}
-
 #[cfg(test)]
 mod tests {
     use eve_core::failure::FailureClass;
@@ -109,7 +95,8 @@ mod tests {
     fn read_text(status: u16, body: &str) -> Result<FunctionAnswer, Failure> {
         let address = Address::parse("https://f.example/api?x=1").unwrap();
         let key = SecretValue::new("k+/=y");
-        read(&address, &Reply { status, body: body.into(), cut: false }, Some(&key))
+        let reply = Reply { status, body: body.into(), cut: false };
+        read(&address, &reply, (Some(&key), &Mask::default()))
     }
 
     #[test]

@@ -24,7 +24,10 @@ use crate::address::{Address, Allowed};
 ///   or after an answer that is none. `Idempotency-Key` is `RUN/COMPONENT/ATTEMPT`; it is the same after a crash, since the
 ///   attempt is. `Eve-Step` is `RUN/COMPONENT`, the same for all attempts.
 /// - `success` and `noop` are success; the outputs are `result` and `messages`, of which as many are kept as fit into 1 KiB.
+/// - What it repeats of the secrets of the run is taken out of what it says.
 /// - `failed` is a permanent failure with the messages as its notes.
+/// - **Rollback**: a call that was made is not undone, and what it depends on stays with it, unless every attempt has certainly left
+///   nothing behind: it never went out, or the function said `failed` or `noop`.
 /// - Reads nothing: what it would change is not known before, and after it there is nothing to wait for.
 #[derive(Clone)]
 pub struct FunctionExecutor {
@@ -66,7 +69,8 @@ impl Executor for FunctionExecutor {
 
     async fn apply(&self, step: &Step, _: &Prepared, cx: &Context) -> Result<Applied, Failure> {
         let (spec, address) = self.read(step.spec()).map_err(|problem| {
-            Failure::permanent(problem.code, format!("component {}: {}", step.name(), problem.message))
+            let message = format!("component {}: {}", step.name(), problem.message);
+            Failure::permanent(problem.code, message).with_nothing_left()
         })?;
         let stable = format!("{}/{}", step.run(), step.name());
         let limit = spec.limit().min(cx.remaining());
@@ -78,6 +82,7 @@ impl Executor for FunctionExecutor {
             headers: vec![("eve-step", ascii(&stable))],
             body: &body,
             limit,
+            mask: step.mask(),
         };
         let wanted = KeyFor { url: &spec.url, run: Some(step.run()) };
         end(&address, keys::call(&self.client, &*self.keys, wanted, call).await?)
@@ -108,6 +113,7 @@ fn end(address: &Address, answer: FunctionAnswer) -> Result<Applied, Failure> {
                 "function.failed",
                 format!("function {address} says that it failed{said}"),
             );
+            let failure = failure.with_nothing_left();
             return Err(messages.into_iter().skip(1).fold(failure, Failure::with_note));
         }
     };

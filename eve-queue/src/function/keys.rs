@@ -81,7 +81,8 @@ pub(super) async fn call(
 ) -> Result<FunctionAnswer, Failure> {
     let (begun, limit) = (Instant::now(), call.limit);
     let left = || limit.saturating_sub(begun.elapsed());
-    let Some(first) = keys.key(wanted).await? else { return client.call(call).await };
+    let first = keys.key(wanted).await.map_err(Failure::with_nothing_left)?;
+    let Some(first) = first else { return client.call(call).await };
     let again =
         FunctionCall { key: None, headers: call.headers.clone(), identity: call.identity.clone(), ..call };
     let refused = match client.call(FunctionCall { key: Some(&first), limit: left(), ..call }).await {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use eve_core::expr::{Root, Template};
 use eve_core::kind::{Expansion, Kind, Part, Scope};
 use eve_core::plan::problem::SpecProblem;
 use eve_core::plan::{Action, UndoRule};
@@ -80,7 +81,8 @@ impl Kind for FunctionKind {
     }
 
     fn check(&self, spec: &Value, _: &Scope<'_>) -> Vec<SpecProblem> {
-        let problem = Spec::read(spec).and_then(|spec| spec.address()).err();
+        let problem =
+            exposed(spec).map_or_else(|| Spec::read(spec).and_then(|spec| spec.address()).err(), Some);
         problem.into_iter().map(|problem| *problem).collect()
     }
 
@@ -91,7 +93,7 @@ impl Kind for FunctionKind {
             action: Action::Apply,
             spec: Arc::new(spec.clone()),
             dependencies: Vec::new(),
-            // What a function did is out of reach, and so is what it needed then.
+            // What a function did is out of reach, and so is what it needed then. One that did nothing holds nothing.
             undo: UndoRule::Never,
             labels: BTreeMap::new(),
             identity: None,
@@ -101,6 +103,17 @@ impl Kind for FunctionKind {
         };
         Expansion { parts: vec![part] }
     }
+}
+
+/// A secret in the address: that is shown and stored wherever the function is named. In the payload it may stand.
+fn exposed(spec: &Value) -> Option<Box<SpecProblem>> {
+    let url = spec.get("url")?.as_str()?;
+    let template = Template::parse(url, &Root::ALL).ok()?;
+    let secret = template.references().find(|one| one.root == Root::Secrets)?;
+    let message = "a secret must not stand in the address of a function: addresses are logged";
+    let problem = SpecProblem::new("function.secret-exposed", "/url", message);
+    let hint = "put it into `payload`; the key of a function is known to whoever runs eve";
+    Some(problem.with_part(url, secret.at.clone()).with_hint(hint).into())
 }
 
 #[cfg(test)]
@@ -140,6 +153,8 @@ spec:
             check(json!({ "url": "https://f.example/api", "payload": {}, "timeoutSeconds": 3600 })),
             []
         );
+        let in_payload = json!({ "a": "${{ secrets.a }}", "b": ["x ${{ secrets['b'] }}"] });
+        assert_eq!(check(json!({ "url": "https://f.example/api", "payload": in_payload })), []);
         for (spec, code) in [
             (json!({}), "function.spec"),
             (json!({ "url": "https://f.example/", "payload": [] }), "function.spec"),
@@ -148,6 +163,11 @@ spec:
             (json!({ "url": "https://169.254.169.254/" }), "function.url"),
             (json!({ "url": "https://f.example/?code=hunter2" }), "function.url"),
             (json!({ "url": "https://f.example/", "timeoutSeconds": 0 }), "function.timeout"),
+            (json!({ "url": "https://f.example/${{ secrets.a }}" }), "function.secret-exposed"),
+            (
+                json!({ "url": "${{ 'https://f.example/' + string(secrets['a']) }}" }),
+                "function.secret-exposed",
+            ),
         ] {
             let problems = check(spec.clone());
             assert_eq!(problems.len(), 1, "{spec}");

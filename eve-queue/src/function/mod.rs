@@ -16,7 +16,7 @@ use std::fmt;
 use std::time::Duration;
 
 use eve_core::failure::Failure;
-use eve_core::secret::SecretValue;
+use eve_core::secret::{Mask, SecretValue};
 use serde_json::Value;
 
 use crate::address::{Address, AddressError};
@@ -63,6 +63,8 @@ pub struct FunctionCall<'a> {
     pub body: &'a Value,
     /// How long it may take, until the answer is there whole.
     pub limit: Duration,
+    /// Takes out of the answer what was sent in secret. The key is taken out anyway.
+    pub mask: &'a Mask,
 }
 
 impl fmt::Debug for FunctionCall<'_> {
@@ -90,7 +92,7 @@ impl FunctionClient {
     /// All but a valid answer: `http.…` when there is none, `function.key-refused`, `function.redirect`, `function.answer`
     /// and `function.answer-too-large` when it is another one. All transient. Nothing of the key is in them.
     pub async fn call(&self, call: FunctionCall<'_>) -> Result<FunctionAnswer, Failure> {
-        let FunctionCall { address, key, identity, headers, body, limit } = call;
+        let FunctionCall { address, key, identity, headers, body, limit, mask } = call;
         let mut headers = headers;
         headers.push(("idempotency-key", identity));
         headers.push(("accept", "application/json".to_owned()));
@@ -106,12 +108,15 @@ impl FunctionClient {
             let message = format!("function {address}: {failure}");
             failure.with_message(message)
         })?;
-        answer::read(address, &reply, key)
+        answer::read(address, &reply, (key, mask))
     }
 }
 
 /// Reads the address of a function; it must not have a key in it.
-pub(crate) fn address(text: &str) -> Result<Address, AddressError> {
+///
+/// # Errors
+/// [`AddressError`]; of a key [`AddressError::Key`].
+pub fn address(text: &str) -> Result<Address, AddressError> {
     let address = Address::parse(text)?;
     if address.has_parameter(KEY_PARAMETER) { Err(AddressError::Key) } else { Ok(address) }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use eve_core::failure::Failure;
 use eve_core::ports::{Notice, Notifier, Receipt};
+use eve_core::secret::Mask;
 
 use super::{FunctionCall, FunctionClient, FunctionKeys, KeyFor, LIMIT, keys};
 use crate::address::{Address, AddressError};
@@ -63,6 +64,8 @@ impl Notifier for FunctionNotifier {
             headers: Vec::new(),
             body: &body,
             limit: self.limit,
+            // A notice holds no secret.
+            mask: &Mask::default(),
         };
         let wanted = KeyFor { url: &self.url, run: None };
         let answer = keys::call(&self.client, &*self.keys, wanted, call).await?;

@@ -3,28 +3,35 @@
 use std::sync::Arc;
 
 use eve_core::driver::{Executors, Ports, SystemClock, drive};
+use eve_core::expr::{Root, Template};
 use eve_core::failure::FailureClass;
 use eve_core::ids::RunId;
 use eve_core::journal::encode;
 use eve_core::plan::builder::{ComponentBuilder, PlanBuilder};
+use eve_core::plan::expressions::{Constants, Expressions};
 use eve_core::plan::graph::Graph;
 use eve_core::ports::{Clock as _, Executor as _};
 use eve_core::run::{Event, Outcome, Record, Run, RunOptions};
 use eve_core::run_store::MemoryStore;
 use eve_core::secret::Secrets;
-use eve_core::testing::canary::{Canary, CanaryScan};
+use eve_core::testing::canary::{Canary, CanaryScan, Form};
 use eve_queue::{Address, Allowed, FunctionClient, FunctionExecutor, KeyMap};
 use eve_testbed::{Receiver, Reply};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 fn key() -> Canary {
     Canary::plain(3)
 }
 
-/// What was recorded, in which the key is not.
+/// A secret of the plan.
+fn secret() -> Canary {
+    Canary::new(4)
+}
+
+/// What was recorded, in which neither the key nor the secret is.
 fn recorded(store: &MemoryStore, id: &RunId) -> Vec<Record> {
     let records = store.records(id);
-    let mut scan = CanaryScan::new([key()]);
+    let mut scan = CanaryScan::new([key(), secret()]);
     scan.sink("debug of the events", format!("{records:?}"));
     scan.sink("the events", serde_json::to_vec(&records).unwrap());
     for record in &records {
@@ -42,8 +49,12 @@ fn executor(receiver: &Receiver) -> FunctionExecutor {
 }
 
 fn graph(spec: Value) -> Arc<Graph> {
-    let plan =
-        PlanBuilder::new("shop", "team").component(ComponentBuilder::new("migrate", "function").spec(spec));
+    let mut expressions = Expressions::new(Arc::new(Constants::new(Map::new(), "shop", "team", None)));
+    if let Some(text) = spec.pointer("/payload/password").and_then(Value::as_str) {
+        expressions.add("/payload/password", Template::parse(text, &Root::ALL).unwrap());
+    }
+    let migrate = ComponentBuilder::new("migrate", "function").spec(spec).expressions(expressions);
+    let plan = PlanBuilder::new("shop", "team").component(migrate);
     Arc::new(Graph::from_plan(&plan).unwrap())
 }
 
@@ -68,7 +79,7 @@ async fn go_on(
         store: Arc::clone(&store) as _,
         reporters: Vec::new(),
         clock,
-        secrets: Secrets::default(),
+        secrets: Secrets::from_iter([("a".to_owned(), secret().secret())]),
     };
     let (_stop, control) = tokio::sync::mpsc::channel(1);
     let outcome = drive(run, &ports, control).await?;
@@ -101,6 +112,31 @@ async fn a_step_calls_its_function_and_publishes_what_it_said() {
 }
 
 #[tokio::test]
+async fn what_a_function_repeats_of_a_secret_is_taken_out() {
+    let spec = |receiver: &Receiver| {
+        let payload = json!({ "password": "${{ secrets.a }}" });
+        json!({ "url": receiver.url("/api/migrate"), "payload": payload })
+    };
+    let (value, body) = (secret().value().to_owned(), json!({ "password": secret().value() }));
+    let forms = Form::ALL.iter().map(|form| json!(secret().leaked(*form)));
+    let messages: Vec<Value> = forms.chain([json!(format!("got {body}")), body]).collect();
+    for (word, outcome) in [("success", Outcome::Succeeded), ("failed", Outcome::Failed)] {
+        let receiver = Receiver::start().await;
+        for answer in [
+            Reply::Text(500, format!("cannot read {value}")),
+            Reply::json(200, &json!({ "result": word, "messages": messages })),
+        ] {
+            receiver.then(answer);
+        }
+        let (ended, records) = run(&receiver, spec(&receiver)).await;
+        assert_eq!(ended, outcome, "{records:?}");
+        let sent = receiver.received().pop().unwrap().json();
+        assert_eq!(sent["password"], value, "it arrives whole");
+        assert!(format!("{records:?}").contains("***"), "{records:?}");
+    }
+}
+
+#[tokio::test]
 async fn many_messages_are_cut_to_what_is_stored() {
     let receiver = Receiver::start().await;
     let messages = vec!["ä".repeat(100); 20];
@@ -130,6 +166,14 @@ async fn silence_is_tried_again_with_the_next_attempt_and_an_answer_is_final() {
     });
     let failure = failure.unwrap();
     assert_eq!((failure.class, &*failure.code), (FailureClass::Permanent, "function.failed"));
+    let left: Vec<bool> = records
+        .iter()
+        .filter_map(|record| match &record.event {
+            Event::AttemptFailed { failure, .. } => Some(failure.left_nothing),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(left, [false, true], "nobody knows what silence has left");
     assert!(failure.message.ends_with("says that it failed: no room"), "{failure}");
     assert_eq!(failure.notes, ["at all"]);
 }

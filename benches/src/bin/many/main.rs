@@ -79,7 +79,7 @@ struct Same {
 impl Intake for Same {
     fn read(&self, body: &[u8]) -> Result<PlanName, Failure> {
         self.came.send_modify(|came| *came += 1);
-        Ok(PlanName { namespace: String::from_utf8_lossy(body).into(), plan: "app".into() })
+        Ok(PlanName { namespace: String::from_utf8_lossy(body).into(), plan: "app".into(), request: None })
     }
 
     async fn open(&self, _: &RunId, _: &[u8], _: Option<&RunStart>) -> Result<Opened, Failure> {

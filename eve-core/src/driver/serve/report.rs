@@ -11,15 +11,20 @@ const MESSAGES: &str = "messages";
 /// The output that says that further messages were not kept.
 const CUT: &str = "cut";
 
+/// The code of what a rollback has left alone.
+const KEPT: &str = "run.undo.kept";
+
 /// The components of a run that is over.
 pub(super) fn report(run: &Run) -> Report {
     let (graph, view) = (run.graph(), run.view());
     let told = |wanted: fn(ComponentEnd) -> bool| {
-        let ends = graph.ids().filter_map(move |id| Some((id, end(view, id)?)));
+        // Joins hold the parts of components together; nobody wrote them.
+        let own = graph.ids().filter(|id| !graph.node(*id).action().is_join());
+        let ends = own.filter_map(move |id| Some((id, end(view, id)?)));
         ends.filter(move |(_, state)| wanted(*state)).map(move |(id, state)| ComponentNotice {
             name: graph.node(id).name().to_owned(),
             state,
-            failure: failure(view, id, state).map(Told::from),
+            failure: failure(view, id, state).map(Told::from).or_else(|| kept(run, id)),
             messages: messages(view, id, state),
         })
     };
@@ -31,7 +36,7 @@ pub(super) fn report(run: &Run) -> Report {
 
 /// What became of a component, where it is worth a word.
 fn end(view: RunView<'_>, id: ComponentId) -> Option<ComponentEnd> {
-    if view.undo_status(id) == UndoStatus::Failed {
+    if matches!(view.undo_status(id), UndoStatus::Failed | UndoStatus::Kept) {
         return Some(ComponentEnd::NotUndone);
     }
     match view.status(id) {
@@ -52,6 +57,13 @@ fn failure(view: RunView<'_>, id: ComponentId, state: ComponentEnd) -> Option<&F
         ComponentEnd::Failed => view.failure(id),
         ComponentEnd::Succeeded | ComponentEnd::Skipped => None,
     }
+}
+
+/// Why a rollback has left it alone, if it has.
+fn kept(run: &Run, id: ComponentId) -> Option<Told> {
+    let because = run.view().kept_because(id)?;
+    let message = because.told(|other| run.graph().node(other).name().to_owned());
+    Some(Told { code: KEPT.to_owned(), message })
 }
 
 /// What it had to say: the evidence of its failure, or its messages.

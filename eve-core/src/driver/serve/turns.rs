@@ -132,7 +132,9 @@ impl Server<'_> {
             self.live.show(&shown);
             (self.ports.observer)(self.scheduler.view());
         }
-        over.iter().for_each(|run| self.ports.intake.let_go(run));
+        for run in &over {
+            self.ports.intake.let_go(run);
+        }
         Ok(())
     }
 

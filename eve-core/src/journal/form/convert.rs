@@ -201,7 +201,7 @@ impl<'a> FailForm<'a> {
         retry_at: Option<Timestamp>,
     ) -> Self {
         // What workloads wrote is not stored: it may hold what nobody may keep.
-        let Failure { code, class, message, notes, log: _, hint } = failure;
+        let Failure { code, class, message, notes, log: _, hint, left_nothing } = failure;
         Self {
             component: component.get(),
             attempt: attempt.get(),
@@ -212,6 +212,7 @@ impl<'a> FailForm<'a> {
             notes: notes.into(),
             hint: hint.as_ref().map(Cow::from),
             retry_at: retry_at.map(Timestamp::as_micros),
+            left_nothing: *left_nothing,
         }
     }
 }
@@ -221,7 +222,8 @@ type Failed = (ComponentId, Attempt, Phase, Box<Failure>, Option<Timestamp>);
 
 impl From<FailForm<'_>> for Failed {
     fn from(form: FailForm<'_>) -> Self {
-        let FailForm { component, attempt, phase, code, class, message, notes, hint, retry_at } = form;
+        let FailForm { component, attempt, phase, code, class, message, notes, hint, retry_at, left_nothing } =
+            form;
         let failure = Failure {
             code: code.into_owned().into(),
             class: class.into(),
@@ -229,6 +231,7 @@ impl From<FailForm<'_>> for Failed {
             notes: notes.into_owned(),
             log: Box::default(),
             hint: hint.map(Cow::into_owned),
+            left_nothing,
         };
         let retry_at = retry_at.map(Timestamp::from_micros);
         (ComponentId::new(component), Attempt::new(attempt), phase.into(), Box::new(failure), retry_at)

@@ -226,6 +226,9 @@ struct FailForm<'a> {
     hint: Option<Cow<'a, str>>,
     #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
     retry_at: Option<u64>,
+    /// Since version 4.
+    #[serde(rename = "void", default, skip_serializing_if = "std::ops::Not::not")]
+    left_nothing: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -352,6 +355,9 @@ impl TryFrom<(u64, u32)> for Length {
 impl EventForm<'_> {
     /// The lowest version that can say this.
     fn version(&self) -> u32 {
+        if matches!(self, Self::AttemptFailed(form) | Self::UndoFailed(form) if form.left_nothing) {
+            return 4;
+        }
         if matches!(self, Self::RunStarted(form) if !form.pins.is_empty()) {
             return 3;
         }

@@ -215,9 +215,13 @@ impl<'a> Validator<'a> {
         let bound = |name: &str| {
             schema.get(name).and_then(Value::as_u64).and_then(|bound| usize::try_from(bound).ok())
         };
-        if bound("minLength").is_some_and(|least| length < least) {
-            let message = format!("{} is empty", self.field(at));
-            return self.report(FieldProblem::new("plan.empty", at, message));
+        if let Some(least) = bound("minLength").filter(|least| length < *least) {
+            let field = self.field(at);
+            let (code, message) = match length {
+                0 => ("plan.empty", format!("{field} is empty")),
+                _ => ("plan.too-short", format!("{field} is shorter than {least} characters")),
+            };
+            return self.report(FieldProblem::new(code, at, message));
         }
         if let Some(most) = bound("maxLength").filter(|most| length > *most) {
             let message = format!("{} is longer than {most} characters", self.field(at));

@@ -257,6 +257,37 @@ fn what_is_never_undone_and_was_not_begun_holds_nothing_up() {
 }
 
 #[test]
+fn what_is_never_undone_holds_nothing_up_where_every_attempt_left_nothing() {
+    let lost = |attempt| Failure::transient("t", format!("no connection in attempt {attempt}"));
+    for (first_left_nothing, outcome) in [(true, Outcome::RolledBack), (false, Outcome::RollbackFailed)] {
+        let mut components = chain(&["web", "announce"]);
+        components[1] = component("announce").after("web").undo(UndoRule::Never);
+        let mut run = Undoing::new(components);
+        run.ready(0, Change::Update);
+        run.prepare(1, Change::Create);
+        let first = if first_left_nothing { lost(1).with_nothing_left() } else { lost(1) };
+        run.0.end(1, 1, PhaseEnd::Apply(Err(first)));
+        run.0.now = run.0.now.plus(secs(60));
+        run.0.run.handle_timeout(run.0.now);
+        for command in run.0.commands() {
+            let Command::Call { component, attempt, phase: Phase::Prepare, .. } = command else { continue };
+            run.0.end(component.get(), attempt.get(), PhaseEnd::Prepare(Ok(Prepared::new(Change::Create))));
+        }
+        let _ = run.0.commands();
+        let failed = Failure::permanent("t", "it says that it failed").with_nothing_left();
+        run.0.end(1, 2, PhaseEnd::Apply(Err(failed)));
+        run.die();
+        let _ = run.0.commands();
+        run.undone(0);
+        run.looked_well();
+        assert_eq!(run.outcome(), Some(outcome), "{first_left_nothing}");
+        let kept = [run.kept(0), run.kept(1)];
+        let stays = [Some(KeepReason::Dependant { component: ComponentId::new(1) }), Some(KeepReason::Rule)];
+        assert_eq!(kept, if first_left_nothing { [None; 2] } else { stays });
+    }
+}
+
+#[test]
 fn what_was_kept_nothing_of_cannot_be_undone() {
     let mut run = Undoing::new(chain(&["a", "b"]));
     run.ready(0, Change::Create);

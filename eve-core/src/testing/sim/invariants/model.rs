@@ -388,7 +388,7 @@ impl Model {
         let asked = !self.stops.is_empty();
         let policy = self.graph.node(*id).on_failure().unwrap_or(self.graph.on_failure());
         let part = self.part_mut(*id);
-        part.touched |= *phase == Phase::Apply;
+        part.touched |= *phase == Phase::Apply && !failure.left_nothing;
         if retry_at.is_some() && *phase == Phase::Verify {
             part.attempt += 1;
             part.look_not_before = *retry_at;
