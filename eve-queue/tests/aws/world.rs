@@ -216,7 +216,7 @@ pub(crate) fn body(delivery: &Delivery) -> &[u8] {
 }
 
 /// Why a delivery can never be dealt with.
-pub(crate) fn unusable(delivery: &Delivery) -> &eve_core::failure::Failure {
+pub(crate) fn unusable(delivery: &Delivery) -> &Failure {
     let Content::Unusable { failure } = &delivery.content else { panic!("{delivery:?}") };
     failure
 }
