@@ -429,3 +429,20 @@ fn the_action_of_a_component_is_that_of_its_parts() {
         assert_eq!(actions, [action, action, Action::None], "{written}");
     }
 }
+
+#[test]
+fn what_depends_on_a_component_with_which_nothing_is_done_waits_for_what_it_depends_on() {
+    let text = plan(
+        "    - {name: a, things: {objects: [{}]}}\n    - {name: b, dependsOn: [a], action: none, things: {objects: [{}, {}]}}\n    \
+         - {name: c, dependsOn: [b], things: {objects: [{}]}}\n",
+    );
+    let graph = try_load(&text, |options| options).unwrap().graph().unwrap();
+    let at = |name: &str| graph.ids().find(|id| graph.node(*id).name() == name).unwrap();
+    assert_eq!(graph.node(at("b")).action(), Action::None);
+    assert!(graph.ids().all(|id| !graph.node(id).name().starts_with("b/")), "it has no parts");
+    let waits = |name: &str, before: &str| {
+        let edges = graph.dependencies(at(name));
+        edges.iter().map(|edge| graph.node(edge.component).name()).eq([before])
+    };
+    assert!(waits("b", "a") && waits("c/thing/0", "b"));
+}
