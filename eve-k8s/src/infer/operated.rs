@@ -42,21 +42,36 @@ pub(super) fn add(builder: &mut Builder<'_>) {
         return;
     }
     let mut chain = Chain::default();
-    world.workloads(builder, &mut chain);
+    workloads(builder, &mut chain);
     world.accounts(builder, &mut chain);
     world.roles(builder, &mut chain);
     world.resources(&mut chain);
     chain.cut();
     let workload = |link: &Link<'_>| if let Link::Workload(node) = link { Some(*node) } else { None };
-    let workloads: Vec<usize> = chain.after.keys().filter_map(workload).collect();
+    let first: Vec<usize> = chain.after.keys().filter_map(workload).collect();
     builder.close_gates();
-    let foundations = builder.foundations(&workloads);
+    let foundations = builder.foundations(&first);
     for &node in world.resources.keys().filter(|node| foundations.get(**node) != Some(&false)) {
         chain.remove(&Link::Resource(node));
     }
     chain.cut();
     chain.contract();
     chain.put(builder, &world);
+}
+
+/// The accounts that workloads run as.
+fn workloads<'a>(builder: &Builder<'a>, chain: &mut Chain<'a>) {
+    for (node, subject) in builder.subjects.iter().enumerate() {
+        if subject.group != "apps" || !LASTING.contains(&subject.kind) {
+            continue;
+        }
+        let Some((_, template)) = pods::template(subject) else { continue };
+        let named = ["/spec/serviceAccountName", "/spec/serviceAccount"];
+        let account = named.iter().find_map(|at| text(template, at)).unwrap_or("default");
+        for who in [Who::One(subject.namespace, account), Who::Of(subject.namespace), Who::All] {
+            chain.link(Link::Workload(node), Link::Account(who));
+        }
+    }
 }
 
 /// What the input says of custom resources and rights.
@@ -141,20 +156,6 @@ impl<'a> World<'a> {
             abouts.iter().find_map(|about| self.grants.get(about))
         });
         own.or_else(|| self.grants.values().next()).cloned().unwrap_or_default()
-    }
-
-    fn workloads(&self, builder: &Builder<'a>, chain: &mut Chain<'a>) {
-        for (node, subject) in builder.subjects.iter().enumerate() {
-            if subject.group != "apps" || !LASTING.contains(&subject.kind) {
-                continue;
-            }
-            let Some((_, template)) = pods::template(subject) else { continue };
-            let named = ["/spec/serviceAccountName", "/spec/serviceAccount"];
-            let account = named.iter().find_map(|at| text(template, at)).unwrap_or("default");
-            for who in [Who::One(subject.namespace, account), Who::Of(subject.namespace), Who::All] {
-                chain.link(Link::Workload(node), Link::Account(who));
-            }
-        }
     }
 
     fn accounts(&self, builder: &Builder<'a>, chain: &mut Chain<'a>) {
@@ -278,9 +279,13 @@ impl<'a> Chain<'a> {
         }
         for (first, lasts) in &self.after {
             for last in lasts {
-                let node = |link: &Link<'a>| match link {
-                    Link::Workload(node) | Link::Resource(node) => Some(*node),
-                    link => joins.get(link).copied(),
+                let node = |link: &Link<'a>| {
+                    let own = if let Link::Workload(node) | Link::Resource(node) = link {
+                        Some(*node)
+                    } else {
+                        None
+                    };
+                    own.or_else(|| joins.get(link).copied())
                 };
                 let Some((before, after)) = node(first).zip(node(last)) else { continue };
                 let until =
