@@ -446,3 +446,15 @@ fn what_depends_on_a_component_with_which_nothing_is_done_waits_for_what_it_depe
     };
     assert!(waits("b", "a") && waits("c/thing/0", "b"));
 }
+
+#[test]
+fn json_objects_one_behind_another_are_documents_and_keep_their_lines() {
+    let kinds = kinds();
+    let options = LoadOptions::new(&kinds).with_namespace(Some("shop".into()));
+    let loaded = |text: &str| load(vec![Source::new("all.json", text)], &options);
+    let text = "{\n  \"a\": 1\n}\n{\n  \"b\": [{}]\n}{\"c\": 2}\n";
+    let graph = loaded(text).unwrap().graph().unwrap();
+    assert_eq!(graph.ids().count(), 3);
+    let found = loaded(&text.replace("\"b\"", "\"bad\"")).unwrap_err();
+    assert_eq!(found.list[0].place.as_ref().unwrap().line, 5, "{found}");
+}

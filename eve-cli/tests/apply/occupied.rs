@@ -5,7 +5,7 @@ use eve_testbed::ControlPlane;
 use serde_json::{Value, json};
 
 use super::delete::{admin, config_map, exists, kept, place};
-use super::{Ended, eve};
+use super::{Ended, eve, get};
 
 /// Runs a verb with these flags on an input, and expects it to succeed.
 async fn done(control_plane: &ControlPlane, verb: &str, flags: &[&str], input: &str) -> Ended {
@@ -124,8 +124,56 @@ async fn a_definition_stays_while_objects_of_its_kind_stay_or_are_not_the_plans(
     assert_eq!(ended.summary()["deleted"], 1, "{}", ended.out);
 }
 
+#[tokio::test]
+async fn a_definition_goes_with_objects_of_its_kind_whose_owner_goes() {
+    let control_plane = ControlPlane::shared().await;
+    let namespace = control_plane.namespace("owned-kind").await;
+    let group = "owned.example.com";
+    let definition = json!({ "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": { "name": format!("widgets.{group}") },
+        "spec": { "group": group, "scope": "Namespaced", "names": { "kind": "Widget", "plural": "widgets" },
+            "versions": [{ "name": "v1", "served": true, "storage": true,
+                "schema": { "openAPIV3Schema": { "type": "object" } } }] } });
+    let manifest = format!("{definition}\n{}", config_map("owner", ""));
+    let flags = ["-n", namespace.name(), "--allow-cluster-scoped", "CustomResourceDefinition"];
+    done(control_plane, "apply", &flags, &manifest).await;
+    let path = format!("/api/v1/namespaces/{}/configmaps/owner", namespace.name());
+    let owner = get(control_plane, &path).await;
+    let child = json!({ "apiVersion": format!("{group}/v1"), "kind": "Widget", "metadata": { "name": "child",
+        "ownerReferences": [{ "apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner["metadata"]["uid"] }] } });
+    let widgets = format!("/apis/{group}/v1/namespaces/{}/widgets", namespace.name());
+    admin(control_plane, "POST", &widgets, &child).await;
+    let ended = done(control_plane, "delete", &flags, &manifest).await;
+    assert_eq!((kept(&ended).len(), &ended.summary()["deleted"]), (0, &json!(2)), "{}", ended.out);
+}
+
+#[tokio::test]
+async fn a_namespace_stays_where_it_cannot_be_seen_what_it_holds() {
+    let control_plane = ControlPlane::shared().await;
+    let name = "occupied-unseen";
+    let rbac = "/apis/rbac.authorization.k8s.io/v1";
+    let role = json!({ "metadata": { "name": name }, "rules": [
+        { "apiGroups": [""], "resources": ["namespaces", "configmaps"], "verbs": ["*"] }] });
+    admin(control_plane, "POST", &format!("{rbac}/clusterroles"), &role).await;
+    let binding = json!({ "metadata": { "name": name },
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name },
+        "subjects": [{ "apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": name }] });
+    admin(control_plane, "POST", &format!("{rbac}/clusterrolebindings"), &binding).await;
+    let manifest = namespace(name) + &config_map("settings", "");
+    let flags = ["-n", name, "--allow-cluster-scoped", "Namespace"];
+    done(control_plane, "apply", &flags, &manifest).await;
+    let sparing = [&flags[..], &["--as", name]].concat();
+    let ended = done(control_plane, "delete", &sparing, &manifest).await;
+    let why = reason(&ended, &format!("namespace/{name}")).unwrap();
+    let begin = "whether it holds anything of others cannot be told: ";
+    assert!(why.starts_with(begin) && why.ends_with(" may not be listed"), "{why}");
+    assert!(exists(control_plane, &format!("/api/v1/namespaces/{name}")).await);
+    let ended = done(control_plane, "delete", &flags, &manifest).await;
+    assert_eq!(kept(&ended), []);
+}
+
 /// A definition, a resource, and the program that may write it.
-const OPERATOR: &str = r#"
+const OPERATOR: &str = r"
 apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
 metadata: { name: gizmos.operated.example.com }
@@ -162,7 +210,7 @@ spec:
   template:
     metadata: { labels: { app: op } }
     spec: { serviceAccountName: op, containers: [{ name: c, image: registry.example.com/op }] }
-"#;
+";
 
 #[tokio::test]
 async fn custom_resources_go_before_the_program_that_looks_after_them_and_before_its_rights() {
