@@ -162,7 +162,7 @@ async fn what_the_run_made_and_a_later_run_changed_stays() {
         let place = Place::new(prefix).await;
         let release = place.deploy("first", &[apply(of("1"))]).await;
         // The same fields, other values: no manager but eve has anything to do with it.
-        back_and_forth(&place, ("there", &release), &apply(of("1")), &apply(of("2"))).await;
+        back_and_forth(&place, ("forth", &release), &apply(of("1")), &apply(of("2"))).await;
         assert_conflict(&place, &release, &["a later run", "`eve`"]).await;
         // Nor is it this run's if it has the values again that this run gave it.
         back_and_forth(&place, ("back", &release), &apply(of("2")), &apply(of("1"))).await;
@@ -195,7 +195,7 @@ async fn what_a_later_run_changed_is_its_own_even_if_it_has_the_values_of_this_r
         let place = Place::new(prefix).await;
         place.deploy("first", &[apply(of("1"))]).await;
         let mut release = place.deploy("second", &[apply(of("2"))]).await;
-        back_and_forth(&place, ("there", &release), &apply(of("3")), &apply(of("2"))).await;
+        back_and_forth(&place, ("forth", &release), &apply(of("3")), &apply(of("2"))).await;
         assert_conflict(&place, &release, &["changed since by a later run of `eve`"]).await;
         // A journal of before that was written down tells only what is there.
         let applied = release.done.get_mut(&0).unwrap().1.as_mut().unwrap();
