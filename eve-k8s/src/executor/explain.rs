@@ -67,6 +67,9 @@ impl KubeExecutor {
                 return Ok(removed(step, absent));
             }
         };
+        if object.pointer("/metadata/deletionTimestamp").is_some() {
+            return Ok(Explanation::Waiting(self.leaving(place, object).await));
+        }
         if step.action() == Action::Delete {
             let message = format!("{place} is still there");
             return Ok(Explanation::Waiting(Failure::permanent("k8s.object.present", message)));
@@ -75,6 +78,20 @@ impl KubeExecutor {
             return Ok(Explanation::Up);
         }
         self.state(step, &target, &object).await
+    }
+
+    /// What keeps an object that is being deleted.
+    async fn leaving(&self, place: &Location, object: Value) -> Failure {
+        // What was listed may be cut down.
+        let object = self.client.get(place).await.unwrap_or(object);
+        let blocked = self.blocked(place, &object).await;
+        let message = match blocked.known() {
+            Some(why) => format!("{place} is being deleted: {why}"),
+            None => format!("{place} is being deleted"),
+        };
+        let failure = Failure::permanent("k8s.delete.blocked", message);
+        let failure = blocked.notes.iter().cloned().fold(failure, Failure::with_note);
+        blocked.hint().into_iter().fold(failure, Failure::with_hint)
     }
 
     /// The object with its status, where its kind has one that is judged.

@@ -33,6 +33,7 @@ mod intent;
 mod keep;
 mod maker;
 mod namespace;
+mod occupied;
 mod owner;
 mod owners;
 mod pods;
@@ -41,6 +42,7 @@ mod promise;
 mod publish;
 mod read;
 mod sight;
+mod terminating;
 mod undo;
 mod verify;
 mod wait;
@@ -56,7 +58,8 @@ pub use owner::TakeOver;
 /// One executor may serve many runs at once; must be used inside a tokio runtime.
 ///
 /// A component that is deleted is removed in the foreground, if it carries the label of its plan, was not there before
-/// eve, and no annotation keeps it; see [`KEPT`]. A component that is only read is never written. What belongs to another
+/// eve, and no annotation keeps it; see [`KEPT`]. A Namespace or definition stays while it holds what stays or is none of
+/// the plan's, or may not be listed. A component that is only read is never written. What belongs to another
 /// plan is refused with `k8s.object.other-plan`, unless it is to be taken over.
 ///
 /// **Rights**: `get`, `patch` and `create` on what the plan holds. With `list` and `watch` on the same, waits share one

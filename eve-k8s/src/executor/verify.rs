@@ -10,7 +10,7 @@ use eve_core::ports::{Step, Verify};
 use eve_core::run::{Applied, Change, UndoToken};
 use serde_json::Value;
 
-use super::delete::Fate;
+use super::delete::{self, Fate};
 use super::intent::{Doubt, Intent};
 use super::prepare::Mark;
 use super::promise::Promise;
@@ -31,6 +31,7 @@ impl KubeExecutor {
     pub(super) async fn look_again(&self, step: &Step, of: Verify<'_>) -> Result<(), Failure> {
         match (of, step.action()) {
             (Verify::Undone(token), _) => self.verify_undone(step, token).await,
+            (Verify::Applied(Some(applied), _), Action::Delete) if delete::stays(applied).is_some() => Ok(()),
             (Verify::Applied(_, until), Action::Delete) => self.verify_gone(step, until).await,
             // Nothing was written since it was looked at when the run began, and nothing waited for.
             (Verify::Applied(..), Action::Apply) if self.surveys.is_idle(step.graph()) => Ok(()),

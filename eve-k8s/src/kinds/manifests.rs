@@ -122,10 +122,14 @@ impl Kind for Manifests {
         if found.is_empty()
             && spec.get("objects").is_none_or(|objects| objects.is_array() || objects.is_null())
         {
-            problems.push(
-                SpecProblem::new("manifests.empty", "", "there is no object in it")
-                    .with_hint("list objects under `objects`, or files under `files`"),
-            );
+            let has_lists = spec.get("objects").and_then(Value::as_array).is_some_and(|one| !one.is_empty());
+            let hint = if has_lists {
+                "every list in it is empty"
+            } else {
+                "list objects under `objects`, or files under `files`"
+            };
+            problems
+                .push(SpecProblem::new("manifests.empty", "", "there is no object in it").with_hint(hint));
         }
         let hooks = found.extract_if(.., |one| self.leaves_out(one));
         problems.extend(hooks.filter_map(|hook| metadata::skipped_hook(&hook)));
@@ -337,6 +341,26 @@ mod tests {
         };
         check(HelmHooks::Refuse, (false, &["job/migrate", "configmap/c"]));
         check(HelmHooks::Skip, (true, &["configmap/c"]));
+    }
+
+    #[test]
+    fn what_is_no_object_for_eve_is_told_plainly() {
+        let mut hook = object("Job", "migrate");
+        hook["metadata"]["annotations"] = json!({ "argocd.argoproj.io/hook": "PreSync" });
+        let with_version =
+            json!({ "apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization" });
+        for (one, expected, told) in [
+            (hook, &["object.argo-hook"][..], "hook of Argo CD (`PreSync`)"),
+            (with_version, &["object.kustomization"], "kustomize"),
+            (json!({ "resources": ["a.yaml"] }), &["object.kustomization"], "kustomize"),
+            (json!({ "apiVersion": "v1", "kind": "List", "items": [] }), &["manifests.empty"], "no object"),
+        ] {
+            let spec = json!({ "objects": [one] });
+            let problems = Manifests::default().check(&spec, &Scope { namespace: "shop", component: "web" });
+            let codes: Vec<&str> = problems.iter().map(|problem| &*problem.code).collect();
+            assert_eq!(codes, expected, "{problems:?}");
+            assert!(problems[0].message.contains(told), "{problems:?}");
+        }
     }
 
     #[test]

@@ -30,6 +30,7 @@ mod scalar;
 mod schema;
 mod secrets;
 mod skeleton;
+mod stream;
 mod syntax;
 mod texts;
 mod words;
