@@ -41,6 +41,7 @@ mod proxy;
 pub mod readiness;
 mod reasons;
 mod restore;
+mod scaled;
 mod snapshot;
 mod survey;
 

@@ -5,7 +5,7 @@
 //! handed out once: who asks again wants news, and reads by name. Writes nothing, and judges nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use eve_core::failure::Failure;
 use eve_core::ids::ComponentId;
@@ -18,6 +18,7 @@ use crate::discovery::{Kinds, Scope};
 use crate::error::ApiError;
 use crate::live::{Listed, Live};
 use crate::path::PathSegment;
+use crate::scaled::Targets;
 use crate::snapshot::SealKey;
 use crate::{labels, normal, object, readiness};
 
@@ -38,6 +39,7 @@ struct Survey {
     /// Components whose object was not there, until it was written.
     making: Mutex<BTreeMap<ComponentId, Making>>,
     keeping: Arc<Keeping>,
+    scaled: OnceLock<Targets>,
 }
 
 /// What is done once a run so that it can be undone.
@@ -213,6 +215,11 @@ impl Surveys {
     /// Forgets what was known of making the object: it is there, marked as it has to be.
     pub(crate) fn made(&self, graph: &Arc<Graph>, component: ComponentId) {
         lock(&self.of(graph).making).remove(&component);
+    }
+
+    /// Whether an autoscaler of the graph's plan scales the object.
+    pub(crate) fn is_scaled(&self, graph: &Arc<Graph>, place: &Location) -> bool {
+        self.of(graph).scaled.get_or_init(|| Targets::of(graph)).has(place)
     }
 
     /// Remembers that the run is through with a component that defines a kind.

@@ -43,6 +43,7 @@ impl KubeExecutor {
         if ensured == Ensured::Existed && maker::is_taken_over(before.as_ref(), known, &written) {
             tracing::info!("{}: somebody made it since it was looked for: it is adopted", target.place);
             after.adopted = true;
+            after.replicas = Mark::before(step, &target, &written).replicas;
             let before = before.insert(after);
             let marked = Intent::of(step, &target, Some(before));
             written = self.send(step, &target, &marked).await?.0;

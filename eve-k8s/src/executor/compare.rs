@@ -53,7 +53,7 @@ impl KubeExecutor {
                 Difference::Create
             });
         }
-        let before = live.as_ref().map(|(live, _)| Mark::of(live));
+        let before = live.as_ref().map(|(live, _)| Mark::before(step, &target, live));
         let intent = Intent::of(step, &target, before.as_ref());
         if live.as_ref().is_some_and(|(live, _)| intent.holds(live).is_ok()) {
             return Ok(Difference::None);

@@ -183,6 +183,8 @@ impl KubeExecutor {
 struct Target<'a> {
     place: Location,
     object: &'a Value,
+    /// An autoscaler of the plan says how many replicas it has.
+    is_scaled: bool,
 }
 
 /// What a step's object stands for, as far as the kinds are known.
@@ -258,7 +260,10 @@ impl KubeExecutor {
             }
         };
         let name = PathSegment::name(identity.name).map_err(bad_name)?;
-        Ok(Located::Known(Target { place: Location { resource, namespace, name }, object }))
+        let place = Location { resource, namespace, name };
+        let has_count = || object::at(object, "/spec/replicas").is_some();
+        let is_scaled = has_count() && self.surveys.is_scaled(step.graph(), &place);
+        Ok(Located::Known(Target { place, object, is_scaled }))
     }
 }
 

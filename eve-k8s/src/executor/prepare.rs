@@ -14,6 +14,7 @@ use crate::error::ApiStatus;
 use crate::labels::{self, FIELD_MANAGER, fnv};
 use crate::live::Live;
 use crate::object;
+use crate::scaled::Replicas;
 use crate::survey::{Found, Surveys};
 
 /// What is kept of an object's state: in [`Prepared`] of the one before, in
@@ -38,6 +39,9 @@ pub(crate) struct Mark {
     /// It is about to go, as soon as its finalizers let it: a write does not keep it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) leaves: bool,
+    /// What becomes of its number of replicas, where an autoscaler says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) replicas: Option<Replicas>,
     /// Of what was written, where the run may be undone.
     #[serde(flatten)]
     pub(crate) claim: Claim,
@@ -86,8 +90,17 @@ impl Mark {
             adopted: intent::is_adopted(object),
             managed_by_other: labels::managed_by(object).is_some_and(|manager| manager != FIELD_MANAGER),
             leaves: !text("/metadata/deletionTimestamp").is_empty(),
+            replicas: None,
             claim: Claim::default(),
         }
+    }
+
+    /// Of the live object, before a step writes it.
+    pub(super) fn before(step: &Step, target: &Target<'_>, live: &Value) -> Self {
+        let is_forced = conflicts(step) == Conflicts::Force;
+        let has_count = object::at(target.object, "/spec/replicas").is_some();
+        let replicas = has_count.then(|| Replicas::of(live, target.is_scaled, is_forced)).flatten();
+        Self { replicas, ..Self::of(live) }
     }
 
     /// The mark in a token; `None` where there is none.
@@ -182,7 +195,7 @@ impl KubeExecutor {
         detail: Detail,
     ) -> Result<Prepared, Failure> {
         self.is_of_other(step, &target.place, &live)?;
-        let mut before = Mark::of(&live);
+        let mut before = Mark::before(step, target, &live);
         // A write of ours whose answer was lost may have taken it over.
         before.adopted |= self.surveys.is_sent(step.graph(), step.component()) && maker::is_of_another(&live);
         let intent = Intent::of(step, target, Some(&before));

@@ -90,7 +90,9 @@ impl KubeExecutor {
         detail: Detail,
     ) -> Result<(), Failure> {
         let place = &target.place;
-        let Err(doubt) = Intent::of(step, target, Some(&Mark::of(live))).holds(live) else { return Ok(()) };
+        let Err(doubt) = Intent::of(step, target, Some(&Mark::before(step, target, live))).holds(live) else {
+            return Ok(());
+        };
         let why = match self.compare(step, target, live.clone(), detail).await {
             Ok(prepared) if matches!(prepared.change, Change::None | Change::Unknown) => return Ok(()),
             Ok(_) => doubt.to_string(),
