@@ -49,6 +49,7 @@ fn compare(args: &Diff, printer: &Printer) -> Result<Exit, Halt> {
     let overrides = inputs::Overrides {
         on_failure: args.on_failure.map(FailurePolicy::from),
         taken: args.take_over.clone(),
+        conflicts: inputs::Conflicts::of(args.force_conflicts),
         ..inputs::Overrides::default()
     };
     let checked = inputs::check(&args.input, default, &overrides)?;

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::intent::Intent;
 use super::owner::Sent;
-use super::prepare::{Claim, Mark, conflicts};
+use super::prepare::{Claim, Mark};
 use super::{KubeExecutor, Target, failure, maker, promise, wait};
 use crate::client::{Effect, Ensured};
 
@@ -37,7 +37,7 @@ impl KubeExecutor {
         }
         let (graph, component) = (step.graph(), step.component());
         let known = if before.is_none() { self.surveys.send(graph, component) } else { None };
-        let Sent { mut written, ensured, is_forced } =
+        let Sent { mut written, ensured, is_forced, taken } =
             self.send_first(step, &target, &intent, before.as_ref()).await?;
         let mut after = Mark::of(&written);
         if ensured == Ensured::Existed && maker::is_taken_over(before.as_ref(), known, &written) {
@@ -46,7 +46,7 @@ impl KubeExecutor {
             after.replicas = Mark::before(step, &target, &written).replicas;
             let before = before.insert(after);
             let marked = Intent::of(step, &target, Some(before));
-            written = self.send(step, &target, &marked).await?.0;
+            written = self.send(step, &target, &marked).await?;
             after = Mark::of(&written);
         }
         self.surveys.made(graph, component);
@@ -61,17 +61,13 @@ impl KubeExecutor {
         if step.may_be_undone() {
             after.claim = Claim { forced: is_forced, ..Claim::of(&written) };
         }
+        after.taken = taken;
         applied.token = after.token();
         Ok(applied)
     }
 
-    async fn send(
-        &self,
-        step: &Step,
-        target: &Target<'_>,
-        intent: &Intent,
-    ) -> Result<(Value, Ensured), Failure> {
-        let answer = self.client.apply(&target.place, &intent.object, conflicts(step), Effect::Stored).await;
-        answer.map_err(|error| failure::of_write(&target.place, error))
+    async fn send(&self, step: &Step, target: &Target<'_>, intent: &Intent) -> Result<Value, Failure> {
+        let put = self.put(step, target, intent, Effect::Stored).await;
+        put.map(|put| put.object).map_err(|error| failure::of_write(&target.place, error))
     }
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::failure::Foresight;
 use super::intent::Intent;
-use super::prepare::{Mark, conflicts};
+use super::prepare::Mark;
 use super::{KubeExecutor, Located, Missing, failure};
 use crate::client::{Detail, Effect};
 use crate::diff::{self, FieldChange};
@@ -58,9 +58,9 @@ impl KubeExecutor {
         if live.as_ref().is_some_and(|(live, _)| intent.holds(live).is_ok()) {
             return Ok(Difference::None);
         }
-        let tried = self.client.apply(place, &intent.object, conflicts(step), Effect::DryRun).await;
+        let tried = self.put(step, &target, &intent, Effect::DryRun).await;
         let would_be = match tried.map_err(|error| failure::of_write(place, error)) {
-            Ok((would_be, _)) => would_be,
+            Ok(put) => put.object,
             Err(failure) if is_early(&failure) || self.may_redefine(step, place) => {
                 return Ok(Difference::Unverified(failure.message));
             }

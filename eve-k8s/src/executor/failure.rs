@@ -102,9 +102,36 @@ fn quoted_after<'a>(text: &'a str, start: &str) -> Option<&'a str> {
     rest.trim_start_matches('\\').strip_prefix('"')?.split('"').next()
 }
 
+/// A field that another manager owns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Owned {
+    pub(super) field: String,
+    pub(super) manager: String,
+}
+
+impl Owned {
+    /// Whether it is how many replicas there are.
+    pub(super) fn is_count(&self) -> bool {
+        self.field == ".spec.replicas"
+    }
+}
+
+/// The fields that stand in the way of an apply, by an error of it; none where it is about something else.
+pub(super) fn in_the_way(error: &ApiError) -> Vec<Owned> {
+    error.status().filter(|status| status.code == 409).map(owned_by).unwrap_or_default()
+}
+
+fn owned_by(status: &ApiStatus) -> Vec<Owned> {
+    let causes = status.details.causes.iter().filter(|cause| cause.reason == "FieldManagerConflict");
+    let owned = causes.map(|cause| Owned {
+        field: cause.field.clone(),
+        manager: quoted_after(&cause.message, "conflict with ").unwrap_or("?").to_owned(),
+    });
+    owned.collect()
+}
+
 fn conflict(place: &Location, status: &ApiStatus) -> Failure {
-    let owned: Vec<&StatusCause> =
-        status.details.causes.iter().filter(|cause| cause.reason == "FieldManagerConflict").collect();
+    let owned = owned_by(status);
     if owned.is_empty() {
         // Somebody wrote at the same moment; nothing of ours was.
         return Failure::transient(
@@ -112,20 +139,18 @@ fn conflict(place: &Location, status: &ApiStatus) -> Failure {
             format!("{place} was changed by somebody else meanwhile"),
         );
     }
-    let manager =
-        |cause: &StatusCause| quoted_after(&cause.message, "conflict with ").unwrap_or("?").to_owned();
-    let mut managers: Vec<String> = owned.iter().map(|cause| format!("`{}`", manager(cause))).collect();
+    let mut managers: Vec<String> = owned.iter().map(|owned| format!("`{}`", owned.manager)).collect();
     managers.sort();
     managers.dedup();
     let fields = match owned.len() {
         1 => "a field belongs".to_owned(),
         count => format!("{count} fields belong"),
     };
-    let first = owned.first().map(|cause| cause.field.as_str()).unwrap_or_default();
+    let first = owned.first().map(|owned| owned.field.as_str()).unwrap_or_default();
     let message = format!("{place}: {fields} to {}, first `{first}`", managers.join(", "));
     let failure = Failure::permanent("k8s.apply.conflict", message)
-        .with_hint("leave the fields out, or take them over with `forceConflicts: true` on the component");
-    let note = |cause: &&StatusCause| format!("`{}` belongs to `{}`", cause.field, manager(cause));
+        .with_hint("leave the fields out, or take them over: with `--force-conflicts`, or `forceConflicts: true` on the component of a plan");
+    let note = |owned: &Owned| format!("`{}` belongs to `{}`", owned.field, owned.manager);
     owned.iter().take(FIELDS_MAX).map(note).fold(failure, Failure::with_note)
 }
 

@@ -24,6 +24,8 @@ pub(super) struct Intent {
     pub(super) object: Value,
     /// The digest of everything in it but the digest itself; none for Secrets.
     pub(super) desired: Option<String>,
+    /// It repeats a number of replicas that an autoscaler may change at any time.
+    pub(super) is_counted: bool,
 }
 
 /// Why it is not known that the live object is as it is wanted. Holds no value.
@@ -73,13 +75,14 @@ impl Intent {
             }
         };
         let desired = (!normal::is_secret(&object)).then(digest);
-        if let Some(replicas) = before.and_then(|before| before.replicas) {
+        let replicas = before.and_then(|before| before.replicas);
+        if let Some(replicas) = replicas {
             replicas.write(&mut object);
         }
         if let Some(desired) = &desired {
             labels::annotate(&mut object, labels::DESIRED, desired);
         }
-        Self { object, desired }
+        Self { object, desired, is_counted: matches!(replicas, Some(Replicas::Held(_))) }
     }
 
     /// Whether applying the intent would change nothing of the live object, as far as that can be known without asking.

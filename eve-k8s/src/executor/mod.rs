@@ -39,6 +39,7 @@ mod pods;
 mod prepare;
 mod promise;
 mod publish;
+mod put;
 mod read;
 mod sight;
 mod undo;
@@ -49,6 +50,7 @@ pub use compare::Difference;
 pub use delete::KEPT;
 pub use explain::Explanation;
 pub use owner::TakeOver;
+pub use put::TAKEN_OVER;
 
 /// Makes Kubernetes objects so: server-side apply, then a wait until they are ready.
 ///
@@ -344,7 +346,11 @@ impl Executor for KubeExecutor {
                 {
                     self.surveys.settle(step.graph(), step.component());
                 }
-                Ok(outputs)
+                let mark = prepare::Mark::read(applied.token.as_deref());
+                Ok(match mark.and_then(|mark| mark.taken) {
+                    Some(taken) => outputs.with(TAKEN_OVER, taken),
+                    None => outputs,
+                })
             }
         }
     }

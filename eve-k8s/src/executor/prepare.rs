@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::failure::Foresight;
 use super::intent::{self, Doubt, Intent};
+use super::put::Put;
 use super::{KubeExecutor, Located, Missing, Target, failure, maker};
 use crate::client::{Conflicts, Detail, Effect, Ensured, Location};
 use crate::error::ApiStatus;
@@ -42,6 +43,9 @@ pub(crate) struct Mark {
     /// What becomes of its number of replicas, where an autoscaler says it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) replicas: Option<Replicas>,
+    /// Which fields were taken over from `kubectl apply`, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) taken: Option<String>,
     /// Of what was written, where the run may be undone.
     #[serde(flatten)]
     pub(crate) claim: Claim,
@@ -91,6 +95,7 @@ impl Mark {
             managed_by_other: labels::managed_by(object).is_some_and(|manager| manager != FIELD_MANAGER),
             leaves: !text("/metadata/deletionTimestamp").is_empty(),
             replicas: None,
+            taken: None,
             claim: Claim::default(),
         }
     }
@@ -218,10 +223,10 @@ impl KubeExecutor {
         (live, detail, doubt): (&Value, Detail, &Doubt),
     ) -> Result<Change, Failure> {
         let place = &target.place;
-        let tried = self.client.apply(place, &intent.object, conflicts(step), Effect::DryRun).await;
+        let tried = self.put(step, target, intent, Effect::DryRun).await;
         let would_be = match tried.map_err(|error| failure::of_write(place, error)) {
-            Ok((_, Ensured::Created)) => return Ok(Change::Create),
-            Ok((would_be, Ensured::Existed)) => would_be,
+            Ok(Put { ensured: Ensured::Created, .. }) => return Ok(Change::Create),
+            Ok(Put { object, ensured: Ensured::Existed, .. }) => object,
             // The definition that the dry run was judged by is one that the plan may change before.
             Err(_) if self.may_redefine(step, place) => return Ok(Change::Unknown),
             Err(failure) if failure::foresee(&failure) == Foresight::Unsure => return Ok(Change::Update),

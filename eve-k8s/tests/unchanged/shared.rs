@@ -1,10 +1,11 @@
-//! Fields that others have a say in: autoscalers.
+//! Fields that others have a say in: autoscalers, and what `kubectl apply` has left.
 
 use serde_json::json;
 
 use super::*;
 
 const CONTROLLERS: &str = "kube-controller-manager";
+const KUBECTL: &str = "kubectl-client-side-apply";
 
 fn scaler(min: i64) -> Value {
     let target = json!({ "apiVersion": "apps/v1", "kind": "Deployment", "name": "web" });
@@ -25,6 +26,13 @@ impl Place {
 
     async fn replicas(&self) -> Value {
         self.get(&self.web()).await["spec"]["replicas"].clone()
+    }
+
+    /// Made by `kubectl apply`, as it is without `--server-side`.
+    async fn by_kubectl(&self, object: &Value) {
+        let path = self.path("api/v1", "configmaps", "settings");
+        let path = format!("{}?fieldManager={KUBECTL}", path.trim_end_matches("/settings"));
+        self.other("POST", &path, "application/json", object).await;
     }
 }
 
@@ -68,4 +76,37 @@ async fn an_autoscaler_outside_the_input_is_known_by_its_manager() {
     assert_eq!(only(&ended.changes, Change::None).len(), objects.len(), "{ended:?}");
     assert!(entries.writes().is_empty() && entries.dry_runs().is_empty(), "{entries:?}");
     assert_eq!(place.replicas().await, 4);
+}
+
+#[tokio::test]
+async fn fields_of_kubectl_apply_are_taken_over_on_what_eve_manages_and_that_is_told() {
+    let place = Place::new("kubectl").await;
+    let settings = place.path("api/v1", "configmaps", "settings");
+    place.by_kubectl(&config_map("1")).await;
+    let ended = place.run(place.graph(&[config_map("2")])).await;
+    let failure = &ended.failures["ConfigMap settings"];
+    assert!(failure.contains(KUBECTL), "eve does not manage it yet: {failure}");
+
+    place.apply(&[config_map("1")]).await;
+    let (ended, entries) = place.apply(&[config_map("2")]).await;
+    assert_eq!(only(&ended.changes, Change::Update), ["ConfigMap settings"], "{ended:?}");
+    let told = &ended.taken["ConfigMap settings"];
+    assert!(told.contains("`.data.key`") && told.contains(KUBECTL), "{told}");
+    assert_eq!(place.get(&settings).await["data"]["key"], "2");
+    assert_eq!(entries.writes().iter().filter(|entry| entry.code < Some(400)).count(), 1, "{entries:?}");
+    let (ended, _) = place.apply(&[config_map("2")]).await;
+    assert!(ended.taken.is_empty(), "{ended:?}");
+}
+
+#[tokio::test]
+async fn what_kubectl_apply_shares_with_others_is_not_taken_over() {
+    let place = Place::new("kubectl-and").await;
+    place.by_kubectl(&config_map("1")).await;
+    place.apply(&[config_map("1")]).await;
+    let settings = place.path("api/v1", "configmaps", "settings");
+    place.merge(&settings, json!({ "data": { "key": "theirs" } })).await;
+    let ended = place.run(place.graph(&[config_map("2")])).await;
+    let failure = &ended.failures["ConfigMap settings"];
+    assert!(failure.contains("`somebody`"), "{failure}");
+    assert_eq!(place.get(&settings).await["data"]["key"], "theirs");
 }
