@@ -25,9 +25,13 @@ impl KubeExecutor {
     ) -> Result<Applied, Failure> {
         let target = self.known(step).await?;
         let mut before = Mark::read(prepared.token.as_deref());
+        let replaced = before.take_if(|_| prepared.change == Change::Replace);
         let intent = Intent::of(step, &target, before.as_ref());
         if let Some(promised) = promise::to_be_kept(prepared) {
             self.keep(step, (&target.place, &promised), Some(&intent.object), cx).await?;
+        }
+        if let Some(replaced) = &replaced {
+            self.make_way(step, &target.place, &replaced.uid, cx).await?;
         }
         if *target.place.resource.kind == *"Job" {
             // A Job may be gone before anybody reads it (`ttlSecondsAfterFinished: 0`): the feed must be there first.
@@ -52,6 +56,7 @@ impl KubeExecutor {
         self.surveys.made(graph, component);
         self.learn(&written);
         let mut applied = Applied::new(match (ensured, before) {
+            _ if replaced.is_some() => Change::Replace,
             (Ensured::Created, _) => Change::Create,
             (Ensured::Existed, Some(before)) if before.is_same(&after) => Change::None,
             (Ensured::Existed, Some(_)) => Change::Update,

@@ -41,6 +41,7 @@ mod promise;
 mod publish;
 mod put;
 mod read;
+mod replace;
 mod sight;
 mod undo;
 mod verify;

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::failure::Foresight;
 use super::intent::{self, Doubt, Intent};
 use super::put::Put;
+use super::replace::is_to_run_again;
 use super::{KubeExecutor, Located, Missing, Target, failure, maker};
 use crate::client::{Conflicts, Detail, Effect, Ensured, Location};
 use crate::error::ApiStatus;
@@ -208,8 +209,17 @@ impl KubeExecutor {
         prepared.desired = intent.desired.as_deref().map(Into::into);
         prepared.token = before.token();
         if let Err(doubt) = intent.holds(&live) {
-            prepared.change = self.try_out(step, target, &intent, (&live, detail, &doubt)).await?;
+            prepared.change = match self.try_out(step, target, &intent, (&live, detail, &doubt)).await {
+                Err(refused) if refused.code == failure::IMMUTABLE => {
+                    self.replacement(step, target, &live, refused)?
+                }
+                tried => tried?,
+            };
             tracing::info!("{}: a dry run tells {:?}, made because {doubt}", target.place, prepared.change);
+        }
+        let is_kept = matches!(prepared.change, Change::None | Change::Update);
+        if is_kept && is_to_run_again(step, target, &live) {
+            prepared.change = Change::Replace;
         }
         Ok(prepared)
     }

@@ -3,6 +3,7 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::indexing_slicing,
     reason = "a test that cannot go on says so and ends"
 )]
@@ -11,6 +12,7 @@
 #[path = "../common/mod.rs"]
 #[expect(dead_code, reason = "here whole runs are driven, mostly, and not single phases")]
 mod common;
+mod jobs;
 mod shared;
 
 use std::collections::BTreeMap;
