@@ -186,7 +186,7 @@ fn text(graph: &Graph, findings: &[Finding], tally: &Tally) -> String {
     for (id, found) in findings {
         let object = object(graph, *id);
         match found {
-            Ok(found) => tell(&object, found, &mut text),
+            Ok(found) => tell((&object, note(graph, *id)), found, &mut text),
             Err(failure) => tell_refusal(&object, failure, &mut text),
         }
     }
@@ -207,10 +207,10 @@ fn text(graph: &Graph, findings: &[Finding], tally: &Tally) -> String {
 
 /// A line for what would be done with an object, and one for each field; none where nothing would be done with what is
 /// wanted.
-fn tell(object: &str, found: &Foreseen, text: &mut String) {
+fn tell((object, note): (&str, &str), found: &Foreseen, text: &mut String) {
     let line = match found {
         Foreseen::Wanted(Difference::None) => return,
-        Foreseen::Wanted(Difference::Create) => format!("{} {object}", style::good("+")),
+        Foreseen::Wanted(Difference::Create) => format!("{} {object}{note}", style::good("+")),
         Foreseen::Wanted(Difference::Update(changes)) => {
             let note = if changes.is_empty() { "  (only what eve keeps for itself)" } else { "" };
             with_fields(format!("{} {object}{note}", style::warning("~")), changes)
@@ -229,6 +229,17 @@ fn tell(object: &str, found: &Foreseen, text: &mut String) {
         Foreseen::Kept(why) => format!("{} {object}  stays: {}", style::warning("="), clean(why)),
     };
     let _ = writeln!(text, "{line}");
+}
+
+/// What there is to say of an object that is to be made.
+fn note(graph: &Graph, id: ComponentId) -> &'static str {
+    let object = graph.node(id).spec().get("object").unwrap_or(&Value::Null);
+    let is_job = object.get("kind").and_then(Value::as_str) == Some("Job");
+    if is_job && object.pointer("/spec/ttlSecondsAfterFinished").is_some() {
+        "  (its `ttlSecondsAfterFinished` removes it once it is through: each apply runs it again)"
+    } else {
+        ""
+    }
 }
 
 fn with_fields(head: String, changes: &[FieldChange]) -> String {

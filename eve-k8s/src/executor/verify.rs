@@ -161,7 +161,7 @@ fn is_as_written(applied: Option<&Applied>, live: &Value) -> bool {
 }
 
 /// Whether a Job removes itself once it is through.
-fn removes_itself(target: &Target<'_>) -> bool {
+pub(super) fn removes_itself(target: &Target<'_>) -> bool {
     *target.place.resource.kind == *"Job" && target.object.pointer("/spec/ttlSecondsAfterFinished").is_some()
 }
 
