@@ -157,7 +157,7 @@ fn conflict(place: &Location, status: &ApiStatus) -> Failure {
     let first = owned.first().map(|owned| owned.field.as_str()).unwrap_or_default();
     let message = format!("{place}: {fields} to {}, first `{first}`", managers.join(", "));
     let failure = Failure::permanent("k8s.apply.conflict", message)
-        .with_hint("leave the fields out, or take them over: with `--force-conflicts`, or `forceConflicts: true` on the component of a plan");
+        .with_hint("leave the fields out, or take them over: with `--force-conflicts`, or `forceConflicts: true` on the component of a plan; `eve diff` shows all conflicts");
     let note = |owned: &Owned| format!("`{}` belongs to `{}`", owned.field, owned.manager);
     owned.iter().take(FIELDS_MAX).map(note).fold(failure, Failure::with_note)
 }

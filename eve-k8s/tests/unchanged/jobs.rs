@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use eve_core::plan::RetryPolicy;
+use eve_core::plan::builder::{ComponentBuilder, PlanBuilder};
 use eve_core::ports::Executor as _;
 use eve_k8s::Difference;
 use serde_json::json;
@@ -58,6 +60,23 @@ async fn a_failed_job_is_replaced_by_the_next_run_and_a_complete_one_is_not() {
     }
     let anew: Vec<bool> = uids.windows(2).map(|pair| pair[0] != pair[1]).collect();
     assert_eq!(anew, [true, true, false]);
+}
+
+#[tokio::test]
+async fn the_next_attempt_of_a_run_replaces_a_job_that_failed() {
+    let place = Place::new("next-attempt").await;
+    let pause = Duration::from_millis(1);
+    let retry = RetryPolicy { attempts: 2, backoff: pause, max_backoff: pause };
+    let spec = json!({ "object": job("job-failed", "a:1") });
+    let component = ComponentBuilder::new("migrate", OBJECT_KIND).spec(spec).retry(retry);
+    let plan = PlanBuilder::new("shop", place.namespace.name()).component(component);
+    let mark = place.control_plane.audit().mark().await;
+    let ended = place.run(Arc::new(Graph::from_plan(&plan).unwrap())).await;
+    assert_eq!(ended.outcome, Outcome::Failed, "{ended:?}");
+    let entries = place.control_plane.audit().settle().await.since(mark).by_user("eve");
+    let writes = entries.in_namespace(place.namespace.name()).writes();
+    let verbs: Vec<&str> = writes.iter().map(|entry| entry.verb.as_str()).collect();
+    assert_eq!(verbs, ["patch", "delete", "patch"], "{writes:?}");
 }
 
 #[tokio::test]
