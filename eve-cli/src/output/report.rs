@@ -147,6 +147,13 @@ pub(crate) fn figures(board: &Board, summary: &Summary) -> String {
     for (id, why) in summary.kept.iter().take(KEPT_MAX) {
         let _ = write!(text, "\n{} {}: {}", style::warning("stays:"), board.name(*id), clean(why));
     }
+    for (id, taken) in summary.taken_over.iter().take(KEPT_MAX) {
+        let _ = write!(text, "\n{} {}: {}", style::warning("took over:"), board.name(*id), clean(taken));
+    }
+    if summary.taken_over.len() > KEPT_MAX {
+        let more = summary.taken_over.len() - KEPT_MAX;
+        let _ = write!(text, "\n{} of {more} more", style::warning("took over:"));
+    }
     if summary.kept.len() > KEPT_MAX {
         let _ = write!(text, "\n{} {} more", style::warning("stays:"), summary.kept.len() - KEPT_MAX);
     }

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::pods::Pods;
 use super::publish::{Granted, Wishes};
+use super::verify::removes_itself;
 use super::wait::with_upstream;
 use super::{KubeExecutor, Located, Missing, Target, failure};
 use crate::client::{Detail, Location};
@@ -26,7 +27,7 @@ const PODS_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Explanation {
-    /// As it should be.
+    /// As it should be. A Job that removes itself once it is through is so, too, when it is not there.
     Up,
     /// It is not there.
     Absent(Failure),
@@ -62,6 +63,9 @@ impl KubeExecutor {
         let place = &target.place;
         let object = match self.read(step, &target.place, None).await? {
             Found::There(object, detail) => self.with_status(place, *object, detail).await?,
+            Found::Absent if step.action() == Action::Apply && removes_itself(&target) => {
+                return Ok(Explanation::Up);
+            }
             Found::Absent | Found::NotServed | Found::Unknown => {
                 let absent = Failure::permanent("k8s.object.absent", format!("{place} does not exist"));
                 return Ok(removed(step, absent));

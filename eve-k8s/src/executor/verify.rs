@@ -94,7 +94,9 @@ impl KubeExecutor {
         detail: Detail,
     ) -> Result<(), Failure> {
         let place = &target.place;
-        let Err(doubt) = Intent::of(step, target, Some(&Mark::of(live))).holds(live) else { return Ok(()) };
+        let Err(doubt) = Intent::of(step, target, Some(&Mark::before(step, target, live))).holds(live) else {
+            return Ok(());
+        };
         let why = match self.compare(step, target, live.clone(), detail).await {
             Ok(prepared) if matches!(prepared.change, Change::None | Change::Unknown) => return Ok(()),
             Ok(_) => doubt.to_string(),
@@ -163,7 +165,7 @@ fn is_as_written(applied: Option<&Applied>, live: &Value) -> bool {
 }
 
 /// Whether a Job removes itself once it is through.
-fn removes_itself(target: &Target<'_>) -> bool {
+pub(super) fn removes_itself(target: &Target<'_>) -> bool {
     *target.place.resource.kind == *"Job" && target.object.pointer("/spec/ttlSecondsAfterFinished").is_some()
 }
 
