@@ -16,6 +16,7 @@ pub mod metrics;
 pub mod notifiers;
 pub mod outages;
 pub mod problems;
+pub mod queue;
 pub mod run;
 pub mod run_log;
 pub mod secrets;

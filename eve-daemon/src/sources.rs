@@ -13,6 +13,7 @@ use eve_queue::{Address, DirectoryOptions, DirectorySource};
 use crate::config::{Config, CredentialsConfig, SqsConfig, Wrong, bad_url};
 use crate::folder::Folder;
 use crate::health::{Health, Part};
+use crate::queue::Queue;
 use crate::start_error::StartError;
 use crate::validate::Files;
 use crate::watched::Watched;
@@ -62,7 +63,7 @@ pub fn open(config: &Config, clock: &Arc<dyn Clock>, health: &Arc<Health>) -> Re
         .map(|bucket| PlanBucket { bucket: bucket.name.clone(), prefix: bucket.prefix.clone() })
         .collect();
     let visibility = options.visibility_timeout;
-    let source = SqsSource::new(&access, options)?;
+    let source = Queue(SqsSource::new(&access, options)?);
     let (what, health) = (format!("queue {}", sqs.queue_url), Arc::clone(health));
     Ok(Opened { source: Arc::new(Watched::new(source, health)), visibility, aws: Some(access), what })
 }
