@@ -69,19 +69,20 @@ impl Line {
 
     /// What is to be done next, besides what is being done: glances first, since they let others pass.
     pub(super) fn work(&mut self) -> Option<Work> {
-        let count = |wanted: fn(&Step) -> bool| self.slots.iter().filter(|slot| wanted(&slot.step)).count();
-        let (glancing, reading) =
-            (count(|step| matches!(step, Step::Glancing)), count(|step| matches!(step, Step::Reading)));
-        if glancing == 0
+        if self.count(|step| matches!(step, Step::Glancing)) == 0
             && let Some((number, body)) = self.begin(|step| matches!(step, Step::Came), Step::Glancing)
         {
             return Some(Work::Glance { number, body });
         }
-        if reading >= READS_MAX {
+        if self.count(|step| matches!(step, Step::Reading)) >= READS_MAX {
             return None;
         }
         let (number, body) = self.begin(|step| matches!(step, Step::Glanced), Step::Reading)?;
         Some(Work::Read { number, body })
+    }
+
+    fn count(&self, is_so_far: fn(&Step) -> bool) -> usize {
+        self.slots.iter().filter(|slot| is_so_far(&slot.step)).count()
     }
 
     /// The first plan that is so far, which is then one step farther.
