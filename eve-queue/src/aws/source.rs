@@ -318,12 +318,15 @@ impl PlanSource for SqsSource {
         // What is dropped here is only the waiting: a step that is under way goes on, and is there for whoever comes next.
         let mut under_way = self.under_way.lock().await;
         loop {
-            match under_way.next(&self.queue, self.queue.options.payloads_at_once).await? {
+            let read = match under_way.next(&self.queue, self.queue.options.payloads_at_once).await? {
                 Step::NoMessage => return Ok(None),
-                Step::Reading => {}
-                Step::Read(Ok(read)) => return Ok(Some(self.hand_out(read))),
-                Step::Read(Err(Unread::Source(failure))) => return Err(failure),
-                Step::Read(Err(Unread::Late(late))) => {
+                Step::Reading => continue,
+                Step::Read(read) => *read,
+            };
+            match read {
+                Ok(read) => return Ok(Some(self.hand_out(read))),
+                Err(Unread::Source(failure)) => return Err(failure),
+                Err(Unread::Late(late)) => {
                     let mut all = self.late.lock().unwrap_or_else(PoisonError::into_inner);
                     if all.len() < LATE_MAX {
                         all.push(late);

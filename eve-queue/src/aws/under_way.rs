@@ -15,11 +15,11 @@ pub(super) enum Step {
     /// A message came, whose plan is being read from now on.
     Reading,
     /// A message with its plan.
-    Read(Result<Read, Unread>),
+    Read(Box<Result<Read, Unread>>),
 }
 
 enum Done {
-    Received(Result<Option<Sent>, Failure>),
+    Received(Box<Result<Option<Sent>, Failure>>),
     Read(Box<Result<Read, Unread>>),
 }
 
@@ -41,12 +41,12 @@ impl UnderWay {
         if !self.is_receiving && self.reading < at_once.max(1) {
             self.is_receiving = true;
             let queue = Arc::clone(queue);
-            self.tasks.spawn(async move { Done::Received(queue.next().await) });
+            self.tasks.spawn(async move { Done::Received(Box::new(queue.next().await)) });
         }
         match self.tasks.join_next().await {
             Some(Ok(Done::Received(received))) => {
                 self.is_receiving = false;
-                let Some(sent) = received? else { return Ok(Step::NoMessage) };
+                let Some(sent) = (*received)? else { return Ok(Step::NoMessage) };
                 self.reading += 1;
                 let queue = Arc::clone(queue);
                 self.tasks.spawn(async move { Done::Read(Box::new(queue.read(sent).await)) });
@@ -54,7 +54,7 @@ impl UnderWay {
             }
             Some(Ok(Done::Read(read))) => {
                 self.reading -= 1;
-                Ok(Step::Read(*read))
+                Ok(Step::Read(read))
             }
             // Nobody knows which one it was: all of them begin anew. What they held the queue delivers again.
             Some(Err(_)) | None => {

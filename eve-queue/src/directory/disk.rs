@@ -161,10 +161,12 @@ fn obstacle(done: &str, path: &Path, error: &io::Error) -> Obstacle {
     ) || is_open_too_often.contains(&error.raw_os_error());
     if is_of_all {
         // Not found though the file is there: then it is the folder that it goes to which is not.
-        let message = match error.kind() {
-            Kind::NotFound => format!("{} cannot be {done}: there is no folder to put it", path.display()),
-            _ => format!("{} cannot be {done}: {error}", path.display()),
+        let why = if error.kind() == Kind::NotFound {
+            "there is no folder to put it".to_owned()
+        } else {
+            error.to_string()
         };
+        let message = format!("{} cannot be {done}: {why}", path.display());
         return Obstacle::OfAll(Failure::transient("directory.io", message));
     }
     Obstacle::OfOne(format!("it cannot be {done}: {error}"))

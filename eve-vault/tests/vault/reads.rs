@@ -39,10 +39,9 @@ async fn a_run_logs_in_once_looks_at_each_mount_once_and_reads_each_path_once() 
     let server = Server::start().await.unwrap();
     let (old, new) = (server.kv("old", KvVersion::V1).await, server.kv("new", KvVersion::V2).await);
     let secrets: [String; 6] = std::array::from_fn(|_| hidden());
-    let [a, b, c, d, e, f] = &secrets;
-    server.write(&format!("{old}/a"), &json!({ "x": a, "y": b })).await.unwrap();
-    put(&server, &new, "a", json!({ "x": c, "y": d })).await;
-    put(&server, &new, "b/c", json!({ "x": e, "y": f })).await;
+    server.write(&format!("{old}/a"), &json!({ "x": secrets[0], "y": secrets[1] })).await.unwrap();
+    put(&server, &new, "a", json!({ "x": secrets[2], "y": secrets[3] })).await;
+    put(&server, &new, "b/c", json!({ "x": secrets[4], "y": secrets[5] })).await;
     let role = role(&server, &[&old, &new], json!({})).await;
     let before = server.audit().len();
     let resolver = role.resolver(&server);

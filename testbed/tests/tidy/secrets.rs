@@ -204,7 +204,7 @@ fn items(source: &Source, taken: &BTreeMap<String, Rc<BTreeSet<String>>>) -> Vec
         let is_last = |line: &&str| {
             if is_function { **line == end || ends_at_once(line, indent) } else { line.ends_with(';') }
         };
-        let length = lines.iter().skip(number).position(|line| is_last(&line)).unwrap_or_default();
+        let length = lines.iter().skip(number).position(is_last).unwrap_or_default();
         let text = lines.get(number..=number + length).unwrap_or_default().join("\n");
         let attributes = lines.get(..number).unwrap_or_default().iter().rev();
         let is_test = attributes
