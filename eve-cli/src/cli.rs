@@ -131,6 +131,9 @@ pub struct Apply {
     /// `*` takes over all (repeatable)
     #[arg(long = "take-over", value_name = "KIND/NAME")]
     pub take_over: Vec<TakeOver>,
+    /// Take over fields that other managers own, as `forceConflicts: true` on every component does
+    #[arg(long)]
+    pub force_conflicts: bool,
     /// How long the whole run may take, for example 90s or 1h30m; time in which no process drives it does not count
     #[arg(long, value_name = "DURATION", value_parser = parse_timeout, default_value = "1h")]
     pub timeout: Duration,
@@ -170,6 +173,9 @@ pub struct Diff {
     /// Take over an object that belongs to another plan, as `eve apply` does with the same flag (repeatable)
     #[arg(long = "take-over", value_name = "KIND/NAME")]
     pub take_over: Vec<TakeOver>,
+    /// Take over fields that other managers own, as `forceConflicts: true` on every component does
+    #[arg(long)]
+    pub force_conflicts: bool,
     /// Show what a failure would undo under this policy; overrides the plan
     #[arg(long, value_enum, value_name = "POLICY")]
     pub on_failure: Option<OnFailure>,

@@ -22,6 +22,8 @@ use crate::wiring;
 const STDIN: &str = "<stdin>";
 /// Files of a folder that are read.
 const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
+/// The field by which an object takes over what other managers own.
+const FORCE_CONFLICTS: &str = "forceConflicts";
 
 /// A checked input.
 #[derive(Debug)]
@@ -41,6 +43,25 @@ pub(crate) struct Overrides {
     pub(crate) waived: Vec<ObjectPattern>,
     /// Objects that are taken over from other plans.
     pub(crate) taken: Vec<TakeOver>,
+    /// What is done about fields of other managers.
+    pub(crate) conflicts: Conflicts,
+}
+
+/// What is done about fields that other managers own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Conflicts {
+    /// What the plan says.
+    #[default]
+    AsPlanned,
+    /// They are taken over.
+    Forced,
+}
+
+impl Conflicts {
+    /// Of the flag.
+    pub(crate) const fn of(forced: bool) -> Self {
+        if forced { Self::Forced } else { Self::AsPlanned }
+    }
 }
 
 /// Reads and checks everything; `default_namespace` is for inputs that state none.
@@ -155,43 +176,50 @@ impl Plan for Overridden<'_> {
     }
 
     fn visit_components(&self, visit: &mut dyn FnMut(&dyn Component)) {
-        let waived = &self.overrides.waived;
+        let Overrides { waived, conflicts, .. } = self.overrides;
         self.plan.visit_components(&mut |component| {
-            let is_waived = !waived.is_empty() && component.kind() == OBJECT_KIND && {
-                let spec = component.spec();
-                waived.iter().any(|waiver| waiver.matches(&spec, self.plan.namespace()))
-            };
-            if is_waived {
-                visit(&Waived(component));
-            } else {
-                visit(component);
+            if component.kind() != OBJECT_KIND || (waived.is_empty() && *conflicts == Conflicts::AsPlanned) {
+                return visit(component);
             }
+            let mut spec = component.spec();
+            let is_waived = waived.iter().any(|waiver| waiver.matches(&spec, self.plan.namespace()));
+            if *conflicts == Conflicts::Forced
+                && let Some(fields) = Arc::make_mut(&mut spec).as_object_mut()
+            {
+                fields.insert(FORCE_CONFLICTS.to_owned(), true.into());
+            }
+            visit(&Adjusted { component, spec, until: is_waived.then_some(Until::Applied) });
         });
     }
 }
 
-/// A component that is ready once it is applied.
-struct Waived<'a>(&'a dyn Component);
+/// A component of which the command line says something otherwise.
+struct Adjusted<'a> {
+    component: &'a dyn Component,
+    spec: Arc<Value>,
+    until: Option<Until>,
+}
 
-impl Component for Waived<'_> {
+impl Component for Adjusted<'_> {
     fn name(&self) -> &str {
-        self.0.name()
+        self.component.name()
     }
 
     fn kind(&self) -> &str {
-        self.0.kind()
+        self.component.kind()
     }
 
     fn spec(&self) -> Arc<Value> {
-        self.0.spec()
+        Arc::clone(&self.spec)
     }
 
     fn dependencies(&self) -> Vec<Dependency> {
-        self.0.dependencies()
+        self.component.dependencies()
     }
 
     fn settings(&self) -> Settings {
-        Settings { until: Until::Applied, ..self.0.settings() }
+        let settings = self.component.settings();
+        Settings { until: self.until.unwrap_or(settings.until), ..settings }
     }
 }
 
@@ -348,6 +376,24 @@ metadata: {name: web}
         let graph = graph_of(TWO, &["services/web"]).unwrap();
         assert_eq!(waived_of(&graph), ["service/web"]);
         assert_eq!(waived_of(&graph_of(TWO, &[]).unwrap()), [""; 0]);
+    }
+
+    #[test]
+    fn forced_conflicts_are_forced_for_every_object_and_nothing_else_changes() {
+        let kinds = wiring::kinds(eve_k8s::kinds::HelmHooks::Refuse);
+        let options = LoadOptions::new(&kinds).with_default_namespace(Some("shop".into()));
+        let plan = load(vec![Source::new("x", TWO)], &options).unwrap();
+        let of = |conflicts| {
+            let overrides = Overrides { conflicts, ..Overrides::default() };
+            graph(&plan, &overrides, &Limits::default()).unwrap()
+        };
+        let (plain, forced) = (of(Conflicts::AsPlanned), of(Conflicts::Forced));
+        for id in plain.ids() {
+            let mut spec = plain.node(id).spec().clone();
+            assert_eq!(spec[FORCE_CONFLICTS], false);
+            spec[FORCE_CONFLICTS] = true.into();
+            assert_eq!((forced.node(id).spec(), forced.node(id).until()), (&spec, plain.node(id).until()));
+        }
     }
 
     #[test]

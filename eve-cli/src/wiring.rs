@@ -30,6 +30,8 @@ use crate::output::Printer;
 const LOG_VARIABLE: &str = "EVE_LOG";
 /// The output by which a component says why it stays, though it was to be removed.
 pub(crate) const KEPT: &str = eve_k8s::KEPT;
+/// The output by which a component says what it took over from `kubectl apply`.
+pub(crate) const TAKEN_OVER: &str = eve_k8s::TAKEN_OVER;
 /// The namespace where nobody names one.
 pub(crate) const DEFAULT_NAMESPACE: &str = "default";
 

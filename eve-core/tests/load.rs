@@ -429,3 +429,32 @@ fn the_action_of_a_component_is_that_of_its_parts() {
         assert_eq!(actions, [action, action, Action::None], "{written}");
     }
 }
+
+#[test]
+fn what_depends_on_a_component_with_which_nothing_is_done_waits_for_what_it_depends_on() {
+    let text = plan(
+        "    - {name: a, things: {objects: [{}]}}\n    - {name: b, dependsOn: [a], action: none, things: {objects: [{}, {}]}}\n    \
+         - {name: c, dependsOn: [b], things: {objects: [{}]}}\n",
+    );
+    let graph = try_load(&text, |options| options).unwrap().graph().unwrap();
+    let at = |name: &str| graph.ids().find(|id| graph.node(*id).name() == name).unwrap();
+    assert_eq!(graph.node(at("b")).action(), Action::None);
+    assert!(graph.ids().all(|id| !graph.node(id).name().starts_with("b/")), "it has no parts");
+    let waits = |name: &str, before: &str| {
+        let edges = graph.dependencies(at(name));
+        edges.iter().map(|edge| graph.node(edge.component).name()).eq([before])
+    };
+    assert!(waits("b", "a") && waits("c/thing/0", "b"));
+}
+
+#[test]
+fn json_objects_one_behind_another_are_documents_and_keep_their_lines() {
+    let kinds = kinds();
+    let options = LoadOptions::new(&kinds).with_namespace(Some("shop".into()));
+    let loaded = |text: &str| load(vec![Source::new("all.json", text)], &options);
+    let text = "{\n  \"a\": 1\n}\n{\n  \"b\": [{}]\n}{\"c\": 2}\n";
+    let graph = loaded(text).unwrap().graph().unwrap();
+    assert_eq!(graph.ids().count(), 3);
+    let found = loaded(&text.replace("\"b\"", "\"bad\"")).unwrap_err();
+    assert_eq!(found.list[0].place.as_ref().unwrap().line, 5, "{found}");
+}

@@ -23,7 +23,7 @@ pub enum Command {
     },
     /// Says everything for which `run` would refuse a configuration; asks no server.
     Check {
-        /// The files that it names are elsewhere: they are not looked at.
+        /// The files that it names are elsewhere, and so is the kubeconfig: they are not looked at.
         #[arg(long)]
         without_files: bool,
         /// The configuration, a YAML file.

@@ -10,7 +10,7 @@ use eve_core::ids::RunId;
 use eve_core::kind::Kinds;
 use eve_core::plan::Plan as _;
 use eve_core::plan::graph::Graph;
-use eve_core::plan::load::{LoadOptions, Loaded, Source, load};
+use eve_core::plan::load::{Glance, LoadOptions, Loaded, Source, glance, load};
 use eve_core::run::{RunOptions, RunStart};
 use eve_core::secret::PinnedSecrets;
 
@@ -31,7 +31,7 @@ pub struct PlanIntake {
     /// The options of every run but for its seed.
     pub options: RunOptions,
     /// Which of them cannot be opened yet.
-    pub outages: Outages,
+    pub outages: Arc<Outages>,
 }
 
 /// Reads plans for one cluster, without I/O.
@@ -154,6 +154,10 @@ impl Intake for PlanIntake {
         let (plan, _) = self.reader.checked(body)?;
         let request = plan.request_id().map(Into::into);
         Ok(PlanName { namespace: plan.namespace().into(), plan: plan.name().into(), request })
+    }
+
+    fn glance(&self, body: &[u8]) -> Glance {
+        glance(body)
     }
 
     async fn open(&self, run: &RunId, body: &[u8], begun: Option<&RunStart>) -> Result<Opened, Failure> {

@@ -14,6 +14,7 @@ use eve_store::{LedgerFile, StoredKey};
 
 use crate::health::{Health, Part};
 use crate::metrics::Metrics;
+use crate::outages::Outages;
 use crate::run_log::stop_name;
 use crate::start_error::StartError;
 use crate::undelivered::Undelivered;
@@ -28,6 +29,7 @@ pub struct Journal {
     health: Arc<Health>,
     metrics: Arc<Metrics>,
     undelivered: Arc<Undelivered>,
+    outages: Arc<Outages>,
     news: Mutex<News>,
 }
 
@@ -50,12 +52,18 @@ impl Journal {
         std::fs::create_dir_all(folder).map_err(|error| StartError::io(&what(), &error))?;
         let file = LedgerFile::open(folder.join(FILE))?;
         health.works(Part::Journal);
-        Ok(Self { file, health, metrics, undelivered: Arc::default(), news: Mutex::default() })
+        let (undelivered, outages) = (Arc::default(), Arc::default());
+        Ok(Self { file, health, metrics, undelivered, outages, news: Mutex::default() })
     }
 
     /// What no receiver has taken yet.
     pub fn undelivered(&self) -> Arc<Undelivered> {
         Arc::clone(&self.undelivered)
+    }
+
+    /// Which runs cannot be opened yet.
+    pub fn outages(&self) -> Arc<Outages> {
+        Arc::clone(&self.outages)
     }
 
     /// The key of the hashes by which a run knows its secrets again.
@@ -73,6 +81,11 @@ impl Journal {
         let mut news = self.news();
         for request in view.requests() {
             if let Stand::Live(run) = request.stand() {
+                self.outages.begins(
+                    &run,
+                    &request.key().id,
+                    request.plan().map_or("", |(namespace, _)| namespace),
+                );
                 news.runs.insert(request.ticket(), run);
             }
         }
@@ -164,6 +177,7 @@ impl Journal {
             LedgerEvent::RunOpened { ticket, run } => {
                 self.news().runs.insert(*ticket, run.clone());
                 let (request, namespace) = named(view, *ticket);
+                self.outages.begins(run, request.unwrap_or_default(), namespace.unwrap_or_default());
                 tracing::info!(run = run.as_str(), request, namespace, "run opened");
             }
             LedgerEvent::Superseded { ticket, by } => {
@@ -181,6 +195,7 @@ impl Journal {
     fn closed(&self, ticket: Ticket, outcome: Outcome, reason: Option<&Reason>, view: SchedulerView<'_>) {
         self.metrics.finished(outcome);
         let run = self.news().runs.remove(&ticket);
+        run.iter().for_each(|run| self.outages.ends(run));
         let run = run.as_ref().map(RunId::as_str);
         let (request, namespace) = named(view, ticket);
         let outcome = eve_core::ports::Ending::from(outcome).as_str();

@@ -14,7 +14,18 @@ const REMEMBERED_FOR: Duration = Duration::from_hours(2);
 
 /// The runs that could not be opened the last time. Shared between tasks.
 #[derive(Debug, Default)]
-pub struct Outages(Mutex<BTreeMap<RunId, Outage>>);
+pub struct Outages {
+    outages: Mutex<BTreeMap<RunId, Outage>>,
+    /// What the runs are about that are not over.
+    requests: Mutex<BTreeMap<RunId, Request>>,
+}
+
+/// What a run is about.
+#[derive(Clone, Debug, Default)]
+struct Request {
+    id: String,
+    namespace: String,
+}
 
 #[derive(Debug)]
 struct Outage {
@@ -32,20 +43,43 @@ enum News {
 }
 
 impl Outages {
+    /// A run is about this request, of this namespace.
+    pub fn begins(&self, run: &RunId, id: &str, namespace: &str) {
+        let request = Request { id: id.to_owned(), namespace: namespace.to_owned() };
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner).insert(run.clone(), request);
+    }
+
+    /// A run is over.
+    pub fn ends(&self, run: &RunId) {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner).remove(run);
+    }
+
     /// A run was tried to be opened, and was, or failed so.
     pub fn saw(&self, run: &RunId, failure: Option<&Failure>) {
         let may_pass = failure.is_some_and(|failure| failure.class == FailureClass::Transient);
         let news = if may_pass { self.failed(run, Instant::now()) } else { self.ended(run, Instant::now()) };
+        let Request { id: request, namespace } = self
+            .requests
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(run)
+            .cloned()
+            .unwrap_or_default();
         let (run, what) = (run.as_str(), failure.map(|failure| (&*failure.code, &*failure.message)));
         let (code, reason) = what.unzip();
         match news {
-            News::Begun => tracing::warn!(run, code, reason, "a run cannot be opened yet; it is tried again"),
+            News::Begun => {
+                let what = "a run cannot be opened yet; it is tried again";
+                tracing::warn!(run, request, namespace, code, reason, "{what}");
+            }
             News::GoesOn(time) => {
                 let for_s = time.as_secs();
-                tracing::warn!(run, for_s, code, reason, "a run still cannot be opened; it is tried again");
+                let what = "a run still cannot be opened; it is tried again";
+                tracing::warn!(run, request, namespace, for_s, code, reason, "{what}");
             }
             News::Over(time) if failure.is_none() => {
-                tracing::info!(run, after_s = time.as_secs(), "answered again: the run can be opened");
+                let (after_s, what) = (time.as_secs(), "answered again: the run can be opened");
+                tracing::info!(run, request, namespace, after_s, "{what}");
             }
             // Why it failed for good is told with its outcome.
             News::Nothing | News::Over(_) => {}
@@ -53,7 +87,7 @@ impl Outages {
     }
 
     fn failed(&self, run: &RunId, now: Instant) -> News {
-        let mut outages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut outages = self.outages.lock().unwrap_or_else(PoisonError::into_inner);
         outages.retain(|_, outage| now.duration_since(outage.since) < REMEMBERED_FOR);
         let Some(outage) = outages.get_mut(run) else {
             outages.insert(run.clone(), Outage { since: now, told: now });
@@ -67,7 +101,7 @@ impl Outages {
     }
 
     fn ended(&self, run: &RunId, now: Instant) -> News {
-        let ended = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(run);
+        let ended = self.outages.lock().unwrap_or_else(PoisonError::into_inner).remove(run);
         ended.map_or(News::Nothing, |outage| News::Over(now.duration_since(outage.since)))
     }
 }
@@ -92,6 +126,6 @@ mod tests {
         assert_eq!(outages.ended(&run, at(300)), News::Over(Duration::from_mins(5)));
         assert_eq!(outages.ended(&run, at(300)), News::Nothing);
         assert_eq!(outages.failed(&run, at(100_000)), News::Begun);
-        assert_eq!(outages.0.lock().unwrap().len(), 1, "what nobody tries any more is forgotten");
+        assert_eq!(outages.outages.lock().unwrap().len(), 1, "what nobody tries any more is forgotten");
     }
 }

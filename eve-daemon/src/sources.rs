@@ -1,15 +1,11 @@
 //! Where plans come from, as the configuration says; what goes wrong there is logged and shows in the health.
 
-use std::fmt;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use eve_core::failure::Failure;
-use eve_core::ports::{Clock, Delivery, PlanSource};
-use eve_core::scheduler::RequestKey;
+use eve_core::ports::{Clock, PlanSource};
 use eve_core::secret::SecretValue;
 use eve_queue::aws::{AwsAccess, AwsIdentity, PlanBucket, SqsOptions, SqsSource, WebIdentity};
 use eve_queue::{Address, DirectoryOptions, DirectorySource};
@@ -17,8 +13,10 @@ use eve_queue::{Address, DirectoryOptions, DirectorySource};
 use crate::config::{Config, CredentialsConfig, SqsConfig, Wrong, bad_url};
 use crate::folder::Folder;
 use crate::health::{Health, Part};
+use crate::queue::Queue;
 use crate::start_error::StartError;
 use crate::validate::Files;
+use crate::watched::Watched;
 
 /// What AWS's logs know the daemon by.
 const SESSION_NAME: &str = "eve-daemon";
@@ -50,7 +48,7 @@ pub fn open(config: &Config, clock: &Arc<dyn Clock>, health: &Arc<Health>) -> Re
         let source = Folder::new(DirectorySource::open(&directory.path, options)?);
         health.works(Part::Source);
         let (what, health) = (format!("directory {}", directory.path.display()), Arc::clone(health));
-        let source = Arc::new(Watched { source, health });
+        let source = Arc::new(Watched::new(source, health));
         return Ok(Opened { source, visibility: DIRECTORY_VISIBILITY, aws: None, what });
     }
     let (Some(sqs), Some(cluster)) = (&config.source.sqs, &config.cluster) else {
@@ -65,9 +63,9 @@ pub fn open(config: &Config, clock: &Arc<dyn Clock>, health: &Arc<Health>) -> Re
         .map(|bucket| PlanBucket { bucket: bucket.name.clone(), prefix: bucket.prefix.clone() })
         .collect();
     let visibility = options.visibility_timeout;
-    let source = SqsSource::new(&access, options)?;
+    let source = Queue(SqsSource::new(&access, options)?);
     let (what, health) = (format!("queue {}", sqs.queue_url), Arc::clone(health));
-    Ok(Opened { source: Arc::new(Watched { source, health }), visibility, aws: Some(access), what })
+    Ok(Opened { source: Arc::new(Watched::new(source, health)), visibility, aws: Some(access), what })
 }
 
 /// What of a configuration cannot be used.
@@ -139,54 +137,4 @@ fn identity(config: Option<&CredentialsConfig>) -> Result<AwsIdentity, StartErro
         _ => Err(StartError::new(format!("the key file {} does not have two lines", path.display()))
             .with_hint("its first line is the identifier of the key, its second the key".to_owned())),
     }
-}
-
-/// A source whose failures are told.
-struct Watched<S> {
-    source: S,
-    health: Arc<Health>,
-}
-
-impl<S> fmt::Debug for Watched<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Watched").finish_non_exhaustive()
-    }
-}
-
-#[async_trait]
-impl<S: PlanSource> PlanSource for Watched<S> {
-    fn expect(&self, accepted: &[RequestKey]) {
-        self.source.expect(accepted);
-    }
-
-    async fn receive(&self) -> Result<Option<Delivery>, Failure> {
-        let received = self.source.receive().await;
-        match &received {
-            Ok(_) => self.health.works(Part::Source),
-            Err(failure) => {
-                tracing::warn!(code = %failure.code, reason = failure.message, hint = failure.hint, "no plan can be received");
-                self.health.fails(Part::Source, failure.message.clone());
-            }
-        }
-        received
-    }
-
-    async fn extend(&self, handle: &str, visibility_timeout: Duration) -> Result<(), Failure> {
-        told("held", self.source.extend(handle, visibility_timeout).await)
-    }
-
-    async fn acknowledge(&self, handle: &str) -> Result<(), Failure> {
-        told("acknowledged", self.source.acknowledge(handle).await)
-    }
-
-    async fn reject(&self, handle: &str, reason: &str) -> Result<(), Failure> {
-        told("rejected", self.source.reject(handle, reason).await)
-    }
-}
-
-fn told(what: &str, result: Result<(), Failure>) -> Result<(), Failure> {
-    if let Err(failure) = &result {
-        tracing::warn!(code = %failure.code, reason = failure.message, "a delivery could not be {what}");
-    }
-    result
 }

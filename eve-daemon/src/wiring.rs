@@ -29,7 +29,6 @@ use crate::journal::Journal;
 use crate::keys::StepKeys;
 use crate::metrics::Metrics;
 use crate::notifiers::{self, Receivers};
-use crate::outages::Outages;
 use crate::run_log::RunLog;
 use crate::secrets::Keeper;
 use crate::sources;
@@ -104,7 +103,7 @@ pub async fn wire(
         keys,
     };
     let (reader, options) = (Arc::new(reader), run_options(config));
-    let intake = PlanIntake { reader, options, outages: Outages::default() };
+    let intake = PlanIntake { reader, options, outages: journal.outages() };
     let undelivered = journal.undelivered();
     let (observed, objects) = (Arc::clone(&journal), cluster.executor());
     let ports = ServePorts {

@@ -166,7 +166,7 @@ scheduler: { namespaces: [{ name: a }, { name: b, newerPlan: queue }, { name: b,
             "eve.yaml:5:21",
             "eve.yaml:6:58",
             "eve.yaml:7:5",
-            "eve.yaml:8:27",
+            "eve.yaml:8:35",
             "eve.yaml:8:79",
         ],
         "{said}"
@@ -208,7 +208,7 @@ fn a_cluster_that_no_file_leads_to_is_told_without_asking_a_server() {
             kubeconfig("none", "{ server: 'https://c.example', certificate-authority: nowhere.crt }"),
             "error: the certificate authority of cluster `none` cannot be read: ",
         ),
-        (&*config, "other", kubeconfig("none", "{}"), "eve.yaml:2:47: error: no context `away` in other"),
+        (&*config, "other", kubeconfig("none", "{}"), "eve.yaml:2:43: error: no context `away` in other"),
         (
             &*config,
             "other",

@@ -67,6 +67,24 @@ pub fn changes(live: &Value, would_be: &Value) -> Vec<FieldChange> {
     walk.changes
 }
 
+/// What an object would be with what an input says: maps are merged, lists item by item where they are as long.
+pub(crate) fn overlaid(live: &Value, input: &Value) -> Value {
+    match (live, input) {
+        (Value::Object(live), Value::Object(input)) => {
+            let mut fields = live.clone();
+            for (key, value) in input {
+                let merged = live.get(key).map_or_else(|| value.clone(), |live| overlaid(live, value));
+                fields.insert(key.clone(), merged);
+            }
+            Value::Object(fields)
+        }
+        (Value::Array(live), Value::Array(input)) if live.len() == input.len() => {
+            Value::Array(live.iter().zip(input).map(|(live, input)| overlaid(live, input)).collect())
+        }
+        _ => input.clone(),
+    }
+}
+
 fn comparable(object: &Value, secret: bool) -> Value {
     let mut object = object.clone();
     let Some(fields) = object.as_object_mut() else { return object };

@@ -176,7 +176,8 @@ pub(crate) fn annotation<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
 
 /// The annotation by which an object says that it is never to be deleted, if it does.
 pub(crate) fn keep(object: &Value) -> Option<&'static str> {
-    if annotation(object, RESOURCE_POLICY).is_some_and(|policy| policy.trim() == "keep") {
+    // As Helm reads it.
+    if annotation(object, RESOURCE_POLICY).is_some_and(|policy| policy.trim().eq_ignore_ascii_case("keep")) {
         return Some(RESOURCE_POLICY);
     }
     annotation(object, KEEP).filter(|keep| *keep != "false").map(|_| KEEP)

@@ -42,6 +42,7 @@ mod proxy;
 pub mod readiness;
 mod reasons;
 mod restore;
+mod scaled;
 mod snapshot;
 mod survey;
 
@@ -49,7 +50,9 @@ pub use client::{Ensured, KubeClient};
 pub use config::{Chosen, ConnectError, KubeConfigOptions, chosen, connect, context_namespace, init};
 pub use discovery::{Kinds, Scope, UnknownKind};
 pub use error::{ApiError, ApiStatus, StatusCause, StatusDetails};
-pub use executor::{Adopted, Difference, Explanation, KEPT, KubeExecutor, KubeExecutorBuilder, TakeOver};
+pub use executor::{
+    Adopted, Difference, Explanation, KEPT, KubeExecutor, KubeExecutorBuilder, TAKEN_OVER, TakeOver,
+};
 pub use inventory::{Installed, Inventory, InventoryScope, inventory, plan_of};
 pub use object::OBJECT_KIND;
 pub use path::{PathError, PathSegment};

@@ -13,6 +13,11 @@ pub(crate) const OBJECT: &str = "object";
 /// The key that allows to take over fields of other managers.
 pub(crate) const FORCE_CONFLICTS: &str = "forceConflicts";
 
+/// The key that says whether an object that cannot be changed in place may be replaced, and its values.
+pub(crate) const REPLACE: &str = "replace";
+pub(crate) const REPLACE_NEVER: &str = "never";
+pub(crate) const REPLACE_IF_NEEDED: &str = "ifNeeded";
+
 /// The key of the expressions whose values are put out, by the names of the outputs.
 pub(crate) const OUTPUTS: &str = "outputs";
 
@@ -88,6 +93,11 @@ pub(crate) fn identify(spec: &Value) -> Result<(&Value, Identity<'_>), Vec<SpecP
             "/forceConflicts",
             "`forceConflicts` is true or false",
         ));
+    }
+    let is_rule = |rule: &Value| matches!(rule.as_str(), Some(REPLACE_NEVER | REPLACE_IF_NEEDED));
+    if spec.get(REPLACE).is_some_and(|rule| !is_rule(rule)) {
+        let message = format!("`{REPLACE}` is `{REPLACE_NEVER}` or `{REPLACE_IF_NEEDED}`");
+        problems.push(SpecProblem::new("object.bad-replace", "/replace", message));
     }
     if problems.is_empty() { Ok((object, identity)) } else { Err(problems) }
 }

@@ -5,7 +5,7 @@
 //! handed out once: who asks again wants news, and reads by name. Writes nothing, and judges nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use eve_core::failure::Failure;
 use eve_core::ids::ComponentId;
@@ -22,6 +22,7 @@ use crate::error::ApiError;
 use crate::idle::{Came, Idle};
 use crate::live::{Listed, Live};
 use crate::path::PathSegment;
+use crate::scaled::Targets;
 use crate::snapshot::SealKey;
 use crate::{labels, normal, object, readiness};
 
@@ -42,6 +43,7 @@ struct Survey {
     /// Components whose object was not there, until it was written.
     making: Mutex<BTreeMap<ComponentId, Making>>,
     keeping: Arc<Keeping>,
+    scaled: OnceLock<Targets>,
 }
 
 /// What is done once a run so that it can be undone.
@@ -219,6 +221,11 @@ impl Surveys {
         lock(&self.of(graph).making).remove(&component);
     }
 
+    /// Whether an autoscaler of the graph's plan scales the object.
+    pub(crate) fn is_scaled(&self, graph: &Arc<Graph>, place: &Location) -> bool {
+        self.of(graph).scaled.get_or_init(|| Targets::of(graph)).has(place)
+    }
+
     /// Remembers that the run is through with a component that defines a kind.
     pub(crate) fn settle(&self, graph: &Arc<Graph>, definition: ComponentId) {
         lock(&self.of(graph).settled).insert(definition);
@@ -336,6 +343,7 @@ impl Survey {
             settled: Mutex::default(),
             making: Mutex::default(),
             keeping: Arc::default(),
+            scaled: OnceLock::new(),
         }
     }
 

@@ -500,7 +500,7 @@ async fn the_outcome_of_a_request_of_another_name_stays_in_its_folder_and_is_rem
     options.kept_max = 2;
     let source = DirectorySource::open(folder.path(), options).unwrap();
     let notifier = DirectoryNotifier::new(folder.path());
-    for request in ["release-1", "../../release@2", "release-3"] {
+    for request in ["release-1", "../../release@2", "release@2", "release-3"] {
         let mut notice = Notice::new("k", Timestamp::EPOCH, Ending::Failed);
         request.clone_into(&mut notice.request);
         notifier.notify(&notice).await.unwrap();

@@ -1,6 +1,7 @@
 //! What the most expensive expressions cost before they are refused.
 //!
 //! `cargo run --release -p eve-benches --bin hostile`. Exits with 1 when one takes longer, or more memory, than the goal.
+//! The goals are absolute, and stand in this program alone: the tests of expressions count steps and bytes instead.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -16,6 +17,9 @@ const TIME_MAX: Duration = Duration::from_millis(100);
 /// And so many bytes more than before it.
 const BYTES_MAX: u64 = 64 << 20;
 
+/// How often each is judged. The fastest time counts: what else the machine does at the same time is not its own.
+const TIMES: usize = 5;
+
 /// Deep nesting and long chains.
 fn nested() -> Vec<String> {
     let pairs = [("(", ")"), ("[", "]"), ("{'a':", "}"), ("size(", ")"), ("1?(", "):1"), ("[1].map(x,", ")")];
@@ -27,6 +31,20 @@ fn nested() -> Vec<String> {
     deep.chain(endless).collect()
 }
 
+/// How long one takes until it is refused or has ended, and whether it was refused.
+fn judge(text: &str, names: &Names<'_>) -> (Duration, bool) {
+    let mut fastest = Duration::MAX;
+    let mut refused = false;
+    for _ in 0..TIMES {
+        let begun = Instant::now();
+        let value = Expression::parse(text, &Root::ALL)
+            .and_then(|expression| expression.evaluate(names, &mut Budget::PLAN.clone()));
+        fastest = fastest.min(begun.elapsed());
+        refused = value.is_err();
+    }
+    (fastest, refused)
+}
+
 fn main() -> anyhow::Result<ExitCode> {
     let inputs = inputs();
     let names = Names::new().with(Root::Inputs, &inputs);
@@ -35,11 +53,8 @@ fn main() -> anyhow::Result<ExitCode> {
     let mut slowest = (Duration::ZERO, "");
     let mut refused = 0;
     for text in &all {
-        let begun = Instant::now();
-        let value = Expression::parse(text, &Root::ALL)
-            .and_then(|expression| expression.evaluate(&names, &mut Budget::PLAN.clone()));
-        let took = begun.elapsed();
-        refused += usize::from(value.is_err());
+        let (took, is_refused) = judge(text, &names);
+        refused += usize::from(is_refused);
         if took > slowest.0 {
             slowest = (took, text);
         }

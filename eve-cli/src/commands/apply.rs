@@ -22,7 +22,7 @@ use super::{or_json, warn, warn_of_request};
 use crate::cli::{Apply, ApplyOutput};
 use crate::exit::Exit;
 use crate::halt::Halt;
-use crate::inputs::{self, Checked, Overrides};
+use crate::inputs::{self, Checked, Conflicts, Overrides};
 use crate::journal::{self, Call, Origin};
 use crate::output::Printer;
 use crate::signals::Signals;
@@ -131,6 +131,7 @@ fn overrides(args: &Apply) -> Overrides {
         on_failure: args.on_failure.map(FailurePolicy::from),
         waived: args.waived.clone(),
         taken: args.take_over.clone(),
+        conflicts: Conflicts::of(args.force_conflicts),
     }
 }
 

@@ -148,6 +148,11 @@ fn announcement(inventory: &Inventory, (plan, namespace): (&str, &str), adopted:
     let mut lines: Vec<String> = unseen(inventory).collect();
     let objects = count(inventory.objects.len(), "object");
     lines.push(format!("plan {} in namespace {}: {objects}", clean(plan), clean(namespace)));
+    if inventory.objects.is_empty()
+        && let Some(line) = lines.last_mut()
+    {
+        line.push_str(": nothing of it is there");
+    }
     for object in &inventory.objects {
         let stays = object.keep.is_some() || (object.is_adopted && adopted == Adopted::Keep);
         let fate = if stays { "stays" } else { "goes" };

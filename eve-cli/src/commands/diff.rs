@@ -49,6 +49,7 @@ fn compare(args: &Diff, printer: &Printer) -> Result<Exit, Halt> {
     let overrides = inputs::Overrides {
         on_failure: args.on_failure.map(FailurePolicy::from),
         taken: args.take_over.clone(),
+        conflicts: inputs::Conflicts::of(args.force_conflicts),
         ..inputs::Overrides::default()
     };
     let checked = inputs::check(&args.input, default, &overrides)?;
@@ -113,6 +114,7 @@ async fn findings(
 struct Tally {
     create: usize,
     update: usize,
+    replace: usize,
     unchanged: usize,
     delete: usize,
     /// To be gone, and not there.
@@ -133,6 +135,7 @@ impl Tally {
                 Ok(Foreseen::Wanted(Difference::None)) => tally.unchanged += 1,
                 Ok(Foreseen::Wanted(Difference::Create)) => tally.create += 1,
                 Ok(Foreseen::Wanted(Difference::Update(_))) => tally.update += 1,
+                Ok(Foreseen::Wanted(Difference::Replace(_))) => tally.replace += 1,
                 // What this version does not know is not known.
                 Ok(Foreseen::Wanted(Difference::Unverified(_) | _)) => tally.unverified += 1,
                 Ok(Foreseen::Deleted) => tally.delete += 1,
@@ -152,7 +155,7 @@ impl Tally {
             Exit::Cluster
         } else if self.refused > 0 {
             Exit::Refused
-        } else if exit_code && self.create + self.update + self.delete + self.unverified > 0 {
+        } else if exit_code && self.create + self.update + self.replace + self.delete + self.unverified > 0 {
             Exit::Failed
         } else {
             Exit::Succeeded
@@ -163,6 +166,7 @@ impl Tally {
         let mut text =
             format!("{} to create, {} to change, {} unchanged", self.create, self.update, self.unchanged);
         for (number, what) in [
+            (self.replace, "to replace"),
             (self.delete, "to delete"),
             (self.absent, "not there"),
             (self.kept, "kept"),
@@ -182,7 +186,7 @@ fn text(graph: &Graph, findings: &[Finding], tally: &Tally) -> String {
     for (id, found) in findings {
         let object = object(graph, *id);
         match found {
-            Ok(found) => tell(&object, found, &mut text),
+            Ok(found) => tell((&object, note(graph, *id)), found, &mut text),
             Err(failure) => tell_refusal(&object, failure, &mut text),
         }
     }
@@ -203,15 +207,18 @@ fn text(graph: &Graph, findings: &[Finding], tally: &Tally) -> String {
 
 /// A line for what would be done with an object, and one for each field; none where nothing would be done with what is
 /// wanted.
-fn tell(object: &str, found: &Foreseen, text: &mut String) {
+fn tell((object, note): (&str, &str), found: &Foreseen, text: &mut String) {
     let line = match found {
         Foreseen::Wanted(Difference::None) => return,
-        Foreseen::Wanted(Difference::Create) => format!("{} {object}", style::good("+")),
+        Foreseen::Wanted(Difference::Create) => format!("{} {object}{note}", style::good("+")),
         Foreseen::Wanted(Difference::Update(changes)) => {
             let note = if changes.is_empty() { "  (only what eve keeps for itself)" } else { "" };
-            let head = format!("{} {object}{note}", style::warning("~"));
-            let lines = changes.iter().map(|change| format!("  {}", line(change)));
-            std::iter::once(head).chain(lines).collect::<Vec<_>>().join("\n")
+            with_fields(format!("{} {object}{note}", style::warning("~")), changes)
+        }
+        Foreseen::Wanted(Difference::Replace(changes)) => {
+            let why = if changes.is_empty() { "it failed" } else { "it cannot be changed in place" };
+            let head = format!("{} {object}  to replace: {why}", style::warning("±"));
+            with_fields(head, changes)
         }
         Foreseen::Wanted(Difference::Unverified(why)) => {
             format!("{} {object}  not verified: {}", style::hint("?"), clean(why))
@@ -222,6 +229,22 @@ fn tell(object: &str, found: &Foreseen, text: &mut String) {
         Foreseen::Kept(why) => format!("{} {object}  stays: {}", style::warning("="), clean(why)),
     };
     let _ = writeln!(text, "{line}");
+}
+
+/// What there is to say of an object that is to be made.
+fn note(graph: &Graph, id: ComponentId) -> &'static str {
+    let object = graph.node(id).spec().get("object").unwrap_or(&Value::Null);
+    let is_job = object.get("kind").and_then(Value::as_str) == Some("Job");
+    if is_job && object.pointer("/spec/ttlSecondsAfterFinished").is_some() {
+        "  (its `ttlSecondsAfterFinished` removes it once it is through: each apply runs it again)"
+    } else {
+        ""
+    }
+}
+
+fn with_fields(head: String, changes: &[FieldChange]) -> String {
+    let lines = changes.iter().map(|change| format!("  {}", line(change)));
+    std::iter::once(head).chain(lines).collect::<Vec<_>>().join("\n")
 }
 
 fn tell_refusal(object: &str, failure: &Failure, text: &mut String) {
@@ -303,6 +326,9 @@ fn json(graph: &Graph, findings: &[Finding], tally: &Tally) -> Value {
                 Ok(Foreseen::Wanted(Difference::Update(changes))) => {
                     ("update", json!({ "changes": changes }))
                 }
+                Ok(Foreseen::Wanted(Difference::Replace(changes))) => {
+                    ("replace", json!({ "changes": changes }))
+                }
                 Ok(Foreseen::Wanted(Difference::Unverified(why))) => ("unverified", json!({ "reason": why })),
                 Ok(Foreseen::Wanted(_)) => ("unverified", json!({})),
                 Ok(Foreseen::Deleted) => ("delete", json!({})),
@@ -326,7 +352,8 @@ fn json(graph: &Graph, findings: &[Finding], tally: &Tally) -> Value {
     let stops: Vec<Value> = stops.collect();
     json!({
         "type": "diff", "plan": graph.name(), "namespace": graph.namespace(), "objects": objects,
-        "create": tally.create, "update": tally.update, "unchanged": tally.unchanged,
+        "create": tally.create, "update": tally.update, "replace": tally.replace,
+        "unchanged": tally.unchanged,
         "delete": tally.delete, "absent": tally.absent, "kept": tally.kept, "unverified": tally.unverified,
         "refused": tally.refused, "rollbackStops": stops,
     })
@@ -345,6 +372,7 @@ mod tests {
             (wanted(Difference::None), Exit::Succeeded, Exit::Succeeded),
             (wanted(Difference::Create), Exit::Succeeded, Exit::Failed),
             (wanted(Difference::Update(Vec::new())), Exit::Succeeded, Exit::Failed),
+            (wanted(Difference::Replace(Vec::new())), Exit::Succeeded, Exit::Failed),
             (wanted(Difference::Unverified(String::new())), Exit::Succeeded, Exit::Failed),
             (Ok(Foreseen::Deleted), Exit::Succeeded, Exit::Failed),
             (Ok(Foreseen::Absent), Exit::Succeeded, Exit::Succeeded),

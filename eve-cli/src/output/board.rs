@@ -87,6 +87,8 @@ pub(crate) struct Row {
     pub(crate) because: Option<SkipReason>,
     /// Why it stays, though it was to be removed.
     pub(crate) kept: Option<String>,
+    /// Which fields were taken over from `kubectl apply`.
+    pub(crate) taken_over: Option<String>,
     /// Whether it is known what would put it back.
     pub(crate) has_token: bool,
     /// Whether this run has written it, or may have: a rollback would put it back.
@@ -153,6 +155,7 @@ impl Board {
             retry_at: None,
             because: None,
             kept: None,
+            taken_over: None,
             touched: false,
             touched_before: false,
             has_token: false,
@@ -291,8 +294,11 @@ impl Board {
             }
             Event::Waiting { component, cause } => self.waits_for(*component, cause, at),
             Event::Ready { component, outputs } => {
-                let kept = outputs.get(wiring::KEPT).and_then(serde_json::Value::as_str).map(str::to_owned);
-                self.edit(*component, |row| row.kept = kept);
+                let said = |output: &str| Some(outputs.get(output)?.as_str()?.to_owned());
+                self.edit(*component, |row| {
+                    row.kept = said(wiring::KEPT);
+                    row.taken_over = said(wiring::TAKEN_OVER);
+                });
                 self.enter(*component, Stage::Ready, at);
             }
             Event::AttemptFailed { component, attempt, phase, failure, retry_at } => {

@@ -206,6 +206,7 @@ pub(crate) fn summary(board: &Board, exit: Exit) -> Value {
         "deleted": summary.deleted,
         "absent": summary.absent,
         "kept": summary.kept.iter().map(|(id, why)| json!({"component": board.name(*id), "reason": why})).collect::<Vec<_>>(),
+        "takenOver": summary.taken_over.iter().map(|(id, taken)| json!({"component": board.name(*id), "fields": taken})).collect::<Vec<_>>(),
         "ready": summary.ready,
         "failed": summary.failed,
         "cancelled": summary.cancelled,

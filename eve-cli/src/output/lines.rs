@@ -145,7 +145,10 @@ fn ready(board: &Board, component: ComponentId) -> String {
             (None, ..) => style::good("was not there").to_string(),
         };
     }
-    let done = changed(row.change);
+    let mut done = changed(row.change).to_owned();
+    if let Some(taken) = &row.taken_over {
+        done = format!("{done}, took over {}", clean(taken));
+    }
     match (row.began_at, row.ended_at) {
         (Some(began), Some(ended)) if row.change != Some(Change::None) => {
             format!("{} ({done}) after {}", style::good("ready"), show(ended.since(began)))

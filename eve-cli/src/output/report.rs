@@ -118,6 +118,9 @@ pub(crate) fn figures(board: &Board, summary: &Summary) -> String {
     if board.undoes.is_some() {
         return format!("{} in {}: {}", outcome(board), show(summary.wall), Tally::of(board).text());
     }
+    if summary.components == 0 {
+        return format!("{} in {}: nothing to do", outcome(board), show(summary.wall));
+    }
     // Where all is to be removed, the changes say how it ended.
     let only_removals = summary.removals > 0 && summary.removals == summary.components;
     let mut ends = if only_removals { Vec::new() } else { vec![format!("{} ready", summary.ready)] };
@@ -144,6 +147,13 @@ pub(crate) fn figures(board: &Board, summary: &Summary) -> String {
     for (id, why) in summary.kept.iter().take(KEPT_MAX) {
         let _ = write!(text, "\n{} {}: {}", style::warning("stays:"), board.name(*id), clean(why));
     }
+    for (id, taken) in summary.taken_over.iter().take(KEPT_MAX) {
+        let _ = write!(text, "\n{} {}: {}", style::warning("took over:"), board.name(*id), clean(taken));
+    }
+    if summary.taken_over.len() > KEPT_MAX {
+        let more = summary.taken_over.len() - KEPT_MAX;
+        let _ = write!(text, "\n{} of {more} more", style::warning("took over:"));
+    }
     if summary.kept.len() > KEPT_MAX {
         let _ = write!(text, "\n{} {} more", style::warning("stays:"), summary.kept.len() - KEPT_MAX);
     }
@@ -154,7 +164,7 @@ pub(crate) fn figures(board: &Board, summary: &Summary) -> String {
 fn changes(summary: &Summary) -> String {
     let Summary { created, changed, unchanged, deleted, absent, .. } = summary;
     let mut parts = Vec::new();
-    if summary.removals < summary.components || summary.components == 0 {
+    if summary.removals < summary.components {
         parts.push(format!("{created} created, {changed} changed, {unchanged} unchanged"));
     }
     if summary.removals > 0 {

@@ -29,6 +29,8 @@ pub(crate) struct Summary {
     pub(crate) absent: usize,
     /// Components that stay though they were to be removed, in plan order, with the reason.
     pub(crate) kept: Vec<(ComponentId, String)>,
+    /// Components that took fields over from `kubectl apply`, in plan order, with the fields.
+    pub(crate) taken_over: Vec<(ComponentId, String)>,
     /// Components by how they ended.
     pub(crate) ready: usize,
     /// Failed.
@@ -61,6 +63,7 @@ impl Summary {
             deleted: 0,
             absent: 0,
             kept: Vec::new(),
+            taken_over: Vec::new(),
             ready: 0,
             failed: 0,
             cancelled: 0,
@@ -89,6 +92,7 @@ impl Summary {
             }
         } else {
             self.add_change(row);
+            self.taken_over.extend(row.taken_over.iter().map(|taken| (id, taken.clone())));
         }
         match row.stage {
             Stage::Ready => self.ready += 1,

@@ -9,7 +9,7 @@ use super::{Ended, eve, get, writes};
 const SHOP: &str = include_str!("shop_to_delete.yaml");
 
 /// Sends something as the user `admin`.
-async fn admin(control_plane: &ControlPlane, method: &str, path: &str, body: &Value) -> Value {
+pub(super) async fn admin(control_plane: &ControlPlane, method: &str, path: &str, body: &Value) -> Value {
     let content_type = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
     let request = http::Request::builder().method(method).uri(path).header("content-type", content_type);
     let request = request.body(serde_json::to_vec(body).unwrap()).unwrap();
@@ -17,7 +17,7 @@ async fn admin(control_plane: &ControlPlane, method: &str, path: &str, body: &Va
 }
 
 /// Whether an object is there.
-async fn exists(control_plane: &ControlPlane, path: &str) -> bool {
+pub(super) async fn exists(control_plane: &ControlPlane, path: &str) -> bool {
     let request = http::Request::get(path).body(Vec::new()).unwrap();
     match control_plane.admin_client().await.request::<Value>(request).await {
         Ok(_) => true,
@@ -26,14 +26,14 @@ async fn exists(control_plane: &ControlPlane, path: &str) -> bool {
     }
 }
 
-fn config_map(name: &str, annotations: &str) -> String {
+pub(super) fn config_map(name: &str, annotations: &str) -> String {
     format!(
         "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{ name: {name}, annotations: {{ {annotations} }} }}\n"
     )
 }
 
 /// Where a record of this type is about this component.
-fn place(ended: &Ended, kind: &str, component: &str) -> usize {
+pub(super) fn place(ended: &Ended, kind: &str, component: &str) -> usize {
     let found = |record: &Value| record["type"] == kind && record["component"] == component;
     ended
         .records()
@@ -42,7 +42,7 @@ fn place(ended: &Ended, kind: &str, component: &str) -> usize {
         .unwrap_or_else(|| panic!("no {kind} of {component}:\n{}", ended.out))
 }
 
-fn kept(ended: &Ended) -> Vec<(String, String)> {
+pub(super) fn kept(ended: &Ended) -> Vec<(String, String)> {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let kept = ended.summary()["kept"].as_array().unwrap().clone();
     kept.iter().map(|one| (text(&one["component"]), text(&one["reason"]))).collect()
@@ -255,7 +255,8 @@ async fn a_plan_is_removed_by_its_labels_alone_and_others_are_left() {
 
     let again = eve(control_plane, &["delete", "--plan", "shop", "-n", namespace], "").await;
     assert_eq!(again.code, Some(0), "{}", again.err);
-    assert!(again.err.contains("0 objects"), "{}", again.err);
+    assert!(again.err.contains("0 objects: nothing of it is there"), "{}", again.err);
+    assert!(again.out.contains("nothing to do"), "{}", again.out);
 }
 
 #[tokio::test]
@@ -360,7 +361,20 @@ async fn an_api_server_that_is_away_is_named_where_it_blocks() {
     let delete = [&["delete", "--timeout", "20s"][..], &args].concat();
     let ended = eve(&control_plane, &delete, &manifest).await;
     assert_eq!(ended.code, Some(1), "{}", ended.err);
-    assert!(ended.err.contains("Namespace shop is not gone in time"), "{}", ended.err);
+    assert!(ended.err.contains("what others have put into it cannot be seen"), "{}", ended.err);
+    assert!(ended.err.contains("APIService `v1beta1.metrics.k8s.io` is not available"), "{}", ended.err);
+    let live = get(&control_plane, "/api/v1/namespaces/shop").await;
+    assert!(live["metadata"]["deletionTimestamp"].is_null(), "what is in it could not be seen");
+
+    // Somebody else deletes it all the same.
+    admin(&control_plane, "DELETE", "/api/v1/namespaces/shop", &json!({})).await;
+    let ended = eve(&control_plane, &delete, &manifest).await;
+    assert_eq!(ended.code, Some(1), "{}", ended.err);
+    assert!(
+        ended.err.contains("Namespace shop is not gone in time: APIService `v1beta1.metrics"),
+        "{}",
+        ended.err
+    );
     assert!(ended.err.contains("metrics.k8s.io/v1beta1"), "{}", ended.err);
     let metrics = "apiVersion: metrics.k8s.io/v1beta1\nkind: PodMetrics\nmetadata: { name: a }\n";
     let ended = eve(&control_plane, &["delete", "-n", "default", "-f", "-"], metrics).await;

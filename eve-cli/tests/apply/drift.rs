@@ -22,6 +22,16 @@ impl Shop {
         (ended, requests.in_namespace(&self.namespace))
     }
 
+    /// Nothing is written.
+    async fn nothing_to_do_with(&self, args: &[&str], input: &str) {
+        let mark = self.control_plane.audit().mark().await;
+        let ended = eve(self.control_plane, args, input).await;
+        let requests = self.control_plane.audit().settle().await.since(mark).by_user("eve");
+        let requests = requests.in_namespace(&self.namespace);
+        assert_eq!(ended.code, Some(0), "{}", ended.err);
+        assert!(requests.writes().is_empty(), "{requests:?}");
+    }
+
     /// Nothing is written or tried; each kind is listed once and watched once.
     async fn nothing_to_do(&self, plan: &str, why: &str) {
         let requests = self.writes_nothing(plan, why).await;
@@ -94,4 +104,35 @@ async fn of_a_shop_what_changed_is_written_and_what_others_took_is_put_right_or_
     let no_selector = json!({ "spec": { "selector": null } });
     shop.patch("api/v1 services/cards", "kubectl-edit", &no_selector).await;
     shop.writes_only(&plan, "services", "cards").await;
+}
+
+#[tokio::test]
+async fn what_kubectl_apply_left_is_no_conflict_and_a_flag_takes_over_what_others_own() {
+    let control_plane = ControlPlane::shared().await;
+    let namespace = control_plane.namespace("folder").await.name().to_owned();
+    let shop = Shop { control_plane, namespace: namespace.clone() };
+    let settings = |value: &str| json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "settings" }, "data": { "key": value } });
+    let path = format!("/api/v1/namespaces/{namespace}/configmaps?fieldManager=kubectl-client-side-apply");
+    let request = http::Request::post(path).header("content-type", "application/json");
+    let request = request.body(settings("1").to_string().into_bytes()).unwrap();
+    control_plane.admin_client().await.request::<Value>(request).await.unwrap();
+    let eve = async |verb: &[&str], value: &str, code: i32| {
+        let args = [verb, &["-n", &namespace, "-f", "-"]].concat();
+        let ended = eve(control_plane, &args, &settings(value).to_string()).await;
+        assert_eq!(ended.code, Some(code), "{}", ended.err);
+        format!("{}{}", ended.out, ended.err)
+    };
+
+    eve(&["apply"], "1", 0).await;
+    let told = eve(&["apply"], "2", 0).await;
+    let taken = "took over: configmap/settings: `.data.key` from `kubectl-client-side-apply`";
+    assert!(told.contains(taken), "{told}");
+
+    shop.patch("api/v1 configmaps/settings", "kubectl-edit", &json!({ "data": { "key": "theirs" } })).await;
+    let told = eve(&["apply"], "2", 1).await;
+    assert!(told.contains("belongs to `kubectl-edit`") && told.contains("`--force-conflicts`"), "{told}");
+    let told = eve(&["diff", "--force-conflicts"], "2", 0).await;
+    assert!(told.contains("data.key: theirs → \"2\""), "{told}");
+    eve(&["apply", "--force-conflicts"], "2", 0).await;
+    shop.nothing_to_do_with(&["apply", "-n", &namespace, "-f", "-"], &settings("2").to_string()).await;
 }

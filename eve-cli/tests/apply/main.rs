@@ -18,6 +18,7 @@ mod expressions;
 mod failures;
 mod get;
 mod journal;
+mod occupied;
 mod owners;
 mod refusals;
 mod signals;

@@ -153,6 +153,8 @@ pub enum ActionSpec {
     Delete,
     /// Wait until it is ready, without ever writing it.
     Read,
+    /// Do nothing with it: what depends on it waits for what it depends on.
+    None,
 }
 
 /// The name of a component that must be ready, or the name and how far it must have come.

@@ -10,6 +10,7 @@ use eve_core::failure::Failure;
 use eve_core::ids::RunId;
 use eve_core::plan::builder::{ComponentBuilder, PlanBuilder};
 use eve_core::plan::graph::Graph;
+use eve_core::plan::load::Glance;
 use eve_core::plan::{Action, FailurePolicy, UndoRule, Until};
 use eve_core::ports::{
     ComponentEnd, Content, Context, Delivery, Ending, Executor, Named, Notice, PlanSource, STALE_HANDLE, Step,
@@ -314,6 +315,11 @@ impl Intake for Slow {
         Words::default().read(body)
     }
 
+    fn glance(&self, body: &[u8]) -> Glance {
+        let text = std::str::from_utf8(body).unwrap();
+        Glance::Namespace(text.split(' ').next().unwrap().to_owned())
+    }
+
     async fn open(&self, run: &RunId, body: &[u8], begun: Option<&RunStart>) -> Result<Opened, Failure> {
         // Whoever reads on the loop is there first.
         for _ in 0..20 {
@@ -342,6 +348,21 @@ async fn a_plan_that_takes_long_to_read_holds_up_no_run() {
     world.ports.intake = Arc::new(Slow(Mutex::new(told), Arc::clone(&went_on)));
     world.source.send("quick", "n 1");
     world.source.send("slow", "slow 1");
+    let (orders, served) = world.serve(options()).await;
+    world.until_empty().await;
+    world.end(&orders, served).await;
+    assert_eq!(*went_on.lock().unwrap(), Some(true));
+    assert_eq!(world.endings().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_that_takes_long_to_read_holds_up_no_plan_of_another_namespace_that_came_later() {
+    let (tell, told) = channel();
+    let mut world = world(Executors::new().with("noop", Arc::new(Tells(Mutex::new(tell)))));
+    let went_on = Arc::new(Mutex::new(None));
+    world.ports.intake = Arc::new(Slow(Mutex::new(told), Arc::clone(&went_on)));
+    world.source.send("slow", "slow 1");
+    world.source.send("quick", "n 1");
     let (orders, served) = world.serve(options()).await;
     world.until_empty().await;
     world.end(&orders, served).await;

@@ -186,6 +186,70 @@ async fn a_plan_that_says_which_request_it_is_runs_once_and_with_another_content
     assert_eq!(opened, 1);
 }
 
+#[tokio::test]
+async fn a_claimed_plan_that_is_lost_or_changed_while_no_daemon_runs_has_one_outcome_and_holds_up_nobody() {
+    let control_plane = ControlPlane::shared().await;
+    let desk = Desk::new(THREE_LINES, &control_plane.kubeconfig_path());
+    let daemon = desk.start();
+    let mut namespaces = Vec::new();
+    for name in ["lost", "changed"] {
+        let namespace = control_plane.namespace("daemon").await;
+        desk.send(&format!("{name}.yaml"), &plan(name, &namespace, json!({ STAGE: "never-ready" })));
+        daemon.says("component waits", json!({ "namespace": *namespace })).await;
+        desk.send(&format!("after-{name}.yaml"), &plan("after", &namespace, json!({})));
+        daemon.says("plan accepted", json!({ "plan": "after", "namespace": *namespace })).await;
+        namespaces.push(namespace);
+    }
+    daemon.kill();
+    let claimed = |name: &str| {
+        let files = fs::read_dir(desk.path("plans/claimed")).unwrap().flatten();
+        files
+            .map(|file| file.path())
+            .find(|path| path.file_name().unwrap().to_str().unwrap().starts_with(&format!("{name}.yaml@")))
+    };
+    fs::remove_file(claimed("lost").unwrap()).unwrap();
+    fs::write(claimed("changed").unwrap(), plan("changed", &namespaces[1], json!({}))).unwrap();
+
+    let daemon = desk.start();
+    let answered = async |name: &str, code: &str| {
+        let outcome = daemon.says("request answered", json!({ "code": code })).await;
+        assert!(outcome["request"].as_str().unwrap().starts_with(&format!("{name}.yaml@")), "{outcome}");
+        let said = outcome["reason"].as_str().unwrap();
+        assert!(said.contains("what its run has done so far is left as it is"), "{said}");
+        assert_eq!(outcome["outcome"], "failed");
+    };
+    answered("lost", "queue.payload.gone").await;
+    answered("changed", "queue.payload.changed").await;
+    for name in ["after-lost", "after-changed"] {
+        assert_eq!(desk.outcome(&format!("{name}.yaml")).await["ending"], "succeeded", "{name}");
+    }
+    let renewed = json!({ "outcome": "succeeded", "namespace": *namespaces[1] });
+    let mut outcomes = Vec::new();
+    until("every outcome", || {
+        let ends =
+            |folder: &str| desk.files(folder).into_iter().filter(|(name, _)| name.ends_with(".outcome.json"));
+        outcomes = ends("plans/done").chain(ends("plans/rejected")).collect();
+        (outcomes.len() == 5).then_some(())
+    })
+    .await;
+    daemon.says("request answered", renewed).await;
+    let of = |name: &str| {
+        let begins = format!("/{name}.yaml@");
+        let mut endings: Vec<Value> = outcomes
+            .iter()
+            .filter(|(file, _)| file.contains(&begins))
+            .map(|(_, text)| serde_json::from_slice::<Value>(text).unwrap()["ending"].clone())
+            .collect();
+        endings.sort_by_key(ToString::to_string);
+        endings
+    };
+    assert_eq!(
+        (of("lost"), of("changed")),
+        (vec![json!("failed")], vec![json!("failed"), json!("succeeded")])
+    );
+    assert_eq!((claimed("lost"), claimed("changed")), (None, None));
+}
+
 /// A cluster that is not there: the directory does not wait for it.
 fn desk_without_cluster() -> (Desk, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
@@ -239,6 +303,20 @@ async fn what_is_no_plan_is_told_once_and_not_taken() {
     let about = |name: &str| log.iter().filter(|line| line["file"] == name).count();
     assert_eq!((about("app.yaml~"), about("README.md")), (1, 1));
     assert!(desk.path("plans/app.yaml~").exists() && desk.path("plans/README.md").exists());
+}
+
+#[tokio::test]
+async fn a_directory_that_is_removed_is_told_made_again_and_used_again() {
+    let (desk, _folder) = desk_without_cluster();
+    let daemon = desk.start();
+    daemon.says("eve-daemon takes plans", json!({})).await;
+    fs::rename(desk.path("plans"), desk.path("elsewhere")).unwrap();
+    let told = daemon.says("no plan can be received", json!({ "code": "directory.io" })).await;
+    let reason = told["reason"].as_str().unwrap();
+    assert!(reason.ends_with("plans was gone, with all that was in it; it is made again"), "{reason}");
+    daemon.says("plans can be received again", json!({ "level": "INFO" })).await;
+    desk.send("bad.yaml", "no plan");
+    assert_eq!(desk.outcome("bad.yaml").await["ending"], "refused");
 }
 
 #[tokio::test]

@@ -141,9 +141,9 @@ impl World {
             let LedgerEvent::Accepted { key, .. } = &record.event else { panic!("{record:?}") };
             key.id.to_string()
         };
-        let answer = |event: &LedgerEvent| match event {
-            LedgerEvent::RunClosed { ticket, outcome, .. } => Some((accepted(*ticket), *outcome)),
-            _ => None,
+        let answer = |event: &LedgerEvent| {
+            let LedgerEvent::RunClosed { ticket, outcome, .. } = event else { return None };
+            Some((accepted(*ticket), *outcome))
         };
         records.iter().filter_map(|record| answer(&record.event)).collect()
     }

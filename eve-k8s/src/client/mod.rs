@@ -310,10 +310,24 @@ impl KubeClient {
     /// Deletes the object of this uid in the foreground: the server keeps it until everything that it owns is gone, and
     /// answers as soon as that has begun.
     pub(crate) async fn delete(&self, place: &Location, uid: &str) -> Result<(), ApiError> {
+        self.delete_where(place, serde_json::json!({ "uid": uid })).await
+    }
+
+    /// The same of this very state of the object: uid and resource version.
+    pub(crate) async fn delete_as_seen(
+        &self,
+        place: &Location,
+        (uid, resource_version): (&str, &str),
+    ) -> Result<(), ApiError> {
+        let seen = serde_json::json!({ "uid": uid, "resourceVersion": resource_version });
+        self.delete_where(place, seen).await
+    }
+
+    async fn delete_where(&self, place: &Location, preconditions: Value) -> Result<(), ApiError> {
         let mut parts = Parts::object(Method::DELETE, place, "delete");
         let options = serde_json::json!({
             "apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Foreground",
-            "preconditions": { "uid": uid },
+            "preconditions": preconditions,
         });
         parts.body = Some(("application/json", options.to_string().into()));
         self.json(parts).await.map(drop)

@@ -12,6 +12,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::KubeExecutor;
+use super::terminating::Left;
 use crate::client::{Collection, Detail, Labelled, Location};
 use crate::discovery::{Resource, Scope};
 use crate::path::PathSegment;
@@ -26,7 +27,7 @@ const CENSUS_AGE: Duration = Duration::from_secs(10);
 /// How long a census may take: the wait for which it is made ends in time.
 const CENSUS_TIMEOUT: Duration = Duration::from_secs(4);
 /// How many lists of a census are under way at once.
-const LISTS_MAX: usize = 16;
+pub(super) const LISTS_MAX: usize = 16;
 
 /// Well-known finalizers, with who takes them away or when.
 const OWNERS: [(&str, &str); 10] = [
@@ -68,10 +69,12 @@ pub(super) struct Blocked {
 impl Blocked {
     /// In one line.
     pub(super) fn text(&self) -> String {
-        if self.reasons.is_empty() {
-            return "it is being deleted".to_owned();
-        }
-        self.reasons.join("; ")
+        self.known().unwrap_or_else(|| "it is being deleted".to_owned())
+    }
+
+    /// The same, where anything is known.
+    pub(super) fn known(&self) -> Option<String> {
+        if self.reasons.is_empty() { None } else { Some(self.reasons.join("; ")) }
     }
 
     pub(super) fn hint(&self) -> Option<String> {
@@ -85,7 +88,7 @@ impl Blocked {
     /// What the object itself tells. `owned` are the objects that keep it, where that was looked for.
     fn of(place: &Location, object: &Value, owned: &[String]) -> Self {
         let mut blocked = Self::default();
-        let is_namespace = place.resource.group.is_none() && *place.resource.kind == *"Namespace";
+        let is_namespace = is_namespace(place);
         for condition in conditions(object) {
             let (kind, message) = (text(condition, "/type"), text(condition, "/message"));
             let is_true = text(condition, "/status") == "True";
@@ -103,11 +106,7 @@ impl Blocked {
             blocked.reasons.push(format!("finalizer `{finalizer}`, {}{set_by}", remover(finalizer)));
         }
         if !owned.is_empty() {
-            let mut names: Vec<String> = owned.iter().take(NAMES_MAX).cloned().collect();
-            if owned.len() > NAMES_MAX {
-                names.push(format!("and {} more", owned.len() - NAMES_MAX));
-            }
-            blocked.reasons.push(format!("objects that it owns are still there: {}", names.join(", ")));
+            blocked.reasons.push(format!("objects that it owns are still there: {}", few(owned)));
         } else if blocked.reasons.is_empty() && finalizers.contains(&FOREGROUND) {
             blocked.reasons.push("the garbage collector has not let it go yet".to_owned());
         }
@@ -120,6 +119,36 @@ impl Blocked {
         }
         blocked
     }
+
+    /// With what was seen in a namespace, in the place of what its conditions say of that; they stay as notes.
+    fn explained(mut self, object: &Value, left: Left) -> Self {
+        let said: Vec<&str> =
+            conditions(object).map(|condition| text(condition, "/message").trim_end_matches('.')).collect();
+        if left.unanswered.is_empty() && left.objects.is_empty() {
+            return self;
+        }
+        self.reasons.retain(|reason| !said.contains(&reason.as_str()));
+        let mut reasons = left.unanswered;
+        if !left.objects.is_empty() {
+            reasons.push(format!("still in it: {}", few(&left.objects)));
+        }
+        self.reasons.splice(0..0, reasons);
+        self.has_finalizer |= left.has_finalizer;
+        self
+    }
+}
+
+fn is_namespace(place: &Location) -> bool {
+    place.resource.group.is_none() && *place.resource.kind == *"Namespace"
+}
+
+/// The first names, and how many more there are.
+fn few(names: &[String]) -> String {
+    let mut shown: Vec<String> = names.iter().take(NAMES_MAX).cloned().collect();
+    if names.len() > NAMES_MAX {
+        shown.push(format!("and {} more", names.len() - NAMES_MAX));
+    }
+    shown.join(", ")
 }
 
 /// Why an `APIService` is not available, if it is not.
@@ -136,7 +165,7 @@ fn conditions(object: &Value) -> impl Iterator<Item = &Value> {
 }
 
 /// Those of the metadata, and of a namespace also those of its spec that are not the namespace controller's own.
-fn finalizers(object: &Value) -> Vec<&str> {
+pub(super) fn finalizers(object: &Value) -> Vec<&str> {
     let of = |pointer: &str| object.pointer(pointer).and_then(Value::as_array).into_iter().flatten();
     let own = of("/spec/finalizers").filter_map(Value::as_str).filter(|finalizer| *finalizer != "kubernetes");
     of("/metadata/finalizers").filter_map(Value::as_str).chain(own).collect()
@@ -185,6 +214,9 @@ type Counted = (Instant, Arc<Owned>);
 impl KubeExecutor {
     /// What holds the deletion of this object up. Cancel safe.
     pub(super) async fn blocked(&self, place: &Location, object: &Value) -> Blocked {
+        if is_namespace(place) {
+            return Blocked::of(place, object, &[]).explained(object, self.left_in(&place.name).await);
+        }
         if !finalizers(object).contains(&FOREGROUND) {
             return Blocked::of(place, object, &[]);
         }
@@ -322,6 +354,25 @@ mod tests {
             "Discovery failed: metrics.k8s.io/v1beta1: stale; Some resources are remaining: things. has 1 resource instances"
         );
         assert_eq!(text_of("Thing", &object, &[]), "it is being deleted", "of a namespace only");
+    }
+
+    #[test]
+    fn what_was_seen_in_a_namespace_says_more_than_its_conditions() {
+        let said = "Some resources are remaining: things. has 1 resource instances";
+        let object = json!({ "status": { "conditions": [
+            { "type": "NamespaceContentRemaining", "status": "True", "message": said } ] } });
+        let blocked = || Blocked::of(&place("Namespace"), &object, &[]);
+        assert_eq!(blocked().explained(&object, Left::default()).text(), said);
+        let left = Left {
+            unanswered: vec!["APIService `a` is not available: x".to_owned()],
+            objects: vec!["Thing t (finalizer `a/b`)".to_owned()],
+            has_finalizer: true,
+        };
+        let explained = blocked().explained(&object, left);
+        let wanted = "APIService `a` is not available: x; still in it: Thing t (finalizer `a/b`)";
+        assert_eq!(explained.text(), wanted);
+        assert_eq!(explained.notes, [format!("NamespaceContentRemaining: {said}")]);
+        assert!(explained.hint().is_some());
     }
 
     #[test]

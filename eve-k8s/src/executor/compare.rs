@@ -6,9 +6,10 @@ use serde_json::Value;
 
 use super::failure::Foresight;
 use super::intent::Intent;
-use super::prepare::{Mark, conflicts};
+use super::prepare::Mark;
+use super::replace::is_to_run_again;
 use super::{KubeExecutor, Located, Missing, failure};
-use crate::client::{Detail, Effect};
+use crate::client::{Detail, Effect, Location};
 use crate::diff::{self, FieldChange};
 use crate::survey::Found;
 
@@ -22,6 +23,9 @@ pub enum Difference {
     Create,
     /// These fields would change; none where only what eve keeps for itself would.
     Update(Vec<FieldChange>),
+    /// It would be deleted and made anew, for these fields cannot be changed in place; none where a Job failed, and is to
+    /// run again. Of the fields, those that the input names.
+    Replace(Vec<FieldChange>),
     /// Cannot be told, because something that the object needs is not there yet. Why, for people.
     Unverified(String),
 }
@@ -53,27 +57,46 @@ impl KubeExecutor {
                 Difference::Create
             });
         }
-        let before = live.as_ref().map(|(live, _)| Mark::of(live));
+        let before = live.as_ref().map(|(live, _)| Mark::before(step, &target, live));
         let intent = Intent::of(step, &target, before.as_ref());
-        if live.as_ref().is_some_and(|(live, _)| intent.holds(live).is_ok()) {
-            return Ok(Difference::None);
+        if let Some((live, _)) = &live {
+            if is_to_run_again(step, &target, live) {
+                return Ok(Difference::Replace(diff::changes(live, &diff::overlaid(live, &intent.object))));
+            }
+            if intent.holds(live).is_ok() {
+                return Ok(Difference::None);
+            }
         }
-        let tried = self.client.apply(place, &intent.object, conflicts(step), Effect::DryRun).await;
+        let tried = self.put(step, &target, &intent, Effect::DryRun).await;
         let would_be = match tried.map_err(|error| failure::of_write(place, error)) {
-            Ok((would_be, _)) => would_be,
+            Ok(put) => put.object,
             Err(failure) if is_early(&failure) || self.may_redefine(step, place) => {
                 return Ok(Difference::Unverified(failure.message));
             }
+            Err(failure) if failure.code == failure::IMMUTABLE && live.is_some() => {
+                let live = self.whole(place, live).await?.unwrap_or_default();
+                self.replacement(step, &target, &live, failure)?;
+                return Ok(Difference::Replace(diff::changes(&live, &diff::overlaid(&live, &intent.object))));
+            }
             Err(failure) => return Err(failure),
         };
-        let live = match live {
-            None => return Ok(Difference::Create),
-            Some((live, Detail::Whole)) => live,
+        let live = self.whole(place, live).await?;
+        Ok(live.map_or(Difference::Create, |live| told(&live, &would_be)))
+    }
+
+    /// What was found, whole.
+    async fn whole(
+        &self,
+        place: &Location,
+        found: Option<(Value, Detail)>,
+    ) -> Result<Option<Value>, Failure> {
+        match found {
+            None => Ok(None),
+            Some((live, Detail::Whole)) => Ok(Some(live)),
             Some((_, Detail::Metadata)) => {
-                self.client.get(place).await.map_err(|error| failure::of_read(place, error))?
+                self.client.get(place).await.map(Some).map_err(|error| failure::of_read(place, error))
             }
-        };
-        Ok(told(&live, &would_be))
+        }
     }
 }
 

@@ -116,6 +116,15 @@ pub(super) fn lost(place: &Location, why: &str) -> Failure {
     Failure::permanent("k8s.undo.lost", message)
 }
 
+/// The run made another one in its place, or was about to.
+pub(super) fn replaced(place: &Location) -> Failure {
+    let message = format!(
+        "{place} was replaced by the run and is not put back: the one before is gone, and made again it would begin anew"
+    );
+    Failure::permanent("k8s.undo.lost", message)
+        .with_hint("to have it as it was, apply the plan that was there before; else leave it as it is")
+}
+
 /// The run made it, and it is never to be deleted.
 pub(super) fn held(place: &Location, annotation: &str) -> Failure {
     let message = format!("{place} was made by the run and stays: its annotation `{annotation}` keeps it");

@@ -103,7 +103,7 @@ impl KubeExecutor {
     }
 
     /// Why the API server behind an API version does not answer, as its `APIService` says.
-    async fn away(&self, api_version: &str) -> String {
+    pub(super) async fn away(&self, api_version: &str) -> String {
         let name = match api_version.split_once('/') {
             Some((group, version)) => format!("{version}.{group}"),
             None => format!("{api_version}."),
@@ -131,6 +131,9 @@ impl KubeExecutor {
         if uid.is_empty() {
             return Err(Failure::misuse("k8s.delete.unprepared", format!("{place}: it was not looked at")));
         }
+        if let Some(why) = self.why_it_stays(step, &place, &uid).await? {
+            return Ok(staying(&why));
+        }
         if let Some(promised) = promise::to_be_kept(prepared) {
             self.keep(step, (&place, &promised), None, cx).await?;
         }
@@ -142,6 +145,29 @@ impl KubeExecutor {
             Err(error) if error.is_code(409) => self.after_conflict(&place, &uid).await.map(|()| applied),
             Err(error) => Err(failure::of_write(&place, error)),
         }
+    }
+
+    /// Why this very object stays after all: a Namespace or a definition whose deletion would take with it what is to stay.
+    /// All that the plan removes of it is gone by now.
+    async fn why_it_stays(
+        &self,
+        step: &Step,
+        place: &Location,
+        uid: &str,
+    ) -> Result<Option<String>, Failure> {
+        if !["Namespace", "CustomResourceDefinition"].contains(&&*place.resource.kind) {
+            return Ok(None);
+        }
+        let live = match self.client.get(place).await {
+            Ok(live) => live,
+            Err(error) if error.is_code(404) => return Ok(None),
+            Err(error) => return Err(failure::of_read(place, error)),
+        };
+        let is_another = text(&live, "/metadata/uid") != uid;
+        if is_another || live.pointer("/metadata/deletionTimestamp").is_some() {
+            return Ok(None);
+        }
+        self.occupied(step, place, &live).await
     }
 
     /// A namespace that is being deleted refuses to be deleted again; an object that was made anew is another one.
@@ -167,6 +193,9 @@ impl KubeExecutor {
         cx: &Context,
     ) -> Result<Outputs, Failure> {
         let Some(token) = &applied.token else { return self.untouched(step).await };
+        if let Some(why) = stays(applied) {
+            return Ok(Outputs::NONE.with(KEPT, why));
+        }
         if until == Until::Applied {
             return Ok(Outputs::NONE);
         }
@@ -203,6 +232,18 @@ impl KubeExecutor {
             }
         }
     }
+}
+
+/// Nothing was deleted, for this reason.
+fn staying(why: &str) -> Applied {
+    let mut applied = Applied::new(Change::None);
+    applied.token = Some(Box::new(json!({ KEPT: why })));
+    applied
+}
+
+/// Why nothing was deleted, where what the object holds is the reason.
+pub(super) fn stays(applied: &Applied) -> Option<&str> {
+    applied.token.as_deref()?.get(KEPT)?.as_str()
 }
 
 /// The wait for the end of one object.
@@ -292,6 +333,13 @@ mod tests {
                 json!({ "helm.sh/resource-policy": "keep" }),
                 &nothing,
                 Adopted::Delete,
+                "keeps it",
+            ),
+            (
+                json!("shop"),
+                json!({ "helm.sh/resource-policy": " Keep " }),
+                &nothing,
+                Adopted::Keep,
                 "keeps it",
             ),
             (json!("shop"), json!({ "helm.sh/resource-policy": "delete" }), &nothing, Adopted::Keep, ""),

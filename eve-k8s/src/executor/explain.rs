@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::pods::Pods;
 use super::publish::{Granted, Wishes};
+use super::verify::removes_itself;
 use super::wait::with_upstream;
 use super::{KubeExecutor, Located, Missing, Target, failure};
 use crate::client::{Detail, Location};
@@ -26,7 +27,7 @@ const PODS_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Explanation {
-    /// As it should be.
+    /// As it should be. A Job that removes itself once it is through is so, too, when it is not there.
     Up,
     /// It is not there.
     Absent(Failure),
@@ -62,11 +63,17 @@ impl KubeExecutor {
         let place = &target.place;
         let object = match self.read(step, &target.place, None).await? {
             Found::There(object, detail) => self.with_status(place, *object, detail).await?,
+            Found::Absent if step.action() == Action::Apply && removes_itself(&target) => {
+                return Ok(Explanation::Up);
+            }
             Found::Absent | Found::NotServed | Found::Unknown => {
                 let absent = Failure::permanent("k8s.object.absent", format!("{place} does not exist"));
                 return Ok(removed(step, absent));
             }
         };
+        if object.pointer("/metadata/deletionTimestamp").is_some() {
+            return Ok(Explanation::Waiting(self.leaving(place, object).await));
+        }
         if step.action() == Action::Delete {
             let message = format!("{place} is still there");
             return Ok(Explanation::Waiting(Failure::permanent("k8s.object.present", message)));
@@ -75,6 +82,20 @@ impl KubeExecutor {
             return Ok(Explanation::Up);
         }
         self.state(step, &target, &object).await
+    }
+
+    /// What keeps an object that is being deleted.
+    async fn leaving(&self, place: &Location, object: Value) -> Failure {
+        // What was listed may be cut down.
+        let object = self.client.get(place).await.unwrap_or(object);
+        let blocked = self.blocked(place, &object).await;
+        let message = match blocked.known() {
+            Some(why) => format!("{place} is being deleted: {why}"),
+            None => format!("{place} is being deleted"),
+        };
+        let failure = Failure::permanent("k8s.delete.blocked", message);
+        let failure = blocked.notes.iter().cloned().fold(failure, Failure::with_note);
+        blocked.hint().into_iter().fold(failure, Failure::with_hint)
     }
 
     /// The object with its status, where its kind has one that is judged.

@@ -3,6 +3,8 @@
 //! The server quotes values of the object in its refusals, so of a refused Secret only reasons and field paths are
 //! kept.
 
+use std::borrow::Cow;
+
 use eve_core::failure::{Failure, FailureClass};
 
 use crate::client::Location;
@@ -10,6 +12,14 @@ use crate::error::{ApiError, ApiStatus, StatusCause};
 
 /// How many fields of a conflict or refusal are named.
 const FIELDS_MAX: usize = 10;
+
+/// The code of a refusal to change what cannot be changed in place.
+pub(super) const IMMUTABLE: &str = "k8s.apply.immutable";
+/// How the API server says so; each kind has its own words.
+const FIXED: [&str; 4] =
+    ["is immutable", "are forbidden", "may not change once set", "cannot change roleRef"];
+/// What stands before a value that is refused.
+const VALUE: &str = "Invalid value: ";
 
 /// How the API server begins when an object makes no sense to it, with status 500.
 const UNREADABLE: [&str; 2] =
@@ -36,11 +46,9 @@ pub(super) enum Foresight {
 /// grow; namespaces go.
 pub(super) fn foresee(failure: &Failure) -> Foresight {
     match failure.code.as_ref() {
-        "k8s.apply.conflict"
-        | "k8s.apply.immutable"
-        | "k8s.apply.invalid"
-        | "k8s.apply.strict"
-        | "k8s.api.forbidden" => Foresight::Sure,
+        "k8s.apply.conflict" | IMMUTABLE | "k8s.apply.invalid" | "k8s.apply.strict" | "k8s.api.forbidden" => {
+            Foresight::Sure
+        }
         code if code.starts_with("k8s.apply.") || code == "k8s.namespace.terminating" => Foresight::Unsure,
         "k8s.api.conflict" | "k8s.kind.not-served" => Foresight::Unsure,
         _ => Foresight::Sure,
@@ -102,9 +110,36 @@ fn quoted_after<'a>(text: &'a str, start: &str) -> Option<&'a str> {
     rest.trim_start_matches('\\').strip_prefix('"')?.split('"').next()
 }
 
+/// A field that another manager owns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Owned {
+    pub(super) field: String,
+    pub(super) manager: String,
+}
+
+impl Owned {
+    /// Whether it is how many replicas there are.
+    pub(super) fn is_count(&self) -> bool {
+        self.field == ".spec.replicas"
+    }
+}
+
+/// The fields that stand in the way of an apply, by an error of it; none where it is about something else.
+pub(super) fn in_the_way(error: &ApiError) -> Vec<Owned> {
+    error.status().filter(|status| status.code == 409).map(owned_by).unwrap_or_default()
+}
+
+fn owned_by(status: &ApiStatus) -> Vec<Owned> {
+    let causes = status.details.causes.iter().filter(|cause| cause.reason == "FieldManagerConflict");
+    let owned = causes.map(|cause| Owned {
+        field: cause.field.clone(),
+        manager: quoted_after(&cause.message, "conflict with ").unwrap_or("?").to_owned(),
+    });
+    owned.collect()
+}
+
 fn conflict(place: &Location, status: &ApiStatus) -> Failure {
-    let owned: Vec<&StatusCause> =
-        status.details.causes.iter().filter(|cause| cause.reason == "FieldManagerConflict").collect();
+    let owned = owned_by(status);
     if owned.is_empty() {
         // Somebody wrote at the same moment; nothing of ours was.
         return Failure::transient(
@@ -112,20 +147,18 @@ fn conflict(place: &Location, status: &ApiStatus) -> Failure {
             format!("{place} was changed by somebody else meanwhile"),
         );
     }
-    let manager =
-        |cause: &StatusCause| quoted_after(&cause.message, "conflict with ").unwrap_or("?").to_owned();
-    let mut managers: Vec<String> = owned.iter().map(|cause| format!("`{}`", manager(cause))).collect();
+    let mut managers: Vec<String> = owned.iter().map(|owned| format!("`{}`", owned.manager)).collect();
     managers.sort();
     managers.dedup();
     let fields = match owned.len() {
         1 => "a field belongs".to_owned(),
         count => format!("{count} fields belong"),
     };
-    let first = owned.first().map(|cause| cause.field.as_str()).unwrap_or_default();
+    let first = owned.first().map(|owned| owned.field.as_str()).unwrap_or_default();
     let message = format!("{place}: {fields} to {}, first `{first}`", managers.join(", "));
     let failure = Failure::permanent("k8s.apply.conflict", message)
-        .with_hint("leave the fields out, or take them over with `forceConflicts: true` on the component");
-    let note = |cause: &&StatusCause| format!("`{}` belongs to `{}`", cause.field, manager(cause));
+        .with_hint("leave the fields out, or take them over: with `--force-conflicts`, or `forceConflicts: true` on the component of a plan; `eve diff` shows all conflicts");
+    let note = |owned: &Owned| format!("`{}` belongs to `{}`", owned.field, owned.manager);
     owned.iter().take(FIELDS_MAX).map(note).fold(failure, Failure::with_note)
 }
 
@@ -171,7 +204,7 @@ fn missing(place: &Location, status: &ApiStatus) -> Failure {
 }
 
 fn invalid(place: &Location, status: &ApiStatus) -> Failure {
-    let immutable = |text: &str| text.contains("field is immutable") || text.contains("are forbidden");
+    let immutable = |text: &str| FIXED.iter().any(|fixed| text.contains(fixed));
     let is_immutable = status.details.causes.iter().any(|cause| immutable(&cause.message));
     let strict = ["unknown field", "not declared in schema", "duplicate field"];
     if strict.iter().any(|text| status.message.contains(text)) {
@@ -179,7 +212,7 @@ fn invalid(place: &Location, status: &ApiStatus) -> Failure {
             .with_hint("check the spelling of the field, and the apiVersion of the object");
     }
     if is_immutable || immutable(&status.message) {
-        return refused(place, status, "k8s.apply.immutable").with_hint(
+        return fixed(place, status).with_hint(
             "this field cannot change in place: delete the object first, or give it another name",
         );
     }
@@ -188,6 +221,41 @@ fn invalid(place: &Location, status: &ApiStatus) -> Failure {
         return failure.with_hint("values under `data` are base64; plain text belongs under `stringData`");
     }
     failure
+}
+
+/// The refusal to change fields, without the values that the server quotes: they are whole pod templates.
+fn fixed(place: &Location, status: &ApiStatus) -> Failure {
+    let causes = &status.details.causes;
+    let note = |cause: &StatusCause| format!("`{}`: {}", cause.field, reason(&cause.message));
+    let Some(first) = causes.first().filter(|_| !is_secret(place)) else {
+        return refused(place, status, IMMUTABLE);
+    };
+    let more = match causes.len() - 1 {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    let failure = Failure::permanent(IMMUTABLE, format!("{place}: {}{more}", note(first)));
+    causes.iter().skip(1).take(FIELDS_MAX).map(note).fold(failure, Failure::with_note)
+}
+
+/// Why a field is refused, without its value.
+fn reason(message: &str) -> &str {
+    let line = message.lines().next().unwrap_or_default();
+    let rest = line.split_once(VALUE).map_or(line, |(_, value)| after_value(value));
+    rest.strip_prefix("Forbidden: ").unwrap_or(rest)
+}
+
+/// What follows a value: a text in quotes, a number, or Go's notation of something larger, with braces.
+fn after_value(text: &str) -> &str {
+    let ends: &[&str] = if text.starts_with('"') { &["\": "] } else { &["}: ", "]: ", ": "] };
+    ends.iter().find_map(|end| text.rsplit_once(end)).map_or("it is invalid", |(_, reason)| reason)
+}
+
+/// What the server said, without the notation of whole structures, which may quote anything of the object.
+fn without_structures(text: &str) -> Cow<'_, str> {
+    let Some((head, value)) = text.split_once(VALUE) else { return text.into() };
+    let name = value.split([':', ' ', '"']).next().unwrap_or_default();
+    if name.contains(['{', '[']) { format!("{head}{}", after_value(value)).into() } else { text.into() }
 }
 
 /// The refusal with what the server said, or without any value where the object is a Secret.
@@ -206,8 +274,9 @@ fn refused(place: &Location, status: &ApiStatus, code: &'static str) -> Failure 
         let failure = Failure::new(class, code, format!("{place}: {first}, and {} more", lines.len() - 1));
         return lines.into_iter().take(FIELDS_MAX).fold(failure, Failure::with_note);
     }
-    let failure = Failure::new(class, code, format!("{place}: {}", short(&status.message)));
-    let note = |cause: &StatusCause| format!("`{}`: {}", cause.field, cause.message);
+    let said = without_structures(short(&status.message));
+    let failure = Failure::new(class, code, format!("{place}: {said}"));
+    let note = |cause: &StatusCause| format!("`{}`: {}", cause.field, without_structures(&cause.message));
     let many = status.details.causes.len() > 1;
     causes.filter(|_| many).map(note).fold(failure, Failure::with_note)
 }
@@ -226,4 +295,47 @@ fn short(message: &str) -> &str {
     let rest = rest.split_once("strict decoding error: ").map_or(rest, |(_, rest)| rest);
     rest.rsplit_once("failed to create typed patch object ")
         .map_or(rest, |(_, rest)| rest.split_once("): ").map_or(rest, |(_, rest)| rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_quotes_no_structure() {
+        let template = r#"core.PodTemplateSpec{ObjectMeta:v1.ObjectMeta{Name:""}, Env:[]core.EnvVar{core.EnvVar{Name:"TOKEN", Value:"x: y"}}}"#;
+        let role = r#"rbac.RoleRef{APIGroup:"rbac.authorization.k8s.io", Kind:"Role", Name:"b"}"#;
+        for (said, why, whole) in [
+            (format!("{VALUE}{template}: field is immutable"), "field is immutable", "field is immutable"),
+            (
+                format!("{VALUE}{role}: cannot change roleRef"),
+                "cannot change roleRef",
+                "cannot change roleRef",
+            ),
+            (
+                format!(r#"{VALUE}[]string{{"None"}}: may not change once set"#),
+                "may not change once set",
+                "may not change once set",
+            ),
+            (
+                format!(r#"{VALUE}map[string]string{{"a":"b"}}: `selector` does not match"#),
+                "`selector` does not match",
+                "`selector` does not match",
+            ),
+            (format!(r#"{VALUE}"a: b": is no name"#), "is no name", "Invalid value: \"a: b\": is no name"),
+            (
+                format!("{VALUE}70000: must be between 1 and 65535"),
+                "must be between 1 and 65535",
+                "Invalid value: 70000: must be between 1 and 65535",
+            ),
+            (
+                "Forbidden: spec is immutable after creation\n  core.X{Y: 1}".to_owned(),
+                "spec is immutable after creation",
+                "Forbidden: spec is immutable after creation\n  core.X{Y: 1}",
+            ),
+        ] {
+            assert_eq!(reason(&said), why);
+            assert_eq!(without_structures(&said), whole);
+        }
+    }
 }

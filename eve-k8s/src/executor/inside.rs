@@ -34,11 +34,14 @@ const FURNITURE: [(&str, &str); 6] = [
 ];
 
 /// Whether objects live in another one, and by what.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Container {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Container {
     Namespace,
     Definition,
 }
+
+/// A collection, and what was found in it.
+pub(super) type Listed = (Collection, Result<Vec<Value>, ApiError>);
 
 impl KubeExecutor {
     /// What would go with this object, and is neither of the step's run nor made for what is: for people, in no order.
@@ -51,25 +54,9 @@ impl KubeExecutor {
         place: &Location,
         live: &Value,
     ) -> Result<Vec<String>, Failure> {
-        let container = match (place.resource.group(), &*place.resource.kind) {
-            ("", "Namespace") => Container::Namespace,
-            _ if prepare::is_definition(live) => Container::Definition,
-            _ => return Ok(Vec::new()),
-        };
-        let collections = match container {
-            Container::Namespace => {
-                let kinds = self.client.discover().await.map_err(Failure::from)?;
-                of_namespace(&kinds, &place.name)?
-            }
-            Container::Definition => of_definition(live),
-        };
+        let Some(container) = container(place, live) else { return Ok(Vec::new()) };
         let own = Own::of(step);
-        let lists = futures::stream::iter(collections).map(|collection| async move {
-            let list = || all(&self.client, &collection, Labelled::Any, Detail::Metadata);
-            let listed = patiently(list).await;
-            (collection, listed)
-        });
-        let lists: Vec<_> = lists.buffer_unordered(LISTS_MAX).collect().await;
+        let lists = self.contents(container, place, live).await?;
         let mut found = Vec::new();
         for (collection, listed) in lists {
             let kind = &*collection.resource.kind;
@@ -84,26 +71,62 @@ impl KubeExecutor {
         }
         Ok(found)
     }
+
+    /// Everything that lives in an object: one list a kind. Of a kind that keeps no objects, or is gone by now, there is
+    /// an error with the code 404 or 405.
+    pub(super) async fn contents(
+        &self,
+        container: Container,
+        place: &Location,
+        live: &Value,
+    ) -> Result<Vec<Listed>, Failure> {
+        let collections = match container {
+            Container::Namespace => {
+                let kinds = self.client.discover().await.map_err(Failure::from)?;
+                if let Some(version) = kinds.away().next() {
+                    return Err(unanswered(place, version).with_note(self.away(version).await));
+                }
+                of_namespace(&kinds, &place.name)
+            }
+            Container::Definition => of_definition(live),
+        };
+        let lists = futures::stream::iter(collections).map(|collection| async move {
+            let list = || all(&self.client, &collection, Labelled::Any, Detail::Metadata);
+            let listed = patiently(list).await;
+            (collection, listed)
+        });
+        Ok(lists.buffer_unordered(LISTS_MAX).collect().await)
+    }
 }
 
-fn unseen(place: &Location, error: ApiError) -> Failure {
+/// What an object is to others that live in it; `None` where nothing does.
+pub(super) fn container(place: &Location, live: &Value) -> Option<Container> {
+    match (place.resource.group(), &*place.resource.kind) {
+        ("", "Namespace") => Some(Container::Namespace),
+        _ if prepare::is_definition(live) => Some(Container::Definition),
+        _ => None,
+    }
+}
+
+pub(super) fn unseen(place: &Location, error: ApiError) -> Failure {
     let why = format!("{place}: what others have put into it cannot be seen, and would go with it");
     let failure = failure::of_read(place, error);
     let message = format!("{why}: {}", failure.message);
     failure.with_message(message)
 }
 
+fn unanswered(place: &Location, version: &str) -> Failure {
+    let message = format!(
+        "{place}: what others have put into it cannot be seen: the API server behind `{version}` does not answer"
+    );
+    Failure::transient("k8s.kind.not-served", message)
+}
+
 /// Everything that can be listed in a namespace.
-fn of_namespace(kinds: &Kinds, name: &PathSegment) -> Result<Vec<Collection>, Failure> {
-    if let Some(version) = kinds.away().next() {
-        let message = format!(
-            "Namespace {name}: what others have put into it cannot be seen: the API server behind `{version}` does not answer"
-        );
-        return Err(Failure::transient("k8s.kind.not-served", message));
-    }
+pub(super) fn of_namespace(kinds: &Kinds, name: &PathSegment) -> Vec<Collection> {
     let inside = kinds.listable().into_iter().filter(|resource| resource.scope == Scope::Namespaced);
     let inside = inside.filter(|resource| !BESIDE.contains(&&*resource.kind));
-    Ok(inside.map(|resource| Collection { resource, namespace: Some(name.clone()), label: None }).collect())
+    inside.map(|resource| Collection { resource, namespace: Some(name.clone()), label: None }).collect()
 }
 
 /// All objects of the kind that is defined, in the version that they are stored in where it is served: that needs no
@@ -144,12 +167,18 @@ impl<'a> Own<'a> {
         let label = |key: &str| item.pointer("/metadata/labels")?.get(key)?.as_str();
         let is_component = label(labels::COMPONENT).is_some_and(|name| self.components.contains(name));
         (is_component && owned::is_applied(item) && self.plan.disowns(item).is_none())
-            || label(labels::SNAPSHOT_OF) == Some(&labels::value(self.plan.name))
+            || is_snapshot_of(self.plan, item)
     }
 }
 
+/// Whether it is what eve keeps for an undo of this plan.
+pub(super) fn is_snapshot_of(plan: PlanName<'_>, item: &Value) -> bool {
+    let label = item.pointer("/metadata/labels").and_then(|labels| labels.get(labels::SNAPSHOT_OF));
+    label.and_then(Value::as_str) == Some(&labels::value(plan.name))
+}
+
 /// Whether it goes with something else, or a controller of Kubernetes has made it, for something that is judged itself.
-fn is_made_for_others(item: &Value) -> bool {
+pub(super) fn is_made_for_others(item: &Value) -> bool {
     let owners = item.pointer("/metadata/ownerReferences").and_then(Value::as_array);
     if owners.is_some_and(|owners| !owners.is_empty()) {
         return true;
@@ -159,11 +188,11 @@ fn is_made_for_others(item: &Value) -> bool {
     managers.peek().is_some() && managers.all(controllers::is_controller)
 }
 
-fn is_furniture(kind: &str, item: &Value) -> bool {
+pub(super) fn is_furniture(kind: &str, item: &Value) -> bool {
     FURNITURE.contains(&(kind, text(item, "/metadata/name")))
 }
 
-fn named(kind: &str, item: &Value) -> String {
+pub(super) fn named(kind: &str, item: &Value) -> String {
     let (namespace, name) = (text(item, "/metadata/namespace"), text(item, "/metadata/name"));
     if namespace.is_empty() { format!("{kind} {name}") } else { format!("{kind} {namespace}/{name}") }
 }

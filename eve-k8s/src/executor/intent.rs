@@ -9,6 +9,7 @@ use super::Target;
 use super::prepare::Mark;
 use crate::labels::PlanName;
 use crate::owned::{self, Gap};
+use crate::scaled::Replicas;
 use crate::{labels, normal};
 
 /// Whether the object was there before eve applied it for the first time: told by the mark of an earlier adoption, or by
@@ -23,6 +24,8 @@ pub(super) struct Intent {
     pub(super) object: Value,
     /// The digest of everything in it but the digest itself; none for Secrets.
     pub(super) desired: Option<String>,
+    /// It repeats a number of replicas that an autoscaler may change at any time.
+    pub(super) is_counted: bool,
 }
 
 /// Why it is not known that the live object is as it is wanted. Holds no value.
@@ -47,7 +50,8 @@ impl fmt::Display for Doubt {
 }
 
 impl Intent {
-    /// In normal form, with its namespace, eve's labels and annotations; `before` is what is there.
+    /// In normal form, with its namespace, eve's labels and annotations; `before` is what is there. How many replicas there
+    /// are is no part of the digest where an autoscaler of the plan says it.
     pub(super) fn of(step: &Step, target: &Target<'_>, before: Option<&Mark>) -> Self {
         let mut object = normal::normalised(target.object);
         if let Some(namespace) = &target.place.namespace
@@ -62,11 +66,23 @@ impl Intent {
         if before.is_some_and(|before| before.adopted) {
             labels::annotate(&mut object, labels::ADOPTED, "true");
         }
-        let desired = (!normal::is_secret(&object)).then(|| normal::digest(&object));
+        let digest = || match target.is_scaled {
+            false => normal::digest(&object),
+            true => {
+                let mut uncounted = object.clone();
+                Replicas::Left.write(&mut uncounted);
+                normal::digest(&uncounted)
+            }
+        };
+        let desired = (!normal::is_secret(&object)).then(digest);
+        let replicas = before.and_then(|before| before.replicas);
+        if let Some(replicas) = replicas {
+            replicas.write(&mut object);
+        }
         if let Some(desired) = &desired {
             labels::annotate(&mut object, labels::DESIRED, desired);
         }
-        Self { object, desired }
+        Self { object, desired, is_counted: matches!(replicas, Some(Replicas::Held(_))) }
     }
 
     /// Whether applying the intent would change nothing of the live object, as far as that can be known without asking.

@@ -33,14 +33,18 @@ mod intent;
 mod keep;
 mod maker;
 mod namespace;
+mod occupied;
 mod owner;
 mod owners;
 mod pods;
 mod prepare;
 mod promise;
 mod publish;
+mod put;
 mod read;
+mod replace;
 mod sight;
+mod terminating;
 mod undo;
 mod verify;
 mod wait;
@@ -49,23 +53,28 @@ pub use compare::Difference;
 pub use delete::KEPT;
 pub use explain::Explanation;
 pub use owner::TakeOver;
+pub use put::TAKEN_OVER;
 
 /// Makes Kubernetes objects so: server-side apply, then a wait until they are ready.
 ///
-/// Kind `object`, spec `{"object": …, "forceConflicts": bool?}`. Retries nothing; see [`Executor`] for the contract.
+/// Kind `object`, spec `{"object": …, "forceConflicts": bool?, "replace": "never" | "ifNeeded"?}`. Retries nothing; see
+/// [`Executor`] for the contract.
 /// One executor may serve many runs at once; must be used inside a tokio runtime.
 ///
 /// A component that is deleted is removed in the foreground, if it carries the label of its plan, was not there before
-/// eve, and no annotation keeps it; see [`KEPT`]. A component that is only read is never written. What belongs to another
-/// plan is refused with `k8s.object.other-plan`, unless it is to be taken over.
+/// eve, and no annotation keeps it; see [`KEPT`]. A Namespace or definition stays while it holds what stays or is none of
+/// the plan's, or may not be listed. A component that is only read is never written. What belongs to another
+/// plan is refused with `k8s.object.other-plan`, unless it is to be taken over. Jobs that changed or failed are replaced.
+/// What `kubectl apply` owns of an object of the plan is taken over, and told as [`TAKEN_OVER`].
 ///
 /// **Rights**: `get`, `patch` and `create` on what the plan holds. With `list` and `watch` on the same, waits share one
 /// watch a kind and namespace; without, each waiting object is read every 2 s, and the watch is asked for again at least
 /// every 10 s, for the plan itself may grant it. With `list` and `watch` on pods and
 /// replica sets, doomed pods end a wait early; without, only the workload's own status and the deadline do. `get` on
 /// pods and their logs and `list` on events give a failure its evidence; `get` on storage classes tells at once that a
-/// claim waits for its first consumer. Where the run may be rolled back: `create` and `get` on Secrets of the plan's
-/// namespace, `list` and `deletecollection` to remove old ones, and `delete` on what the plan makes.
+/// claim waits for its first consumer. `delete` on Jobs, and on what else may be replaced. Where the run may be rolled
+/// back: `create` and `get` on Secrets of the plan's namespace, `list` and `deletecollection` to remove old ones, and
+/// `delete` on what the plan makes.
 pub struct KubeExecutor {
     client: KubeClient,
     kinds: RwLock<Kinds>,
@@ -183,6 +192,8 @@ impl KubeExecutor {
 struct Target<'a> {
     place: Location,
     object: &'a Value,
+    /// An autoscaler of the plan says how many replicas it has.
+    is_scaled: bool,
 }
 
 /// What a step's object stands for, as far as the kinds are known.
@@ -258,7 +269,10 @@ impl KubeExecutor {
             }
         };
         let name = PathSegment::name(identity.name).map_err(bad_name)?;
-        Ok(Located::Known(Target { place: Location { resource, namespace, name }, object }))
+        let place = Location { resource, namespace, name };
+        let has_count = || object::at(object, "/spec/replicas").is_some();
+        let is_scaled = has_count() && self.surveys.is_scaled(step.graph(), &place);
+        Ok(Located::Known(Target { place, object, is_scaled }))
     }
 }
 
@@ -342,7 +356,11 @@ impl Executor for KubeExecutor {
                 {
                     self.surveys.settle(step.graph(), step.component());
                 }
-                Ok(outputs)
+                let mark = prepare::Mark::read(applied.token.as_deref());
+                Ok(match mark.and_then(|mark| mark.taken) {
+                    Some(taken) => outputs.with(TAKEN_OVER, taken),
+                    None => outputs,
+                })
             }
         }
     }

@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 
 use super::intent::Intent;
 use super::prepare::{Mark, conflicts};
+use super::put::Put;
 use super::{KubeExecutor, Located, Missing, Target, failure};
 use crate::client::{Conflicts, Effect, Ensured, Location};
 use crate::error::ApiError;
@@ -81,6 +82,8 @@ pub(super) struct Sent {
     pub(super) ensured: Ensured,
     /// Somebody had made it since it was looked for, and fields of it were taken over by force.
     pub(super) is_forced: bool,
+    /// Which fields were taken over from `kubectl apply`, for people.
+    pub(super) taken: Option<String>,
 }
 
 impl KubeExecutor {
@@ -127,7 +130,7 @@ impl KubeExecutor {
         let mut is_forced = false;
         if before.is_none() {
             match self.make(step, target, intent).await {
-                Ok((written, ensured)) => return Ok(Sent { written, ensured, is_forced }),
+                Ok((written, ensured)) => return Ok(Sent { written, ensured, is_forced, taken: None }),
                 Err(error) if is_there_already(&error) => match self.client.get(place).await {
                     Ok(live) => self.is_of_other(step, place, &live)?,
                     Err(error) if error.is_code(404) => {}
@@ -138,15 +141,15 @@ impl KubeExecutor {
             if conflicts(step) == Conflicts::Force {
                 // Whether there is anything to take by force decides whether it can be given back.
                 match self.client.apply(place, &intent.object, Conflicts::Refuse, Effect::Stored).await {
-                    Ok((written, ensured)) => return Ok(Sent { written, ensured, is_forced }),
+                    Ok((written, ensured)) => return Ok(Sent { written, ensured, is_forced, taken: None }),
                     Err(error) if error.is_code(409) => is_forced = true,
                     Err(error) => return Err(failure::of_write(place, error)),
                 }
             }
         }
-        let answer = self.client.apply(place, &intent.object, conflicts(step), Effect::Stored).await;
-        let (written, ensured) = answer.map_err(|error| failure::of_write(place, error))?;
-        Ok(Sent { written, ensured, is_forced })
+        let put = self.put(step, target, intent, Effect::Stored).await;
+        let Put { object, ensured, taken } = put.map_err(|error| failure::of_write(place, error))?;
+        Ok(Sent { written: object, ensured, is_forced, taken })
     }
 
     async fn make(

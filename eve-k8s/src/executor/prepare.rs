@@ -8,12 +8,15 @@ use serde_json::Value;
 
 use super::failure::Foresight;
 use super::intent::{self, Doubt, Intent};
+use super::put::Put;
+use super::replace::is_to_run_again;
 use super::{KubeExecutor, Located, Missing, Target, failure, maker};
 use crate::client::{Conflicts, Detail, Effect, Ensured, Location};
 use crate::error::ApiStatus;
 use crate::labels::{self, FIELD_MANAGER, fnv};
 use crate::live::Live;
 use crate::object;
+use crate::scaled::Replicas;
 use crate::survey::{Found, Surveys};
 
 /// What is kept of an object's state: in [`Prepared`] of the one before, in
@@ -38,6 +41,12 @@ pub(crate) struct Mark {
     /// It is about to go, as soon as its finalizers let it: a write does not keep it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) leaves: bool,
+    /// What becomes of its number of replicas, where an autoscaler says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) replicas: Option<Replicas>,
+    /// Which fields were taken over from `kubectl apply`, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) taken: Option<String>,
     /// Of what was written, where the run may be undone.
     #[serde(flatten)]
     pub(crate) claim: Claim,
@@ -86,8 +95,18 @@ impl Mark {
             adopted: intent::is_adopted(object),
             managed_by_other: labels::managed_by(object).is_some_and(|manager| manager != FIELD_MANAGER),
             leaves: !text("/metadata/deletionTimestamp").is_empty(),
+            replicas: None,
+            taken: None,
             claim: Claim::default(),
         }
+    }
+
+    /// Of the live object, before a step writes it.
+    pub(super) fn before(step: &Step, target: &Target<'_>, live: &Value) -> Self {
+        let is_forced = conflicts(step) == Conflicts::Force;
+        let has_count = object::at(target.object, "/spec/replicas").is_some();
+        let replicas = has_count.then(|| Replicas::of(live, target.is_scaled, is_forced)).flatten();
+        Self { replicas, ..Self::of(live) }
     }
 
     /// The mark in a token; `None` where there is none.
@@ -182,7 +201,7 @@ impl KubeExecutor {
         detail: Detail,
     ) -> Result<Prepared, Failure> {
         self.is_of_other(step, &target.place, &live)?;
-        let mut before = Mark::of(&live);
+        let mut before = Mark::before(step, target, &live);
         // A write of ours whose answer was lost may have taken it over.
         before.adopted |= self.surveys.is_sent(step.graph(), step.component()) && maker::is_of_another(&live);
         let intent = Intent::of(step, target, Some(&before));
@@ -190,8 +209,17 @@ impl KubeExecutor {
         prepared.desired = intent.desired.as_deref().map(Into::into);
         prepared.token = before.token();
         if let Err(doubt) = intent.holds(&live) {
-            prepared.change = self.try_out(step, target, &intent, (&live, detail, &doubt)).await?;
+            prepared.change = match self.try_out(step, target, &intent, (&live, detail, &doubt)).await {
+                Err(refused) if refused.code == failure::IMMUTABLE => {
+                    self.replacement(step, target, &live, refused)?
+                }
+                tried => tried?,
+            };
             tracing::info!("{}: a dry run tells {:?}, made because {doubt}", target.place, prepared.change);
+        }
+        let is_kept = matches!(prepared.change, Change::None | Change::Update);
+        if is_kept && is_to_run_again(step, target, &live) {
+            prepared.change = Change::Replace;
         }
         Ok(prepared)
     }
@@ -205,10 +233,10 @@ impl KubeExecutor {
         (live, detail, doubt): (&Value, Detail, &Doubt),
     ) -> Result<Change, Failure> {
         let place = &target.place;
-        let tried = self.client.apply(place, &intent.object, conflicts(step), Effect::DryRun).await;
+        let tried = self.put(step, target, intent, Effect::DryRun).await;
         let would_be = match tried.map_err(|error| failure::of_write(place, error)) {
-            Ok((_, Ensured::Created)) => return Ok(Change::Create),
-            Ok((would_be, Ensured::Existed)) => would_be,
+            Ok(Put { ensured: Ensured::Created, .. }) => return Ok(Change::Create),
+            Ok(Put { object, ensured: Ensured::Existed, .. }) => object,
             // The definition that the dry run was judged by is one that the plan may change before.
             Err(_) if self.may_redefine(step, place) => return Ok(Change::Unknown),
             Err(failure) if failure::foresee(&failure) == Foresight::Unsure => return Ok(Change::Update),

@@ -31,6 +31,9 @@ pub(super) struct Promise {
     pub(super) desired: Option<String>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) deletes: bool,
+    /// It is deleted, and another one made in its place.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) replaces: bool,
 }
 
 /// An object that was there.
@@ -73,6 +76,7 @@ impl Promise {
             }),
             desired: prepared.desired.as_deref().map(str::to_owned),
             deletes: step.action() == Action::Delete,
+            replaces: prepared.change == Change::Replace,
         }
     }
 
@@ -145,6 +149,7 @@ impl KubeExecutor {
             before: None,
             desired: None,
             deletes: false,
+            replaces: false,
         };
         Ok(promise.token())
     }
@@ -273,6 +278,7 @@ mod tests {
             }),
             desired: Some(long(34)),
             deletes: true,
+            replaces: true,
         };
         let token = promise.token().unwrap();
         assert!(token.value().to_string().len() <= TOKEN_BYTES_MAX, "{}", token.value());

@@ -122,6 +122,11 @@ pub(super) fn is_untouched(promise: &Promise, live: &Value) -> bool {
         .is_some_and(|desired| labels::annotation(live, labels::DESIRED) != Some(desired))
 }
 
+/// Whether this is the object of then, and nobody has begun to delete it.
+fn is_still(before: &Value, live: &Value) -> bool {
+    restore::is_same(before, live) && live.pointer("/metadata/deletionTimestamp").is_none()
+}
+
 impl Undoing<'_> {
     async fn look(&self) -> Result<Option<Value>, Failure> {
         match self.executor.client.get(&self.place).await {
@@ -147,7 +152,11 @@ impl Undoing<'_> {
     ) -> Result<UndoReport, Failure> {
         let mut left = Vec::new();
         for _ in 0..ROUNDS_MAX {
-            let Some(live) = self.look().await? else {
+            let live = self.look().await?;
+            if self.promise.replaces && !live.as_ref().is_some_and(|live| is_still(before, live)) {
+                return Err(conflict::replaced(&self.place));
+            }
+            let Some(live) = live else {
                 self.remake(before).await?;
                 continue;
             };

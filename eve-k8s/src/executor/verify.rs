@@ -10,7 +10,7 @@ use eve_core::ports::{Step, Verify};
 use eve_core::run::{Applied, Change, UndoToken};
 use serde_json::Value;
 
-use super::delete::Fate;
+use super::delete::{self, Fate};
 use super::intent::{Doubt, Intent};
 use super::prepare::Mark;
 use super::promise::Promise;
@@ -31,6 +31,7 @@ impl KubeExecutor {
     pub(super) async fn look_again(&self, step: &Step, of: Verify<'_>) -> Result<(), Failure> {
         match (of, step.action()) {
             (Verify::Undone(token), _) => self.verify_undone(step, token).await,
+            (Verify::Applied(Some(applied), _), Action::Delete) if delete::stays(applied).is_some() => Ok(()),
             (Verify::Applied(_, until), Action::Delete) => self.verify_gone(step, until).await,
             // Nothing was written since it was looked at when the run began, and nothing waited for.
             (Verify::Applied(..), Action::Apply) if self.surveys.is_idle(step.graph()) => Ok(()),
@@ -93,7 +94,9 @@ impl KubeExecutor {
         detail: Detail,
     ) -> Result<(), Failure> {
         let place = &target.place;
-        let Err(doubt) = Intent::of(step, target, Some(&Mark::of(live))).holds(live) else { return Ok(()) };
+        let Err(doubt) = Intent::of(step, target, Some(&Mark::before(step, target, live))).holds(live) else {
+            return Ok(());
+        };
         let why = match self.compare(step, target, live.clone(), detail).await {
             Ok(prepared) if matches!(prepared.change, Change::None | Change::Unknown) => return Ok(()),
             Ok(_) => doubt.to_string(),
@@ -162,7 +165,7 @@ fn is_as_written(applied: Option<&Applied>, live: &Value) -> bool {
 }
 
 /// Whether a Job removes itself once it is through.
-fn removes_itself(target: &Target<'_>) -> bool {
+pub(super) fn removes_itself(target: &Target<'_>) -> bool {
     *target.place.resource.kind == *"Job" && target.object.pointer("/spec/ttlSecondsAfterFinished").is_some()
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use eve_core::plan::Until;
 use eve_core::plan::problem::SpecProblem;
 
+use super::base::Who;
 use super::rules::Rule;
 use super::selector::Labelled;
 use super::subject::{Index, Key, Subject};
@@ -98,13 +99,9 @@ impl<'a> Builder<'a> {
         self.gates.entry((rule.name, name.into())).or_insert_with(new)
     }
 
-    /// The gate between the bindings of an account, or of all accounts of a namespace, and what runs as it.
-    pub(super) fn bindings(&mut self, namespace: &str, account: Option<&str>) -> &mut Gate {
-        let name = match account {
-            Some(account) => format!("{namespace}/{account}"),
-            None => namespace.to_owned(),
-        };
-        self.gate(&rules::BINDING, name)
+    /// The gate between the bindings of these accounts and what runs as one of them.
+    pub(super) fn bindings(&mut self, who: Who<'_>) -> &mut Gate {
+        self.gate(&rules::BINDING, who.name())
     }
 
     /// A new join: the number of its node.

@@ -16,6 +16,7 @@ mod annotations;
 mod base;
 mod builder;
 mod network;
+mod operated;
 mod pods;
 mod rules;
 mod selector;
@@ -67,6 +68,7 @@ pub(crate) fn infer(subjects: &[Subject<'_>]) -> Inferred {
     }
     builder.close_gates();
     served::add(&mut builder);
+    operated::add(&mut builder);
     builder.finish()
 }
 

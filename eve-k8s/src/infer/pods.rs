@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::base::Who;
 use super::builder::Builder;
 use super::selector::Labelled;
 use super::subject::Subject;
@@ -88,8 +89,9 @@ fn runs_as(builder: &mut Builder<'_>, node: usize, account: &str, field: &str) {
     let key = ("", "ServiceAccount", subject.namespace, account);
     builder.needs(&rules::ACCOUNT, node, key, format_args!("{field}"));
     let pointer = builder.at(node, format_args!("{field}"));
-    builder.bindings(subject.namespace, Some(account)).dependant(node, pointer.clone());
-    builder.bindings(subject.namespace, None).dependant(node, pointer);
+    for who in [Who::One(subject.namespace, account), Who::Of(subject.namespace), Who::All] {
+        builder.bindings(who).dependant(node, pointer.clone());
+    }
 }
 
 /// The pods of one workload.

@@ -76,12 +76,16 @@ rules! {
     ROLE = "role": "Role, ClusterRole" => "RoleBinding, ClusterRoleBinding of it", Applied,
         "Who may not bind everything must hold what the role allows, and that is read from the role.",
         k8s!("reference/access-authn-authz/rbac/#restrictions-on-role-binding-creation-or-update"), false;
+    SUM = "aggregated-role": "ClusterRole" => "ClusterRole that is a sum of it (`aggregationRule`)", Applied,
+        "Who is bound to the sum finds in it what the others allow.",
+        k8s!("reference/access-authn-authz/rbac/#aggregated-clusterroles"), false;
     ACCOUNT = "account": "ServiceAccount" => "what runs as it", Applied,
         "Pods of an account that does not exist are refused. Nothing has to become ready about an account.",
         k8s!("tasks/configure-pod-container/configure-service-account/"), false;
     BINDING = "binding": "RoleBinding, ClusterRoleBinding" => "what runs as one of its accounts", Applied,
         "A program that asks the API server at its start finds its rights. Also subjects written as the user \
-         `system:serviceaccount:NAMESPACE:NAME` or the group `system:serviceaccounts:NAMESPACE`.",
+         `system:serviceaccount:NAMESPACE:NAME` or the groups `system:serviceaccounts:NAMESPACE`, \
+         `system:serviceaccounts` and `system:authenticated`.",
         k8s!("reference/access-authn-authz/rbac/#service-account-permissions"), false;
     CONFIGURATION = "configuration": "ConfigMap" => "what mounts it or takes its environment from it", Applied,
         "Containers do not start without it. Where it is `optional` they start, with the old or no value: no edge.",
@@ -154,6 +158,12 @@ rules! {
          counts as the pods that it makes. Objects that the webhook itself needs do not wait for it. A namespace \
          selector that cannot be decided from the input counts as a match.",
         k8s!("reference/access-authn-authz/extensible-admission-controllers/"), false;
+    OPERATED = "operated": "Deployment, StatefulSet or DaemonSet whose account may write them" =>
+        "custom resources of a definition in the input", Applied,
+        "For the way back: they are gone before the program that takes their finalizers away, and before its rights. \
+         Counted are roles and bindings of the input with the verb `update` or `patch`. What the workload itself needs \
+         does not wait for it. Nobody has to be ready for a resource to be accepted.",
+        k8s!("concepts/overview/working-with-objects/finalizers/"), false;
 }
 
 /// The reference of all rules, as it stands in `docs/reference/inference.md`.

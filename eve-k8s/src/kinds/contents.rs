@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::metadata::{escaped, quote};
 use super::object::{Found, words_of};
+use super::twins;
 
 /// Where kinds keep their pods.
 const POD_SPECS: [(&str, &str); 9] = [
@@ -33,9 +34,11 @@ pub(super) fn check(found: &Found<'_>, problems: &mut Vec<SpecProblem>) {
             data(found, "stringData", problems);
             secret_data(found, problems);
         }
+        "Service" if found.api_version() == Some("v1") => twins::in_service(found, problems),
         kind => {
             if let Some((_, at)) = POD_SPECS.iter().find(|(known, _)| *known == kind) {
                 containers(found, at, problems);
+                twins::in_pods(found, at, problems);
             }
         }
     }

@@ -14,7 +14,9 @@ use serde_json::{Map, Value, json};
 use super::object::{self, Found, Identity};
 use super::{known, metadata, outputs};
 use crate::infer::{self, Inferred, Subject};
-use crate::object::{FORCE_CONFLICTS, OBJECT, OBJECT_KIND, OUTPUTS};
+use crate::object::{
+    FORCE_CONFLICTS, OBJECT, OBJECT_KIND, OUTPUTS, REPLACE, REPLACE_IF_NEEDED, REPLACE_NEVER,
+};
 
 /// The kind `manifests`. Each object becomes a part of kind `object` with the spec
 /// `{"object": {…}, "forceConflicts": bool}`, named `deployment/web`.
@@ -110,6 +112,10 @@ impl Kind for Manifests {
                 "forceConflicts": {
                     "description": "Take fields over from other field managers. By default such conflicts are failures.",
                     "type": "boolean"
+                },
+                "replace": {
+                    "description": "Whether an object that cannot be changed in place is deleted and made anew. By default only Jobs are. Namespaces, definitions, claims and volumes never are.",
+                    "enum": [REPLACE_NEVER, REPLACE_IF_NEEDED]
                 }
             },
             "additionalProperties": false
@@ -122,10 +128,14 @@ impl Kind for Manifests {
         if found.is_empty()
             && spec.get("objects").is_none_or(|objects| objects.is_array() || objects.is_null())
         {
-            problems.push(
-                SpecProblem::new("manifests.empty", "", "there is no object in it")
-                    .with_hint("list objects under `objects`, or files under `files`"),
-            );
+            let has_lists = spec.get("objects").and_then(Value::as_array).is_some_and(|one| !one.is_empty());
+            let hint = if has_lists {
+                "every list in it is empty"
+            } else {
+                "list objects under `objects`, or files under `files`"
+            };
+            problems
+                .push(SpecProblem::new("manifests.empty", "", "there is no object in it").with_hint(hint));
         }
         let hooks = found.extract_if(.., |one| self.leaves_out(one));
         problems.extend(hooks.filter_map(|hook| metadata::skipped_hook(&hook)));
@@ -160,6 +170,7 @@ impl Kind for Manifests {
 
     fn expand(&self, spec: &Value, scope: &Scope<'_>) -> Expansion {
         let force = spec.get(FORCE_CONFLICTS).and_then(Value::as_bool).unwrap_or_default();
+        let replace = spec.get(REPLACE).filter(|rule| rule.is_string());
         let found = self.objects(spec);
         let kept = kept(&found, scope.namespace);
         let names = names(&kept, scope.namespace);
@@ -171,7 +182,7 @@ impl Kind for Manifests {
                 name,
                 kind: OBJECT_KIND.to_owned(),
                 action: Action::Apply,
-                spec: Arc::new(part_spec(one, force, published)),
+                spec: Arc::new(part_spec(one, (force, replace), published)),
                 dependencies: Vec::new(),
                 undo: metadata::undo_rule(one),
                 labels: BTreeMap::new(),
@@ -215,10 +226,17 @@ fn order(kept: &[(Identity<'_>, &Found<'_>)], namespace: &str) -> Inferred {
     infer::infer(&subjects)
 }
 
-fn part_spec(found: &Found<'_>, force: bool, outputs: Option<&Map<String, Value>>) -> Value {
+fn part_spec(
+    found: &Found<'_>,
+    (force, replace): (bool, Option<&Value>),
+    outputs: Option<&Map<String, Value>>,
+) -> Value {
     let mut spec = Map::new();
     spec.insert(OBJECT.into(), object::normalised(found));
     spec.insert(FORCE_CONFLICTS.into(), Value::Bool(force));
+    if let Some(replace) = replace {
+        spec.insert(REPLACE.into(), replace.clone());
+    }
     if let Some(outputs) = outputs {
         spec.insert(OUTPUTS.into(), Value::Object(outputs.clone()));
     }
@@ -337,6 +355,26 @@ mod tests {
         };
         check(HelmHooks::Refuse, (false, &["job/migrate", "configmap/c"]));
         check(HelmHooks::Skip, (true, &["configmap/c"]));
+    }
+
+    #[test]
+    fn what_is_no_object_for_eve_is_told_plainly() {
+        let mut hook = object("Job", "migrate");
+        hook["metadata"]["annotations"] = json!({ "argocd.argoproj.io/hook": "PreSync" });
+        let with_version =
+            json!({ "apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization" });
+        for (one, expected, told) in [
+            (hook, &["object.argo-hook"][..], "hook of Argo CD (`PreSync`)"),
+            (with_version, &["object.kustomization"], "kustomize"),
+            (json!({ "resources": ["a.yaml"] }), &["object.kustomization"], "kustomize"),
+            (json!({ "apiVersion": "v1", "kind": "List", "items": [] }), &["manifests.empty"], "no object"),
+        ] {
+            let spec = json!({ "objects": [one] });
+            let problems = Manifests::default().check(&spec, &Scope { namespace: "shop", component: "web" });
+            let codes: Vec<&str> = problems.iter().map(|problem| &*problem.code).collect();
+            assert_eq!(codes, expected, "{problems:?}");
+            assert!(problems[0].message.contains(told), "{problems:?}");
+        }
     }
 
     #[test]

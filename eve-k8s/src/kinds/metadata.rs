@@ -16,6 +16,8 @@ const SUBDOMAIN_MAX: usize = 253;
 const LABEL_MAX: usize = 63;
 /// What Helm calls objects that it runs at certain moments instead of keeping them.
 const HELM_HOOK: &str = "helm.sh/hook";
+/// The same of Argo CD: objects that it makes at certain moments of a sync, or never.
+const ARGO_HOOK: &str = "argocd.argoproj.io/hook";
 
 pub(super) fn check(found: &Found<'_>, problems: &mut Vec<SpecProblem>) {
     let Some(metadata) = found.object.get("metadata").filter(|metadata| !metadata.is_null()) else {
@@ -34,6 +36,7 @@ pub(super) fn check(found: &Found<'_>, problems: &mut Vec<SpecProblem>) {
     texts(found, metadata, "labels", problems);
     texts(found, metadata, "annotations", problems);
     refuse_hook(found, problems);
+    warn_of_argo_hook(found, problems);
     bad_undo(found, problems);
 }
 
@@ -184,6 +187,18 @@ pub(super) fn skipped_hook(found: &Found<'_>) -> Option<SpecProblem> {
 
 fn hook_problem(found: &Found<'_>, message: String) -> SpecProblem {
     SpecProblem::new("object.helm-hook", found.at("/metadata/annotations/helm.sh~1hook"), message)
+}
+
+fn warn_of_argo_hook(found: &Found<'_>, problems: &mut Vec<SpecProblem>) {
+    let Some(which) = labels::annotation(found.object, ARGO_HOOK) else { return };
+    let message = format!(
+        "{} is a hook of Argo CD (`{}`), and is applied as any other object",
+        found.words(),
+        which.escape_debug()
+    );
+    let at = found.at(&format!("/metadata/annotations/{}", escaped(ARGO_HOOK)));
+    let problem = SpecProblem::new("object.argo-hook", at, message).as_warning();
+    problems.push(problem.with_hint("leave it out, or say with `eve.dev/depends-on` what it comes after"));
 }
 
 /// What to do about a value that must be a text.

@@ -10,6 +10,7 @@ mod manifests;
 mod metadata;
 mod object;
 mod outputs;
+mod twins;
 
 pub(crate) use outputs::ADDRESS;
 

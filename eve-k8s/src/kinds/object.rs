@@ -173,6 +173,14 @@ pub(super) fn check(found: &Found<'_>, problems: &mut Vec<SpecProblem>) {
         );
         return;
     }
+    if is_kustomization(found) {
+        let message = "this says how `kustomize` is to make objects, and is none itself";
+        problems.push(
+            SpecProblem::new("object.kustomization", &found.pointer, message)
+                .with_hint("give its output: `kubectl kustomize FOLDER | eve apply -f -`"),
+        );
+        return;
+    }
     if !dynamic::check(found, problems) {
         return;
     }
@@ -181,6 +189,15 @@ pub(super) fn check(found: &Found<'_>, problems: &mut Vec<SpecProblem>) {
     metadata::check(found, problems);
     contents::check(found, problems);
     server_fields(found, problems);
+}
+
+/// Kustomize takes its file without `apiVersion` and `kind` too.
+fn is_kustomization(found: &Found<'_>) -> bool {
+    let Some(version) = found.api_version() else {
+        let resources = found.object.get("resources").and_then(Value::as_array);
+        return found.kind().is_none() && resources.is_some_and(|paths| paths.iter().all(Value::is_string));
+    };
+    known::group(version) == "kustomize.config.k8s.io"
 }
 
 /// Reports a field that is absent or no text; gives back the text otherwise.

@@ -162,23 +162,24 @@ async fn what_the_run_made_and_a_later_run_changed_stays() {
         let place = Place::new(prefix).await;
         let release = place.deploy("first", &[apply(of("1"))]).await;
         // The same fields, other values: no manager but eve has anything to do with it.
-        back_and_forth(&place, &release, &apply(of("1")), &apply(of("2"))).await;
+        back_and_forth(&place, ("forth", &release), &apply(of("1")), &apply(of("2"))).await;
         assert_conflict(&place, &release, &["a later run", "`eve`"]).await;
         // Nor is it this run's if it has the values again that this run gave it.
-        back_and_forth(&place, &release, &apply(of("2")), &apply(of("1"))).await;
+        back_and_forth(&place, ("back", &release), &apply(of("2")), &apply(of("1"))).await;
         assert_conflict(&place, &release, &["a later run", "`eve`"]).await;
     }
 }
 
-/// Later runs apply one and then the other, until that is told by its date: the server's clock shows seconds.
-async fn back_and_forth(place: &Place, of: &Release, one: &Part, other: &Part) {
+/// Later runs apply one and then the other, until that is told by its date: the server's clock shows seconds. No two runs
+/// have one name, also of several rounds.
+async fn back_and_forth(place: &Place, (round, of): (&str, &Release), one: &Part, other: &Part) {
     let changed_at = |release: &Release| {
         let applied = release.done[&0].1.clone().unwrap();
         applied.token.unwrap()["changedAt"].as_str().unwrap().to_owned()
     };
     for number in 0.. {
-        place.deploy(&format!("one-{number}"), std::slice::from_ref(one)).await;
-        let last = place.deploy(&format!("other-{number}"), std::slice::from_ref(other)).await;
+        place.deploy(&format!("{round}-one-{number}"), std::slice::from_ref(one)).await;
+        let last = place.deploy(&format!("{round}-other-{number}"), std::slice::from_ref(other)).await;
         if changed_at(&last) != changed_at(of) {
             return;
         }
@@ -194,7 +195,7 @@ async fn what_a_later_run_changed_is_its_own_even_if_it_has_the_values_of_this_r
         let place = Place::new(prefix).await;
         place.deploy("first", &[apply(of("1"))]).await;
         let mut release = place.deploy("second", &[apply(of("2"))]).await;
-        back_and_forth(&place, &release, &apply(of("3")), &apply(of("2"))).await;
+        back_and_forth(&place, ("forth", &release), &apply(of("3")), &apply(of("2"))).await;
         assert_conflict(&place, &release, &["changed since by a later run of `eve`"]).await;
         // A journal of before that was written down tells only what is there.
         let applied = release.done.get_mut(&0).unwrap().1.as_mut().unwrap();

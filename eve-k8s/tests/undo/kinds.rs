@@ -98,6 +98,22 @@ async fn a_job_that_has_not_ended_comes_back_and_one_that_has_does_not_run_again
 }
 
 #[tokio::test]
+async fn a_job_that_was_replaced_is_not_put_back_and_that_is_said() {
+    let place = Place::new("job-replaced").await;
+    place.deploy("first", &[apply(job(json!(["x"])))]).await;
+    let mut release = place.release("second", &[apply(job(json!(["y"])))]).await;
+    assert_eq!(release.apply(0).await.unwrap(), Change::Replace);
+    let failure = release.undo(0).await.unwrap_err();
+    assert_eq!(failure.code, "k8s.undo.lost", "{failure:?}");
+    assert!(failure.message.contains("was replaced by the run"), "{failure}");
+
+    // As long as nothing was deleted, there is nothing to put back.
+    let mut release = place.release("third", &[apply(job(json!(["z"])))]).await;
+    assert_eq!(release.prepare(0).await.unwrap().change, Change::Replace);
+    assert_eq!(release.undo_all().await, [Change::None]);
+}
+
+#[tokio::test]
 async fn a_claim_comes_back_without_its_volume_and_says_so() {
     let place = Place::new("claim").await;
     let spec = json!({ "accessModes": ["ReadWriteOnce"], "storageClassName": "standard",

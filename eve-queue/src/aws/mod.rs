@@ -29,12 +29,13 @@ mod message;
 mod payload;
 mod source;
 mod token;
+mod under_way;
 
 pub use answer::SqsNotifier;
 pub use credentials::AwsCredentials;
 pub use identity::{AwsIdentity, WebIdentity};
 pub use payload::PlanBucket;
-pub use source::{SqsOptions, SqsSource};
+pub use source::{LatePlan, SqsOptions, SqsSource};
 
 /// How long a connection to AWS may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);

@@ -15,6 +15,9 @@ use super::message::Location;
 use super::{AwsAccess, credentials, failure};
 use crate::call::client_builder;
 
+/// With what the codes begin of what is wrong with one plan, and not with S3 or with us.
+pub(super) const OF_ONE_PLAN: &str = "queue.payload.";
+
 /// How long nothing may come while a plan is read.
 const STALL_LIMIT: Duration = Duration::from_secs(10);
 

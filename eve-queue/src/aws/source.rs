@@ -3,6 +3,9 @@
 //! Plans travel in the group of their namespace, requests to stop one in `cancel/NAMESPACE`: a FIFO queue hands out nothing of
 //! a group while one of it is held. What can never be dealt with is delivered as such, so that somebody is told, and
 //! goes to the dead-letter queue with its reason when it is rejected.
+//!
+//! Plans are read beside each other and beside the next message (`under_way`): one that is not there, or comes slowly, holds up
+//! no other.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,7 +23,8 @@ use eve_core::ports::{Content, Delivery, Named, PlanSource, STALE_HANDLE};
 use eve_core::scheduler::RequestKey;
 
 use super::message::{Asks, Message, right_digest};
-use super::payload::{Payloads, PlanBucket};
+use super::payload::{OF_ONE_PLAN, Payloads, PlanBucket};
+use super::under_way::{Step, UnderWay};
 use super::{AwsAccess, MESSAGE_BYTES_MAX, failure};
 
 /// The longest that SQS keeps a message from others, in seconds (SQS, `ChangeMessageVisibility`).
@@ -51,6 +55,8 @@ pub struct SqsOptions {
     pub payload_tries: u32,
     /// How long a message is left alone when its plan could not be read; doubled each time. 5 s by default.
     pub payload_pause: Duration,
+    /// How many plans are read beside each other. While so many are read no further message is received. 4 by default.
+    pub payloads_at_once: usize,
 }
 
 impl SqsOptions {
@@ -71,17 +77,57 @@ impl SqsOptions {
             payload_limit: Duration::from_mins(1),
             payload_tries: 4,
             payload_pause: Duration::from_secs(5),
+            payloads_at_once: 4,
         }
     }
 }
 
+/// A message whose plan cannot be read yet; the queue delivers it again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LatePlan {
+    /// The request.
+    pub request: Arc<str>,
+    /// Why.
+    pub failure: Failure,
+}
+
+/// The most plans that are remembered as late.
+const LATE_MAX: usize = 100;
+
 /// A queue of plans.
 pub struct SqsSource {
+    queue: Arc<Queue>,
+    held: Mutex<BTreeMap<Arc<str>, Held>>,
+    under_way: tokio::sync::Mutex<UnderWay>,
+    late: Mutex<Vec<LatePlan>>,
+}
+
+/// The queue and the buckets, for whoever asks them.
+pub(super) struct Queue {
     options: SqsOptions,
     waiting: Client,
     client: Client,
     payloads: Payloads,
-    held: Mutex<BTreeMap<Arc<str>, Held>>,
+}
+
+/// A message that was received, and what it asks for.
+#[derive(Debug)]
+pub(super) struct Read {
+    handle: Arc<str>,
+    name: String,
+    group: Arc<str>,
+    receive_count: u32,
+    body: String,
+    opened: Opened,
+}
+
+/// Why a message cannot be dealt with yet.
+#[derive(Debug)]
+pub(super) enum Unread {
+    /// Something is wrong with us, or with the queue.
+    Source(Failure),
+    /// Something is wrong with this one.
+    Late(LatePlan),
 }
 
 /// What is needed to move a message to the dead-letter queue.
@@ -100,14 +146,24 @@ impl SqsSource {
     pub fn new(access: &AwsAccess, options: SqsOptions) -> Result<Self, Failure> {
         let payloads =
             Payloads::new(access, options.buckets.clone(), options.payload_limit, options.plan_bytes_max)?;
-        Ok(Self {
+        let queue = Queue {
             // An answer comes after the wait, of whole seconds, at the latest, and then takes as long as any other.
             waiting: access.sqs(options.wait.saturating_add(Duration::from_secs(1))),
             client: access.sqs(Duration::ZERO),
             options,
             payloads,
+        };
+        Ok(Self {
+            queue: Arc::new(queue),
             held: Mutex::default(),
+            under_way: tokio::sync::Mutex::default(),
+            late: Mutex::default(),
         })
+    }
+
+    /// Plans that could not be read since this was asked last; at most 100.
+    pub fn take_late(&self) -> Vec<LatePlan> {
+        std::mem::take(&mut *self.late.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn held(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Held>> {
@@ -115,7 +171,39 @@ impl SqsSource {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn next(&self) -> Result<Option<Sent>, Failure> {
+    fn hand_out(&self, read: Read) -> Delivery {
+        let Read { handle, name, group, receive_count, body, opened } = read;
+        let Opened { request, digest, content } = opened;
+        let mut held = self.held();
+        // The same message under an older handle is not held any more.
+        held.retain(|_, other| other.message != name);
+        held.insert(Arc::clone(&handle), Held { message: name, group: Arc::clone(&group), body });
+        Delivery { handle, request, named: Named::BySender, digest, group, receive_count, content }
+    }
+
+    /// Forgets what is no longer held under a handle.
+    fn forget_stale(&self, handle: &str, result: Result<(), Failure>) -> Result<(), Failure> {
+        if result.as_ref().map_or_else(|failure| failure.code == STALE_HANDLE, |()| true) {
+            self.held().remove(handle);
+        }
+        result
+    }
+
+    async fn delete(&self, handle: &str) -> Result<(), Failure> {
+        let deleted = self
+            .queue
+            .client
+            .delete_message()
+            .queue_url(&self.queue.options.queue_url)
+            .receipt_handle(handle)
+            .send()
+            .await;
+        self.forget_stale(handle, deleted.map(drop).map_err(|error| settled(&error)))
+    }
+}
+
+impl Queue {
+    pub(super) async fn next(&self) -> Result<Option<Sent>, Failure> {
         let answer = self
             .waiting
             .receive_message()
@@ -132,7 +220,7 @@ impl SqsSource {
     }
 
     /// What a message asks for, with its plan.
-    async fn open(&self, body: &str, name: &str, receive_count: u32) -> Result<Opened, Failure> {
+    async fn open(&self, body: &str, name: &str, receive_count: u32) -> Result<Opened, Unread> {
         let whole = Digest::of(body.as_bytes());
         let message = match Message::read(body, &self.options.cluster) {
             Ok(message) => message,
@@ -156,9 +244,12 @@ impl SqsSource {
                     Err(failure) => {
                         let last = receive_count >= self.options.payload_tries;
                         // What is wrong with us, not with the plan, is no reason to give the plan up.
-                        let of_plan = failure.code.starts_with("queue.payload.");
-                        if failure.class == FailureClass::Transient && !(last && of_plan) {
-                            return Err(failure);
+                        let of_plan = failure.code.starts_with(OF_ONE_PLAN);
+                        if failure.class == FailureClass::Transient && !of_plan {
+                            return Err(Unread::Source(failure));
+                        }
+                        if failure.class == FailureClass::Transient && !last {
+                            return Err(Unread::Late(LatePlan { request, failure }));
                         }
                         let failure = Failure { class: FailureClass::Permanent, ..failure };
                         (location.sha256, Content::Unusable { failure })
@@ -167,6 +258,29 @@ impl SqsSource {
             }
         };
         Ok(Opened { request, digest, content })
+    }
+
+    /// Reads what was received. A message that cannot be dealt with yet is left alone for a while.
+    pub(super) async fn read(&self, sent: Sent) -> Result<Read, Unread> {
+        let attribute = |name| sent.attributes.as_ref().and_then(|all| all.get(&name)).cloned();
+        let receive_count = attribute(MessageSystemAttributeName::ApproximateReceiveCount);
+        let receive_count = receive_count.and_then(|count| count.parse().ok()).unwrap_or(1).max(1);
+        let group = attribute(MessageSystemAttributeName::MessageGroupId).unwrap_or_default().into();
+        let (Some(handle), Some(name)) = (sent.receipt_handle, sent.message_id) else {
+            let message = "SQS hands out a message without a handle";
+            return Err(Unread::Source(Failure::transient("aws.answer", message)));
+        };
+        let (handle, body): (Arc<str>, String) = (handle.into(), sent.body.unwrap_or_default());
+        match self.open(&body, &name, receive_count).await {
+            Ok(opened) => Ok(Read { handle, name, group, receive_count, body, opened }),
+            Err(unread) => {
+                let doublings = receive_count.saturating_sub(1).min(10);
+                let pause = self.options.payload_pause.saturating_mul(1 << doublings);
+                // If this fails it comes back all the same, only later.
+                let _ = self.change_visibility(&handle, pause).await;
+                Err(unread)
+            }
+        }
     }
 
     async fn change_visibility(&self, handle: &str, timeout: Duration) -> Result<(), Failure> {
@@ -180,27 +294,9 @@ impl SqsSource {
             .await;
         changed.map(drop).map_err(|error| settled(&error))
     }
-
-    /// Forgets what is no longer held under a handle.
-    fn forget_stale(&self, handle: &str, result: Result<(), Failure>) -> Result<(), Failure> {
-        if result.as_ref().map_or_else(|failure| failure.code == STALE_HANDLE, |()| true) {
-            self.held().remove(handle);
-        }
-        result
-    }
-
-    async fn delete(&self, handle: &str) -> Result<(), Failure> {
-        let deleted = self
-            .client
-            .delete_message()
-            .queue_url(&self.options.queue_url)
-            .receipt_handle(handle)
-            .send()
-            .await;
-        self.forget_stale(handle, deleted.map(drop).map_err(|error| settled(&error)))
-    }
 }
 
+#[derive(Debug)]
 struct Opened {
     request: Arc<str>,
     digest: Digest,
@@ -209,7 +305,7 @@ struct Opened {
 
 impl fmt::Debug for SqsSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqsSource").field("options", &self.options).finish_non_exhaustive()
+        f.debug_struct("SqsSource").field("options", &self.queue.options).finish_non_exhaustive()
     }
 }
 
@@ -219,37 +315,28 @@ impl PlanSource for SqsSource {
     fn expect(&self, _: &[RequestKey]) {}
 
     async fn receive(&self) -> Result<Option<Delivery>, Failure> {
-        let Some(sent) = self.next().await? else { return Ok(None) };
-        let attribute = |name| sent.attributes.as_ref().and_then(|all| all.get(&name)).cloned();
-        let receive_count = attribute(MessageSystemAttributeName::ApproximateReceiveCount);
-        let receive_count = receive_count.and_then(|count| count.parse().ok()).unwrap_or(1).max(1);
-        let group: Arc<str> =
-            attribute(MessageSystemAttributeName::MessageGroupId).unwrap_or_default().into();
-        let (Some(handle), Some(name)) = (sent.receipt_handle, sent.message_id) else {
-            return Err(Failure::transient("aws.answer", "SQS hands out a message without a handle"));
-        };
-        let (handle, body): (Arc<str>, String) = (handle.into(), sent.body.unwrap_or_default());
-        let opened = match self.open(&body, &name, receive_count).await {
-            Ok(opened) => opened,
-            Err(failure) => {
-                let doublings = receive_count.saturating_sub(1).min(10);
-                let pause = self.options.payload_pause.saturating_mul(1 << doublings);
-                // If this fails it comes back all the same, only later.
-                let _ = self.change_visibility(&handle, pause).await;
-                return Err(failure);
+        // What is dropped here is only the waiting: a step that is under way goes on, and is there for whoever comes next.
+        let mut under_way = self.under_way.lock().await;
+        loop {
+            match under_way.next(&self.queue, self.queue.options.payloads_at_once).await? {
+                Step::NoMessage => return Ok(None),
+                Step::Reading => {}
+                Step::Read(Ok(read)) => return Ok(Some(self.hand_out(read))),
+                Step::Read(Err(Unread::Source(failure))) => return Err(failure),
+                Step::Read(Err(Unread::Late(late))) => {
+                    let mut all = self.late.lock().unwrap_or_else(PoisonError::into_inner);
+                    if all.len() < LATE_MAX {
+                        all.push(late);
+                    }
+                    // Whoever asks for it is to hear of it before the next wait.
+                    return Ok(None);
+                }
             }
-        };
-        let mut held = self.held();
-        // The same message under an older handle is not held any more.
-        held.retain(|_, other| other.message != name);
-        held.insert(Arc::clone(&handle), Held { message: name, group: Arc::clone(&group), body });
-        let Opened { request, digest, content } = opened;
-        let named = Named::BySender;
-        Ok(Some(Delivery { handle, request, named, digest, group, receive_count, content }))
+        }
     }
 
     async fn extend(&self, handle: &str, visibility_timeout: Duration) -> Result<(), Failure> {
-        let result = self.change_visibility(handle, visibility_timeout).await;
+        let result = self.queue.change_visibility(handle, visibility_timeout).await;
         if result.as_ref().is_err_and(|failure| failure.code == STALE_HANDLE) {
             self.held().remove(handle);
         }
@@ -272,9 +359,10 @@ impl PlanSource for SqsSource {
             })
         };
         let sent = self
+            .queue
             .client
             .send_message()
-            .queue_url(&self.options.dead_letter_queue_url)
+            .queue_url(&self.queue.options.dead_letter_queue_url)
             .message_group_id(&letter.group)
             // Sent twice within five minutes, when the deletion below fails, it arrives once.
             .message_deduplication_id(&letter.message)

@@ -2,6 +2,7 @@
 //!
 //! Links are never followed and nothing but regular files is opened; no name leaves the directory.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -163,9 +164,14 @@ impl Folders {
     pub(super) fn thin_out(&self, kept_max: usize) -> Result<(), Failure> {
         for folder in [DONE, REJECTED] {
             let mut requests: Vec<(std::time::SystemTime, PathBuf)> = Vec::new();
-            for (name, path) in list(&self.root.join(folder))? {
-                let is_plan =
-                    names::read_claimed(&names::claimed(&name, 1)).is_some() || names::is_lone_outcome(&name);
+            let found = list(&self.root.join(folder))?;
+            let there: BTreeSet<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
+            // The outcome of a request that this source did not name stands beside no plan.
+            let is_alone = |name: &str| {
+                name.strip_suffix(names::OUTCOME).is_some_and(|request| !there.contains(request))
+            };
+            for (name, path) in &found {
+                let is_plan = names::read_claimed(&names::claimed(name, 1)).is_some() || is_alone(name);
                 // When it was put away; when it was written says nothing of that.
                 let at = path.symlink_metadata().map(|metadata| {
                     let seconds = u64::try_from(metadata.ctime()).unwrap_or_default();
@@ -173,7 +179,7 @@ impl Folders {
                     std::time::UNIX_EPOCH + std::time::Duration::new(seconds, nanos)
                 });
                 if let (true, Ok(at)) = (is_plan, at) {
-                    requests.push((at, path));
+                    requests.push((at, path.clone()));
                 }
             }
             requests.sort();

@@ -9,9 +9,10 @@
 //! ```
 //!
 //! A request is the name of the file and a number, the time at which it was taken in microseconds, which no two have: the same
-//! file put there again is another request, whatever its content and its times, unless its plan says which request it is; a file
-//! that was taken by a process that died is the same one. The outcome of a plan that says so has the name of that request. Every step is one rename, so nothing is half done. What `claimed` has when a process starts is delivered again,
-//! with a higher count after the dot.
+//! file put there again is another request, whatever its content and its times; a file that was taken by a process that died is
+//! the same one. A plan may say itself which request it is: whoever reads it then takes that for this name, and the outcome has it.
+//! Every step is one rename, so nothing is half done. What `claimed` has when a process starts is delivered again, with a higher
+//! count after the dot, and so is what nobody extended.
 //!
 //! Files whose names end in `.stop.json` ask to stop a request: `{"requestId": "…", "mode": "now" | "drain"}`. Names that begin
 //! with a dot are left alone: that is where a file is written before it is renamed. So is everything that is no plan by its
@@ -111,14 +112,15 @@ pub struct DirectorySource {
 
 #[derive(Debug, Default)]
 struct Held {
-    by_handle: BTreeMap<Arc<str>, (Claimed, Instant)>,
+    /// With the time until which it is held, if that has an end.
+    by_handle: BTreeMap<Arc<str>, (Claimed, Option<Instant>)>,
     next: u64,
 }
 
 impl Held {
     /// Lets go of what nobody extended.
     fn lapsed(&mut self, now: Instant) -> Vec<Claimed> {
-        let lapsed = self.by_handle.extract_if(.., |_, (_, until)| *until <= now);
+        let lapsed = self.by_handle.extract_if(.., |_, (_, until)| until.is_some_and(|until| until <= now));
         lapsed.map(|(_, (claimed, _))| claimed).collect()
     }
 }
@@ -168,7 +170,8 @@ impl DirectorySource {
             held.next += 1;
             let handle: Arc<str> = format!("{}#{}", claimed.request, held.next).into();
             let (request, receive_count) = (Arc::clone(&claimed.request), claimed.count);
-            held.by_handle.insert(Arc::clone(&handle), (claimed, Instant::now() + self.options.held_for));
+            let until = Instant::now().checked_add(self.options.held_for);
+            held.by_handle.insert(Arc::clone(&handle), (claimed, until));
             let named = Named::BySource;
             Delivery { handle, request, named, digest, group: "".into(), receive_count, content }
         }))
@@ -223,7 +226,7 @@ impl PlanSource for DirectorySource {
     async fn extend(&self, handle: &str, visibility_timeout: Duration) -> Result<(), Failure> {
         let mut held = lock(&self.held);
         let (_, until) = held.by_handle.get_mut(handle).ok_or_else(stale)?;
-        *until = Instant::now() + visibility_timeout;
+        *until = Instant::now().checked_add(visibility_timeout);
         Ok(())
     }
 

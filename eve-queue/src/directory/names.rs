@@ -65,11 +65,6 @@ pub(super) fn outcome(request: &str) -> String {
     format!("{name}{OUTCOME}")
 }
 
-/// Whether a file is an outcome that stands beside no plan, since its request was not named by this source.
-pub(super) fn is_lone_outcome(name: &str) -> bool {
-    name.strip_suffix(OUTCOME).is_some_and(|request| !is_request(request))
-}
-
 fn within(name: &str) -> String {
     let escaped = utf8_percent_encode(name, &ESCAPED).to_string();
     if escaped.len() <= NAME_BYTES_MAX {
@@ -109,8 +104,6 @@ mod tests {
         assert_eq!(outcome("../../etc/x"), "..%2F..%2Fetc%2Fx.outcome.json");
         assert_eq!(outcome("../../etc/x@5"), "..%2F..%2Fetc%2Fx%405.outcome.json");
         assert!(outcome(&format!("{}@5", "x".repeat(250))).len() < 255);
-        assert!(is_lone_outcome("release-1.outcome.json") && !is_lone_outcome("a.yaml@5.outcome.json"));
-        assert!(!is_lone_outcome("a.yaml@5") && !is_lone_outcome("release-1.reason.txt"));
     }
 
     #[test]

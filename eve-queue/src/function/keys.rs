@@ -39,8 +39,9 @@ pub trait FunctionKeys: Send + Sync {
     async fn key_after(
         &self,
         wanted: KeyFor<'_>,
-        _refused: &SecretValue,
+        refused: &SecretValue,
     ) -> Result<Option<SecretValue>, Failure> {
+        let _ = refused;
         self.key(wanted).await
     }
 }
@@ -71,7 +72,7 @@ impl FunctionKeys for KeyMap {
 }
 
 /// Calls a function with its key; with another one once more, at once and as the same call, if the function refuses the first
-/// and there is another by now. Takes no longer than the limit of the call, keys included.
+/// and there is another by now. Both calls together have the time of one, less what it took to get the keys.
 pub(super) async fn call(
     client: &FunctionClient,
     keys: &dyn FunctionKeys,

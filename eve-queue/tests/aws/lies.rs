@@ -10,7 +10,7 @@ use eve_queue::aws::{PlanBucket, SqsOptions, SqsSource};
 use eve_testbed::{Receiver, Reply};
 use serde_json::{Value, json};
 
-use crate::world::{CLUSTER, access_to, body, keys, next, unusable};
+use crate::world::{CLUSTER, access_to, body, keys, next, unread, unusable};
 
 const LIMIT: Duration = Duration::from_millis(600);
 
@@ -21,6 +21,8 @@ fn source(receiver: &Receiver) -> SqsSource {
     options.plan_bytes_max = 100_000;
     options.payload_limit = LIMIT;
     options.payload_tries = 100;
+    // Replies are given in the order in which they are prepared.
+    options.payloads_at_once = 1;
     options.buckets = vec![PlanBucket { bucket: "plans".into(), prefix: String::new() }];
     SqsSource::new(&access, options).unwrap()
 }
@@ -188,7 +190,7 @@ async fn a19_a21_every_way_in_which_a_plan_cannot_be_read_is_transient_and_the_m
         (Reply::CutShort("name: shop".into()), "queue.payload.broken"),
     ] {
         receiver.then(plan("x")).then(tag(reply.clone())).then(Reply::json(200, &json!({})));
-        let failure = source.receive().await.unwrap_err();
+        let failure = unread(&source, || source.take_late()).await;
         assert_clean(&failure);
         assert_eq!(failure.class, FailureClass::Transient, "{reply:?}: {failure}");
         let both = [code, "queue.payload.slow", "queue.payload.broken"];

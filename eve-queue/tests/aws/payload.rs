@@ -1,10 +1,12 @@
 //! Plans in S3: the right one, the wrong one, none, too much.
 
+use std::time::Duration;
+
 use eve_core::failure::FailureClass;
 use eve_core::ports::PlanSource as _;
 use serde_json::json;
 
-use crate::world::{World, body, next, unusable};
+use crate::world::{World, body, next, unread, unusable};
 
 #[tokio::test]
 async fn a20_the_digest_decides_and_a_version_is_pinned() {
@@ -34,7 +36,7 @@ async fn a20_the_digest_decides_and_a_version_is_pinned() {
 
     pinned["plan"]["versionId"] = json!("00000000-0000-0000-0000-000000000000");
     world.send("c", "r-3", pinned).await;
-    let failure = source.receive().await.unwrap_err();
+    let failure = unread(&source, || source.take_late()).await;
     assert_eq!(
         (&*failure.code, failure.class),
         ("queue.payload.missing", FailureClass::Transient),
@@ -88,7 +90,7 @@ async fn a19_a_plan_that_comes_late_is_waited_for_and_one_that_never_comes_is_gi
     options.payload_tries = 3;
     let source = world.source_with(options);
     world.send("a", "r-1", world.at("plans/late", "late")).await;
-    let failure = source.receive().await.unwrap_err();
+    let failure = unread(&source, || source.take_late()).await;
     assert_eq!(
         (&*failure.code, failure.class),
         ("queue.payload.missing", FailureClass::Transient),
@@ -100,7 +102,7 @@ async fn a19_a_plan_that_comes_late_is_waited_for_and_one_that_never_comes_is_gi
 
     world.send("b", "r-2", world.at("plans/never", "never")).await;
     for _ in 0..2 {
-        assert_eq!(source.receive().await.unwrap_err().code, "queue.payload.missing");
+        assert_eq!(unread(&source, || source.take_late()).await.code, "queue.payload.missing");
     }
     let delivery = next(&source).await;
     let failure = unusable(&delivery);
@@ -118,7 +120,7 @@ async fn a19_no_bucket_and_no_permission_are_told_apart() {
     let mut absent = world.at("plans/a", "x");
     absent["plan"]["bucket"] = json!("no-such-bucket");
     world.send("a", "r-1", absent).await;
-    let failure = source.receive().await.unwrap_err();
+    let failure = unread(&source, || source.take_late()).await;
     assert_eq!(&*failure.code, "queue.payload.missing");
     assert_eq!(failure.message, "there is no bucket no-such-bucket");
 
@@ -131,10 +133,11 @@ async fn a19_no_bucket_and_no_permission_are_told_apart() {
     let source = world.source();
     world.send("b", "r-2", world.at("plans/secret", "x")).await;
     let failure = loop {
-        match source.receive().await {
-            Err(failure) => break failure,
+        match (source.receive().await.unwrap(), &*source.take_late()) {
+            (None, [late]) => break late.failure.clone(),
+            (None, _) => {}
             // The other one comes back too, to be refused: this source knows nothing of its bucket.
-            Ok(delivery) => assert_eq!(unusable(&delivery.unwrap()).code, "queue.payload.location"),
+            (Some(delivery), _) => assert_eq!(unusable(&delivery).code, "queue.payload.location"),
         }
     };
     assert_eq!(
@@ -143,4 +146,27 @@ async fn a19_no_bucket_and_no_permission_are_told_apart() {
         "{failure}"
     );
     assert!(failure.hint.is_some());
+}
+
+#[tokio::test]
+async fn plans_that_are_not_there_hold_up_no_other_and_are_no_failure_of_the_queue() {
+    let world = World::new("others").await;
+    let mut options = world.options();
+    options.payload_pause = Duration::from_secs(20);
+    let source = world.source_with(options);
+    world.s3("PUT", "/plans/good", "good").await;
+    for number in 0..8 {
+        world.send(&format!("g-{number}"), &format!("absent-{number}"), world.at("plans/absent", "x")).await;
+    }
+    world.send("good", "good", world.at("plans/good", "good")).await;
+    let mut late = Vec::new();
+    let delivery = loop {
+        match source.receive().await.unwrap() {
+            Some(delivery) => break delivery,
+            None => late.extend(source.take_late()),
+        }
+    };
+    assert_eq!((&*delivery.request, body(&delivery)), ("good", b"good".as_slice()));
+    assert!(late.len() <= 8, "each is looked for once: {late:?}");
+    assert!(late.iter().all(|late| late.failure.code == "queue.payload.missing"), "{late:?}");
 }

@@ -12,7 +12,7 @@ use eve_core::failure::Failure;
 use eve_core::ports::{Content, Delivery, PlanSource};
 use eve_core::scheduler::RequestKey;
 use eve_core::testing::canary::{Canary, CanaryScan};
-use eve_queue::aws::{AwsAccess, AwsIdentity, PlanBucket, SqsOptions, SqsSource};
+use eve_queue::aws::{AwsAccess, AwsIdentity, LatePlan, PlanBucket, SqsOptions, SqsSource};
 use eve_testbed::Aws;
 use serde_json::{Value, json};
 
@@ -50,6 +50,10 @@ pub(crate) struct Watched {
 impl Watched {
     pub(crate) fn over(source: SqsSource, canaries: impl IntoIterator<Item = Canary>) -> Self {
         Self { source, canaries: canaries.into_iter().collect() }
+    }
+
+    pub(crate) fn take_late(&self) -> Vec<LatePlan> {
+        self.source.take_late()
     }
 
     fn unseen<T: std::fmt::Debug>(&self, end: Result<T, Failure>) -> Result<T, Failure> {
@@ -211,8 +215,29 @@ async fn create(admin: &Client, name: &str, dead: Option<&str>) -> String {
     asked.send().await.unwrap().queue_url.unwrap()
 }
 
+/// How often a source may say that it has nothing before it has what was sent: it may have asked the queue before.
+const TRIES: usize = 5;
+
+/// Why a plan cannot be read, yet or because something is wrong with us.
+pub(crate) async fn unread(source: &dyn PlanSource, late: impl Fn() -> Vec<LatePlan>) -> Failure {
+    for _ in 0..TRIES {
+        match (source.receive().await, &*late()) {
+            (Err(failure), []) => return failure,
+            (Ok(None), [one]) => return one.failure.clone(),
+            (Ok(None), []) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    panic!("there is no message")
+}
+
 pub(crate) async fn next(source: &dyn PlanSource) -> Delivery {
-    source.receive().await.unwrap().expect("there is a message")
+    for _ in 0..TRIES {
+        if let Some(delivery) = source.receive().await.unwrap() {
+            return delivery;
+        }
+    }
+    panic!("there is no message")
 }
 
 pub(crate) fn body(delivery: &Delivery) -> &[u8] {

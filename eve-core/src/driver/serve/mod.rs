@@ -10,11 +10,14 @@
 //! ```
 //!
 //! `turns.rs` is the loop, `live.rs` the runs that are under way, `opening.rs` those that are made of plans, `report.rs`
-//! what their ends have to say, `outside.rs` everybody else who is called.
+//! what their ends have to say, `outside.rs` everybody else who is called; `receiving.rs` takes plans from a source and reads
+//! them, in the order that `line.rs` keeps.
 
+mod line;
 mod live;
 mod opening;
 mod outside;
+mod receiving;
 mod report;
 mod turns;
 
@@ -27,6 +30,7 @@ use super::Executors;
 use crate::failure::Failure;
 use crate::ids::RunId;
 use crate::plan::graph::Graph;
+use crate::plan::load::Glance;
 use crate::ports::{Clock, Ledger, Notifier, PlanSource, Reporter, StoreError};
 use crate::run::{RunOptions, RunStart, StopMode};
 use crate::scheduler::SchedulerView;
@@ -48,6 +52,13 @@ pub trait Intake: Send + Sync {
     /// Why it can never be run here: it is no plan, or it is meant for somebody else. Then the request is refused.
     fn read(&self, body: &[u8]) -> Result<PlanName, Failure>;
 
+    /// What can be said of it at once. Plans are read beside each other, and one overtakes another that came before it only
+    /// where both are known to be of different namespaces, or the other can never be run. Called as `read` is, before it; nothing
+    /// is known by default.
+    fn glance(&self, _body: &[u8]) -> Glance {
+        Glance::Unknown
+    }
+
     /// The graph, the options and the secrets of the run of a plan. `begun` is what was recorded of a run that is taken up:
     /// its secrets are those that were pinned then ([`SecretRequest::pinned`](crate::secret::SecretRequest)).
     ///
@@ -57,7 +68,9 @@ pub trait Intake: Send + Sync {
 
     /// The run is over, or is not going to be opened: whatever was kept of it since it was first opened can go. Called once
     /// for each run that `open` was called for, but for those that are for the next process. Must not block.
-    fn let_go(&self, _run: &RunId) {}
+    fn let_go(&self, run: &RunId) {
+        let _ = run;
+    }
 }
 
 /// Whose plan it is, and which request it says it is.

@@ -7,13 +7,14 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::opening::Opening;
-use super::{Intake, Opened, Order, PlanName, ServePorts};
+use super::receiving::{Received, read_all, receive};
+use super::{Opened, Order, ServePorts};
 use crate::failure::Failure;
 use crate::ids::RunId;
-use crate::ports::{ComponentEnd, ComponentNotice, Content, Delivery, Ending, Named, Notice, Told};
+use crate::ports::{ComponentEnd, ComponentNotice, Content, Delivery, Ending, Notice, Told};
 use crate::run::Record;
 use crate::scheduler::{Answer, Arrival, Asks, Command, Input, Outgoing, Reason, Report, Scheduler, Ticket};
 
@@ -21,12 +22,6 @@ use crate::scheduler::{Answer, Arrival, Asks, Command, Input, Outgoing, Reason, 
 const SOURCE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long sources may take to hear that something may be handed out again.
 const HAND_BACK_LIMIT: Duration = Duration::from_secs(3);
-/// The pause after a source had nothing: it has waited for as long as it found sensible.
-const IDLE: Duration = Duration::from_millis(100);
-/// The pause after a source failed first; it doubles.
-const SOURCE_PAUSE: Duration = Duration::from_secs(1);
-/// The longest pause after a source failed.
-const SOURCE_PAUSE_MAX: Duration = Duration::from_mins(1);
 /// What came of a call.
 pub(super) enum Came {
     /// Something for the scheduler.
@@ -34,9 +29,6 @@ pub(super) enum Came {
     /// A run may begin, or not.
     Opened { run: RunId, result: Result<(Opened, Vec<Record>), Failure> },
 }
-
-/// What a source delivered, and what it asks for.
-type Received = (u32, Delivery, Asks);
 
 /// What happened outside, or at the machine.
 pub(super) enum Fact {
@@ -61,30 +53,9 @@ impl Outside {
         let (room, has_room) = watch::channel(false);
         let mut sources = JoinSet::new();
         for (index, source) in (0..).zip(&ports.sources) {
-            let (source, sender, mut has_room) = (Arc::clone(source), sender.clone(), has_room.clone());
-            let intake = Arc::clone(&ports.intake);
-            sources.spawn(async move {
-                let mut pause = SOURCE_PAUSE;
-                while has_room.wait_for(|room| *room).await.is_ok() {
-                    let received = AssertUnwindSafe(source.receive()).catch_unwind().await;
-                    match received {
-                        Ok(Ok(Some(mut delivery))) => {
-                            pause = SOURCE_PAUSE;
-                            // Plans are read here, one after the other as they came, so that nobody else waits for a
-                            // large one.
-                            let asks = asks(&intake, &mut delivery).await;
-                            if sender.send((index, delivery, asks)).await.is_err() {
-                                return;
-                            }
-                        }
-                        Ok(Ok(None)) => sleep(IDLE).await,
-                        Ok(Err(_)) | Err(_) => {
-                            sleep(pause).await;
-                            pause = (pause * 2).min(SOURCE_PAUSE_MAX);
-                        }
-                    }
-                }
-            });
+            let (delivered, received) = mpsc::channel(1);
+            sources.spawn(receive(Arc::clone(source), delivered, has_room.clone()));
+            sources.spawn(read_all(index, Arc::clone(&ports.intake), received, sender.clone()));
         }
         Self { calls: JoinSet::new(), sources, arrivals, room, opening: Opening::default() }
     }
@@ -231,42 +202,6 @@ enum Asked {
 pub(super) fn panicked(what: &str) -> Failure {
     Failure::permanent("serve.panicked", format!("{what} panicked"))
         .with_hint("this is a bug; its message is on the standard error output")
-}
-
-/// What a delivery asks for. Reading a plan may take long, and may panic: it is done elsewhere.
-async fn asks(intake: &Arc<dyn Intake>, delivery: &mut Delivery) -> Asks {
-    match &delivery.content {
-        Content::Plan { body, sequence } => {
-            let (intake, body, sequence) = (Arc::clone(intake), Arc::clone(body), *sequence);
-            let read = tokio::task::spawn_blocking(move || intake.read(&body)).await;
-            let read = read.unwrap_or_else(|_| Err(panicked("reading the plan")));
-            let read = read.and_then(|name| identify(delivery, name.request.as_ref()).map(|()| name));
-            match read {
-                Ok(PlanName { namespace, plan, .. }) => Asks::Run { namespace, plan, sequence },
-                Err(failure) => Asks::Nothing { failure },
-            }
-        }
-        Content::Stop { request, mode } => Asks::Stop { request: Arc::clone(request), mode: *mode },
-        Content::Unusable { failure } => Asks::Nothing { failure: failure.clone() },
-    }
-}
-
-/// Takes over which request a plan says it is.
-fn identify(delivery: &mut Delivery, stated: Option<&Arc<str>>) -> Result<(), Failure> {
-    let Some(stated) = stated else { return Ok(()) };
-    match delivery.named {
-        Named::BySource => delivery.request = Arc::clone(stated),
-        Named::BySender if delivery.request == *stated => {}
-        Named::BySender => {
-            let message = format!(
-                "it was sent as request {}, and the plan says in `spec.requestId` that it is {stated}",
-                delivery.request
-            );
-            return Err(Failure::permanent("plan.other-request", message)
-                .with_hint("leave `spec.requestId` out, or send both with the same identifier"));
-        }
-    }
-    Ok(())
 }
 
 /// What a delivery is to the scheduler.

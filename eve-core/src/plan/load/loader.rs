@@ -13,7 +13,7 @@ use super::plain::{Meant, meant};
 use super::problems::FieldProblem;
 use super::read::{self, Document};
 use super::texts::{DocumentAt, Mark, Texts};
-use super::{LoadOptions, Source, words};
+use super::{LoadOptions, Source, stream, words};
 use crate::expr::{Budget, escape};
 use crate::kind::{Expansion, Kind, Scope};
 use crate::plan::diagnostic::{Diagnostic, Diagnostics, Severity};
@@ -107,7 +107,7 @@ impl<'a> Loader<'a> {
     /// Reads one source.
     pub(super) fn add(&mut self, source: Source) -> Vec<Found> {
         let (bytes, bad_byte) = (source.text().len() as u64, source.bad_byte());
-        let index = self.texts.add(source);
+        let index = self.texts.add(stream::separated(source));
         let most = self.limits().input_bytes_max;
         if bytes > most {
             let name = self.texts.source(index).map(Source::name).unwrap_or_default().to_owned();

@@ -13,6 +13,7 @@ use crate::secret::SecretRef;
 mod document;
 mod expressions;
 mod files;
+mod glance;
 mod index;
 mod inputs;
 mod loaded;
@@ -29,12 +30,14 @@ mod scalar;
 mod schema;
 mod secrets;
 mod skeleton;
+mod stream;
 mod syntax;
 mod texts;
 mod words;
 mod written;
 
 pub use document::{Document, DocumentOptions, Overlay, document};
+pub use glance::{Glance, glance};
 pub use loaded::{Loaded, LoadedEdge};
 pub use schema::plan_schema;
 

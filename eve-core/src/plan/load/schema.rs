@@ -4,9 +4,6 @@
 //! constants, `type`, `enum`, `const`, `pattern` (those of `spec`), bounds, `items`, `properties`, `required`,
 //! `additionalProperties`. It reports every problem, with the pointer of the field; it knows nothing of text.
 
-use std::borrow::Cow;
-use std::fmt::Write as _;
-
 use serde_json::{Map, Value, json};
 
 use super::pointer;
@@ -160,9 +157,6 @@ impl<'a> Validator<'a> {
         };
         if allowed.contains(&text) {
             return;
-        }
-        if let Some(problem) = unsupported_value(at, text, &self.scene(parent(at))) {
-            return self.report(problem);
         }
         let message = format!("unknown value `{}` for {}", text.escape_debug(), self.field(at));
         let hint = closest(text, allowed.iter().copied()).map_or_else(
@@ -462,18 +456,4 @@ fn unsupported_field(at: &str, name: &str, is_component: bool, scene: &str) -> O
         FieldProblem::new(code, at, message)
             .with_hint(format!("remove it; {what} come with a later version")),
     )
-}
-
-/// Values of the format that this version does not know yet.
-fn unsupported_value(at: &str, text: &str, scene: &str) -> Option<FieldProblem> {
-    let field = at.rsplit('/').next().unwrap_or_default();
-    let (code, hint): (&str, Cow<'_, str>) = match (field, text) {
-        ("action", "none") => {
-            ("plan.unsupported-action", "use `apply`, the default, `delete` or `read`".into())
-        }
-        _ => return None,
-    };
-    let mut message = String::new();
-    let _ = write!(message, "`{field}: {text}` in {scene} is not supported by this version yet");
-    Some(FieldProblem::new(code, at, message).with_hint(hint))
 }

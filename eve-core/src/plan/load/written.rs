@@ -164,8 +164,11 @@ impl Loader<'_> {
                 (Some(files), Some(spec)) => self.inline(files, spec, &mut origin),
                 (None, Some(_)) => true,
             };
-            let expansion =
+            let mut expansion =
                 is_whole.then(|| self.expansion(kind.as_ref(), &spec, &origin, namespace)).flatten();
+            if let Some(expansion) = expansion.as_mut().filter(|_| is_nothing_done(&fields)) {
+                expansion.parts.clear();
+            }
             if let Some(expansion) = &expansion {
                 self.check_objects(expansion, &origin, &origins);
             }
@@ -224,6 +227,11 @@ impl Loader<'_> {
     }
 }
 
+/// Whether the component is only there for what waits for it: it has no parts then.
+fn is_nothing_done(fields: &Map<String, Value>) -> bool {
+    fields.get("action").and_then(Value::as_str) == Some("none")
+}
+
 fn origin_of(at: DocumentAt, index: usize, kind: &str, fields: &Map<String, Value>) -> Origin {
     let component = component_pointer(index);
     Origin {
@@ -255,6 +263,7 @@ fn written_of(spec: ComponentSpec, expansion: Expansion, known: &Known) -> Writt
                 ActionSpec::Apply => Action::Apply,
                 ActionSpec::Delete => Action::Delete,
                 ActionSpec::Read => Action::Read,
+                ActionSpec::None => Action::None,
             },
             until: spec.until.unwrap_or_default(),
             timeout: spec.timeout.map(|timeout| timeout.0),

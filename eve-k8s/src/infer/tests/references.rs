@@ -92,10 +92,13 @@ fn bindings_of_an_account_come_before_what_runs_as_it() {
     check(rule, &bound("{kind: ServiceAccount, name: a, namespace: shop}"), wanted);
     check(rule, &bound("{kind: User, name: 'system:serviceaccount:shop:a'}"), wanted);
     check(rule, &bound("{kind: Group, name: 'system:serviceaccounts:shop'}"), wanted);
+    check(rule, &bound("{kind: Group, name: 'system:serviceaccounts'}"), wanted);
+    check(rule, &bound("{kind: Group, name: 'system:authenticated'}"), wanted);
     check(rule, &bound("{kind: ServiceAccount, name: b, namespace: shop}"), &[]);
     check(rule, &bound("{kind: ServiceAccount, name: a, namespace: other}"), &[]);
     check(rule, &bound("{kind: User, name: a}"), &[]);
-    check(rule, &bound("{kind: Group, name: 'system:authenticated'}"), &[]);
+    check(rule, &bound("{kind: Group, name: 'system:unauthenticated'}"), &[]);
+    check(rule, &bound("{kind: Group, name: 'system:serviceaccounts:other'}"), &[]);
     let own = "RoleBinding b | | subjects: [{kind: ServiceAccount, name: a}]";
     check(rule, &format!("{runs}\n{own}"), &["rolebinding/b (applied) < deployment/d"]);
     check_place(rule, &format!("{own}\n{runs}"), "a");

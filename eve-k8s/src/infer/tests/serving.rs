@@ -161,3 +161,84 @@ fn resources_that_must_be_converted_wait_for_the_webhook() {
     );
     check("converted", &format!("{definition}\nWidget:x.io/v2 x"), &[]);
 }
+
+const WIDGETRY: &str =
+    "CustomResourceDefinition d | | spec: {group: x.io, names: {kind: Widget, plural: widgets}}";
+
+/// A program that runs as `op`, which is bound to a role with this rule.
+fn operator(kind: &str, rule: &str) -> String {
+    format!(
+        "{WIDGETRY}\n\
+         {kind} op | | spec: {{template: {{spec: {{serviceAccountName: op, containers: [{{name: c}}]}}}}}}\n\
+         ClusterRole op | | rules: [{{{rule}}}]\n\
+         ClusterRoleBinding op | | roleRef: {{kind: ClusterRole, name: op}}, \
+             subjects: [{{kind: ServiceAccount, name: op, namespace: shop}}]"
+    )
+}
+
+const MAY_WRITE: &str = "apiGroups: [x.io], resources: [widgets], verbs: [get, patch]";
+
+#[test]
+fn custom_resources_come_after_the_program_that_may_write_them() {
+    let rule = "operated";
+    let with = |rule: &str| operator("Deployment", rule) + "\nWidget w";
+    let wanted = ["deployment/op (applied) < widget/w"];
+    check(rule, &with(MAY_WRITE), &wanted);
+    check_place(rule, &with(MAY_WRITE), "resources");
+    for enough in [
+        "apiGroups: ['*'], resources: ['*'], verbs: ['*']",
+        "apiGroups: [y.io, x.io], resources: ['*'], verbs: [update]",
+        "apiGroups: [x.io], resources: [widgets/finalizers], verbs: [update]",
+    ] {
+        check(rule, &with(enough), &wanted);
+    }
+    for too_little in [
+        "apiGroups: [x.io], resources: [widgets], verbs: [get, list, watch, create, delete]",
+        "apiGroups: [x.io], resources: [widgets/status], verbs: [patch]",
+        "apiGroups: [y.io], resources: [widgets], verbs: [patch]",
+        "apiGroups: [x.io], resources: [gadgets], verbs: [patch]",
+    ] {
+        check(rule, &with(too_little), &[]);
+    }
+    // One that ends looks after nothing; a kind that is not defined here is somebody else's.
+    check(rule, &(operator("Job", MAY_WRITE) + "\nWidget w"), &[]);
+    check(rule, &with(MAY_WRITE).replace(WIDGETRY, ""), &[]);
+    check(rule, &with(MAY_WRITE).replace("namespace: shop", "namespace: other"), &[]);
+}
+
+#[test]
+fn rights_through_groups_and_sums_of_roles_count() {
+    let rule = "operated";
+    let wanted = ["deployment/op (applied) < widget/w"];
+    let objects = operator("Deployment", MAY_WRITE) + "\nWidget w";
+    let everybody = "kind: Group, name: 'system:serviceaccounts'";
+    check(rule, &objects.replace("kind: ServiceAccount, name: op, namespace: shop", everybody), &wanted);
+    let sum = objects.replace("ClusterRole op | |", "ClusterRole part | labels: {to: op} |")
+        + "\nClusterRole op | | aggregationRule: {clusterRoleSelectors: [{matchLabels: {to: op}}]}";
+    check(rule, &sum, &wanted);
+    check("aggregated-role", &sum, &["clusterrole/part (applied) < clusterrole/op"]);
+    check("aggregated-role", &sum.replace("labels: {to: op}", "labels: {to: other}"), &[]);
+}
+
+#[test]
+fn what_an_operator_needs_itself_does_not_wait_for_it() {
+    let objects = operator("Deployment", MAY_WRITE)
+        .replace("Deployment op | |", "Deployment op | annotations: {eve.dev/depends-on: widget/w} |");
+    check("operated", &(objects + "\nWidget w\nWidget x"), &["deployment/op (applied) < widget/x"]);
+}
+
+#[test]
+fn many_operators_and_many_resources_meet_at_a_join() {
+    let second =
+        "Deployment two | | spec: {template: {spec: {serviceAccountName: op, containers: [{name: c}]}}}";
+    check(
+        "operated",
+        &format!("{}\n{second}\nWidget w\nWidget x", operator("Deployment", MAY_WRITE)),
+        &[
+            "all:operated/widgets.x.io < widget/w",
+            "all:operated/widgets.x.io < widget/x",
+            "deployment/op (applied) < all:operated/widgets.x.io",
+            "deployment/two (applied) < all:operated/widgets.x.io",
+        ],
+    );
+}

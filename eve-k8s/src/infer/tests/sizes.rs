@@ -43,3 +43,21 @@ fn policies_waves_webhooks_and_budgets_have_linear_edges() {
     let count = good(&objects).edges().count();
     assert!(count < 10 * 1200, "{count} edges");
 }
+
+#[test]
+fn operators_and_their_resources_have_linear_edges() {
+    let mut objects = String::new();
+    for index in 0..300 {
+        let _ = writeln!(
+            objects,
+            "CustomResourceDefinition d{index} | | spec: {{group: x.io, names: {{kind: Widget{index}, plural: w{index}}}}}\n\
+             Widget{index}:x.io/v1 w\n\
+             Deployment p{index} | | spec: {{template: {{spec: {{containers: [{{name: c}}]}}}}}}\n\
+             ClusterRole r{index} | | rules: [{{apiGroups: ['*'], resources: ['*'], verbs: ['*']}}]\n\
+             ClusterRoleBinding r{index} | | roleRef: {{kind: ClusterRole, name: r{index}}}, \
+                 subjects: [{{kind: ServiceAccount, name: default, namespace: shop}}]"
+        );
+    }
+    let count = good(&objects).edges().count();
+    assert!(count < 10 * 1500, "{count} edges");
+}

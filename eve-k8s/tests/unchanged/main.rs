@@ -3,13 +3,17 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::indexing_slicing,
     reason = "a test that cannot go on says so and ends"
 )]
 #![expect(clippy::needless_pass_by_value, reason = "literals are easier to read without a borrow")]
 
-#[expect(dead_code, reason = "here whole runs are driven, not single phases")]
+#[path = "../common/mod.rs"]
+#[expect(dead_code, reason = "here whole runs are driven, mostly, and not single phases")]
 mod common;
+mod jobs;
+mod shared;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -38,6 +42,8 @@ struct Ended {
     outcome: Outcome,
     changes: BTreeMap<String, Change>,
     failures: BTreeMap<String, String>,
+    /// What was taken over from others, and from whom.
+    taken: BTreeMap<String, String>,
 }
 
 /// A namespace of the shared control plane.
@@ -80,7 +86,9 @@ impl Place {
         };
         let changes = graph.ids().filter_map(|id| Some((name(id), view.change(id)?))).collect();
         let failures = graph.ids().filter_map(|id| Some((name(id), view.failure(id)?.to_string()))).collect();
-        Ended { outcome, changes, failures }
+        let told = |id| Some((name(id), view.outputs(id).get("takenOver")?.as_str()?.to_owned()));
+        let taken = graph.ids().filter_map(told).collect();
+        Ended { outcome, changes, failures, taken }
     }
 
     /// A run that succeeds, and the requests of eve in it.
