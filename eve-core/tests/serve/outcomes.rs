@@ -125,6 +125,9 @@ async fn an_outcome_tells_every_component_that_failed_and_what_each_had_to_say()
     assert_eq!(notice.failure.unwrap().message, "fails-a says no");
 }
 
+/// A component of an outcome: its name, how it ended, the code and the text of its failure.
+type Line<'a> = (&'a str, ComponentEnd, Option<(&'a str, &'a str)>);
+
 /// A plan that is rolled back, in which a call that was made stays; with joins, as components of several parts have them.
 struct Torn;
 
@@ -183,7 +186,7 @@ async fn an_outcome_names_what_a_rollback_left_alone_and_why_and_no_join() {
     let (notice, _) = world.told("r").await;
     world.end(&orders, served).await;
     assert_eq!(notice.ending.as_str(), "rollback_failed");
-    let told: Vec<(&str, ComponentEnd, Option<(&str, &str)>)> = notice
+    let told: Vec<Line<'_>> = notice
         .components
         .iter()
         .map(|component| {

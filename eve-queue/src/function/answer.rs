@@ -50,9 +50,9 @@ pub(super) fn read(
     if let (false, Ok(written)) = (cut, written.and_then(Written::deserialize)) {
         // One more than is kept, so that it is told that there were more; whole, so that no half of a secret is left.
         let messages = written.messages.unwrap_or_default().into_iter().take(Notice::MESSAGES_MAX + 1);
-        let messages = messages.map(|message| match message {
-            Value::String(text) => mask.apply(text),
-            other => mask.apply(other.to_string()),
+        let messages = messages.map(|message| {
+            let text = message.as_str().map_or_else(|| message.to_string(), str::to_owned);
+            mask.apply(text)
         });
         let receipt = Receipt::new(Some(written.result), messages.collect());
         return Ok(FunctionAnswer { verdict: written.result, messages: receipt.messages });
