@@ -387,12 +387,12 @@ metadata: {name: web}
             let overrides = Overrides { conflicts, ..Overrides::default() };
             graph(&plan, &overrides, &Limits::default()).unwrap()
         };
-        let (plain, forced) = (of(Conflicts::AsPlanned), of(Conflicts::Forced));
-        for id in plain.ids() {
-            let mut spec = plain.node(id).spec().clone();
+        let (unforced, forced) = (of(Conflicts::AsPlanned), of(Conflicts::Forced));
+        for id in unforced.ids() {
+            let mut spec = unforced.node(id).spec().clone();
             assert_eq!(spec[FORCE_CONFLICTS], false);
             spec[FORCE_CONFLICTS] = true.into();
-            assert_eq!((forced.node(id).spec(), forced.node(id).until()), (&spec, plain.node(id).until()));
+            assert_eq!((forced.node(id).spec(), forced.node(id).until()), (&spec, unforced.node(id).until()));
         }
     }
 

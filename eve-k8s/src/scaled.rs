@@ -75,10 +75,9 @@ impl Replicas {
             let entries = entries.into_iter().flatten();
             entries.filter(|entry| at(entry, "/fieldsV1/f:spec/f:replicas").is_some())
         };
-        let is_scaler =
+        let is_autoscaler =
             |entry: &Value| text(entry, "/manager") == CONTROLLERS && text(entry, "/subresource") == SCALE;
-        let is_scaled = is_target || (!is_forced && owners().any(is_scaler));
-        if !is_scaled {
+        if !is_target && (is_forced || !owners().any(is_autoscaler)) {
             return None;
         }
         if !owners().any(owned::is_ours) {

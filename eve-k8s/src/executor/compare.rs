@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::failure::Foresight;
 use super::intent::Intent;
 use super::prepare::Mark;
-use super::replace::is_to_run_again;
+use super::replace::{is_to_run_again, replacement};
 use super::{KubeExecutor, Located, Missing, failure};
 use crate::client::{Detail, Effect, Location};
 use crate::diff::{self, FieldChange};
@@ -75,7 +75,7 @@ impl KubeExecutor {
             }
             Err(failure) if failure.code == failure::IMMUTABLE && live.is_some() => {
                 let live = self.whole(place, live).await?.unwrap_or_default();
-                self.replacement(step, &target, &live, failure)?;
+                replacement(step, &target, &live, failure)?;
                 return Ok(Difference::Replace(diff::changes(&live, &diff::overlaid(&live, &intent.object))));
             }
             Err(failure) => return Err(failure),

@@ -66,13 +66,13 @@ impl Intent {
         if before.is_some_and(|before| before.adopted) {
             labels::annotate(&mut object, labels::ADOPTED, "true");
         }
-        let digest = || match target.is_scaled {
-            false => normal::digest(&object),
-            true => {
-                let mut uncounted = object.clone();
-                Replicas::Left.write(&mut uncounted);
-                normal::digest(&uncounted)
+        let digest = || {
+            if !target.is_scaled {
+                return normal::digest(&object);
             }
+            let mut uncounted = object.clone();
+            Replicas::Left.write(&mut uncounted);
+            normal::digest(&uncounted)
         };
         let desired = (!normal::is_secret(&object)).then(digest);
         let replicas = before.and_then(|before| before.replicas);

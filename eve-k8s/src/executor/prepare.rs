@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::failure::Foresight;
 use super::intent::{self, Doubt, Intent};
 use super::put::Put;
-use super::replace::is_to_run_again;
+use super::replace::{is_to_run_again, replacement};
 use super::{KubeExecutor, Located, Missing, Target, failure, maker};
 use crate::client::{Conflicts, Detail, Effect, Ensured, Location};
 use crate::error::ApiStatus;
@@ -211,7 +211,7 @@ impl KubeExecutor {
         if let Err(doubt) = intent.holds(&live) {
             prepared.change = match self.try_out(step, target, &intent, (&live, detail, &doubt)).await {
                 Err(refused) if refused.code == failure::IMMUTABLE => {
-                    self.replacement(step, target, &live, refused)?
+                    replacement(step, target, &live, refused)?
                 }
                 tried => tried?,
             };

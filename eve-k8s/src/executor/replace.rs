@@ -24,23 +24,6 @@ const HOLDERS: [(&str, &str); 4] = [
 ];
 
 impl KubeExecutor {
-    /// What is to be done where the live object cannot be changed in place: replace it, or say why not.
-    pub(super) fn replacement(
-        &self,
-        step: &Step,
-        target: &Target<'_>,
-        live: &Value,
-        refused: Failure,
-    ) -> Result<Change, Failure> {
-        match may_replace(step, target, live) {
-            Ok(()) => Ok(Change::Replace),
-            Err(Some(why)) => Err(refused.with_note(why)),
-            Err(None) => Err(refused.with_hint(
-                "delete the object first, give it another name, or allow to replace it: `replace: ifNeeded` on the component of a plan",
-            )),
-        }
-    }
-
     /// Makes room for the object that replaces the one of this uid; returns once that is gone. May be entered again at any
     /// point.
     pub(super) async fn make_way(
@@ -69,6 +52,22 @@ impl KubeExecutor {
             }
         }
         self.until_gone(step, place, uid, cx).await.map(drop)
+    }
+}
+
+/// What is to be done where the live object cannot be changed in place: replace it, or say why not.
+pub(super) fn replacement(
+    step: &Step,
+    target: &Target<'_>,
+    live: &Value,
+    refused: Failure,
+) -> Result<Change, Failure> {
+    match may_replace(step, target, live) {
+        Ok(()) => Ok(Change::Replace),
+        Err(Some(why)) => Err(refused.with_note(why)),
+        Err(None) => Err(refused.with_hint(
+            "delete the object first, give it another name, or allow to replace it: `replace: ifNeeded` on the component of a plan",
+        )),
     }
 }
 
