@@ -1,5 +1,7 @@
 //! Others write too: what is theirs stays, what they took from the run is named and not overwritten.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use super::*;
 
 /// The first and the second release of one `ConfigMap`.
@@ -170,15 +172,19 @@ async fn what_the_run_made_and_a_later_run_changed_stays() {
     }
 }
 
+static TURNS: AtomicU32 = AtomicU32::new(0);
+
 /// Later runs apply one and then the other, until that is told by its date: the server's clock shows seconds.
 async fn back_and_forth(place: &Place, of: &Release, one: &Part, other: &Part) {
     let changed_at = |release: &Release| {
         let applied = release.done[&0].1.clone().unwrap();
         applied.token.unwrap()["changedAt"].as_str().unwrap().to_owned()
     };
+    // No two runs have one name: what the first has kept is not the other's.
+    let turn = TURNS.fetch_add(1, Ordering::Relaxed);
     for number in 0.. {
-        place.deploy(&format!("one-{number}"), std::slice::from_ref(one)).await;
-        let last = place.deploy(&format!("other-{number}"), std::slice::from_ref(other)).await;
+        place.deploy(&format!("one-{turn}-{number}"), std::slice::from_ref(one)).await;
+        let last = place.deploy(&format!("other-{turn}-{number}"), std::slice::from_ref(other)).await;
         if changed_at(&last) != changed_at(of) {
             return;
         }
