@@ -195,7 +195,9 @@ impl Journal {
     fn closed(&self, ticket: Ticket, outcome: Outcome, reason: Option<&Reason>, view: SchedulerView<'_>) {
         self.metrics.finished(outcome);
         let run = self.news().runs.remove(&ticket);
-        run.iter().for_each(|run| self.outages.ends(run));
+        if let Some(run) = &run {
+            self.outages.ends(run);
+        }
         let run = run.as_ref().map(RunId::as_str);
         let (request, namespace) = named(view, ticket);
         let outcome = eve_core::ports::Ending::from(outcome).as_str();

@@ -79,7 +79,9 @@ impl<S: PlanSource> PlanSource for Watched<S> {
         let received = self.source.receive().await;
         match &received {
             Ok(delivery) => {
-                delivery.iter().for_each(|delivery| self.delivered(delivery));
+                if let Some(delivery) = delivery {
+                    self.delivered(delivery);
+                }
                 self.health.works(Part::Source);
                 if let Some(since) = self.seen().fails_since.take() {
                     tracing::info!(after_s = since.elapsed().as_secs(), "plans can be received again");

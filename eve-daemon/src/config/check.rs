@@ -151,7 +151,11 @@ fn impossible_queue(document: &Document<Config>) -> Vec<Diagnostic> {
     let Some(sqs) = &document.value.source.sqs else { return Vec::new() };
     let at = |field: &str| format!("/source/sqs/{field}");
     let mut problems = Vec::new();
-    let is_fifo = |url: &str| url.split(['?', '#']).next().unwrap_or_default().ends_with(".fifo");
+    let is_fifo = |url: &str| {
+        let path = url.split(['?', '#']).next().unwrap_or_default();
+        // Names of queues keep their case.
+        path.rsplit_once('.').is_some_and(|(_, ending)| ending == "fifo")
+    };
     if bad_url(&sqs.queue_url).is_none() && !is_fifo(&sqs.queue_url) {
         let message = "plans come from a FIFO queue, and the name of this one does not end with `.fifo`";
         let problem = document.problem("config.not-fifo", &at("queueUrl"), message);

@@ -34,6 +34,11 @@ impl Place {
         self.get(&self.path("apis/batch/v1", "jobs", "job")).await
     }
 
+    async fn is_there(&self, job: &str) -> bool {
+        let request = Request::get(self.path("apis/batch/v1", "jobs", job)).body(Vec::new()).unwrap();
+        self.control_plane.admin_client().await.request::<Value>(request).await.is_ok()
+    }
+
     async fn uid(&self) -> String {
         self.job().await["metadata"]["uid"].as_str().unwrap().to_owned()
     }
@@ -136,6 +141,9 @@ async fn who_died_between_deleting_and_making_goes_on_with_making() {
     assert_ne!(made, before);
     let path = format!("{}?propagationPolicy=Background", place.path("apis/batch/v1", "jobs", "job"));
     place.other("DELETE", &path, "application/json", &Value::Null).await;
+    while place.is_there("job").await {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     let applied = place.executor().await.apply(&step, &prepared, &Told::context().0).await.unwrap();
     assert_eq!(applied.change, Change::Replace);
     assert_ne!(place.uid().await, made);

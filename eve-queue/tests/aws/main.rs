@@ -1,5 +1,5 @@
 //! SQS, S3 and STS: against moto what moto can do, against a receiver that lies what it cannot.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod answer;
 mod identity;

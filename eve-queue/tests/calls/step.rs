@@ -168,9 +168,9 @@ async fn silence_is_tried_again_with_the_next_attempt_and_an_answer_is_final() {
     assert_eq!((failure.class, &*failure.code), (FailureClass::Permanent, "function.failed"));
     let left: Vec<bool> = records
         .iter()
-        .filter_map(|record| match &record.event {
-            Event::AttemptFailed { failure, .. } => Some(failure.left_nothing),
-            _ => None,
+        .filter_map(|record| {
+            let Event::AttemptFailed { failure, .. } = &record.event else { return None };
+            Some(failure.left_nothing)
         })
         .collect();
     assert_eq!(left, [false, true], "nobody knows what silence has left");
