@@ -96,7 +96,8 @@ impl Calls {
             // A full channel has rung already.
             let _ = bell.try_send(());
         };
-        let cx = Context::new(deadline, Arc::clone(clock), Arc::new(tell));
+        let cx = Context::new(deadline, Arc::clone(clock), Arc::new(tell))
+            .with_no_progress_timeout(run.options().no_progress_timeout);
         let step = Step::new(run.id().clone(), Arc::clone(run.graph()), component, attempt);
         let step = match render::rendered(step, phase, &run.view(), &self.secrets) {
             Ok(step) => step,
