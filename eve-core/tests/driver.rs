@@ -21,6 +21,7 @@ use eve_core::run_store::MemoryStore;
 use eve_core::secret::Secrets;
 use eve_core::testing::{ScriptStep, ScriptedExecutor, TokioClock};
 use eve_core::time::Timestamp;
+use serde_json::json;
 use tokio::sync::mpsc;
 
 struct Setup {
@@ -287,6 +288,32 @@ async fn a_waived_component_is_waited_for_only_until_it_is_applied() {
     drive(&mut setup.run, &setup.ports, setup.control).await.unwrap();
     let asked = [Until::Applied, Until::Ready];
     assert_eq!(*executor.0.lock().unwrap(), [asked, asked].concat(), "and so asks the fresh look");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_wait_for_what_is_unchanged_is_given_what_prepare_found() {
+    #[derive(Default)]
+    struct Given(Mutex<Vec<Applied>>);
+    #[async_trait]
+    impl Executor for Given {
+        async fn prepare(&self, _: &Step, _: &Context) -> Result<Prepared, Failure> {
+            let mut prepared = Prepared::new(Change::None);
+            prepared.token = Some(Box::new(json!({ "uid": "u" })));
+            Ok(prepared)
+        }
+        async fn apply(&self, _: &Step, _: &Prepared, _: &Context) -> Result<Applied, Failure> {
+            Err(Failure::permanent("t", "there is nothing to apply"))
+        }
+        async fn wait(&self, _: &Step, given: &Applied, _: Until, _: &Context) -> Result<Outputs, Failure> {
+            self.0.lock().unwrap().push(given.clone());
+            Ok(Outputs::NONE)
+        }
+    }
+    let executor = Arc::new(Given::default());
+    let mut setup = setup(vec![ComponentBuilder::new("a", "test")], executor.clone());
+    drive(&mut setup.run, &setup.ports, setup.control).await.unwrap();
+    let given = executor.0.lock().unwrap();
+    assert_eq!(given[0], Applied { change: Change::None, token: Some(Box::new(json!({ "uid": "u" }))) });
 }
 
 /// `b` after `a`, whose wait fails.

@@ -27,6 +27,7 @@ use fake::{Answer, COLLECTION, FakeApi, Line, deployment, deployments, list, not
 use serde_json::{Value, json};
 
 const SETS: &str = "/apis/apps/v1/namespaces/shop/replicasets";
+const STATEFUL_SETS: &str = "/apis/apps/v1/namespaces/shop/statefulsets";
 const PODS: &str = "/api/v1/namespaces/shop/pods";
 const EVENTS: &str = "/api/v1/namespaces/shop/events";
 
@@ -120,8 +121,8 @@ fn broken(set: &str) -> Value {
     pod
 }
 
-/// The Deployments `web`, whose one replica set has this name, and `other`; no pod of either comes up.
-fn with_set(set: &'static str) -> FakeApi {
+/// The Deployments `web`, whose one replica set has this name, and `other`; their pods are such, and so are the events.
+fn with_set(set: &'static str, pod: fn(&str) -> Value, events: Vec<Value>) -> FakeApi {
     let unavailable = |name: &str| {
         let mut object = deployment(10, 0);
         object["metadata"]["name"] = json!(name);
@@ -135,16 +136,16 @@ fn with_set(set: &'static str) -> FakeApi {
         ("watch", _) => Answer::Lines(vec![(0, Line::Silence)]),
         ("get", COLLECTION) => list(10, &items),
         ("get", SETS) => list(10, &sets.map(|(owner, set)| owned("Deployment", owner, set))),
-        ("get", PODS) => list(10, &sets.map(|(_, set)| broken(set))),
-        ("get", EVENTS) => list(10, &[]),
-        ("get", path) if path.starts_with(PODS) => Answer::Json(200, broken(set)),
+        ("get", PODS) => list(10, &sets.map(|(_, set)| pod(set))),
+        ("get", EVENTS) => list(10, &events),
+        ("get", path) if path.starts_with(PODS) => Answer::Json(200, pod(set)),
         _ => not_found(),
     })
 }
 
 /// Waits for `web` where its neighbour's pods are followed already; answers how often pods were listed.
 async fn second_wait(set: &'static str) -> usize {
-    let api = with_set(set);
+    let api = with_set(set, broken, Vec::new());
     let (executor, graph) = (api.executor(), plan(&["web", "other"]));
     for (index, pod) in [(1, "pod other-5d4f8c7b9d-x".to_owned()), (0, format!("pod {set}-x"))] {
         let failure = wait_for(&executor, &graph, index).await.unwrap_err();
@@ -165,9 +166,80 @@ async fn a_replica_set_that_was_taken_over_has_its_pods_listed_once_more() {
     assert_eq!(second_wait("of-another-name").await, 2);
 }
 
+/// A pod of this replica set that no node takes: a cause that may pass, and is never given up for itself.
+fn homeless(set: &str) -> Value {
+    let mut pod = owned("ReplicaSet", set, &format!("{set}-x"));
+    let condition = json!({ "type": "PodScheduled", "status": "False", "reason": "Unschedulable",
+                            "message": "0/3 nodes are available" });
+    pod["status"] = json!({ "phase": "Pending", "conditions": [condition] });
+    pod
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_that_hears_nothing_new_for_too_long_says_all_that_is_known() {
+    let event = json!({ "reason": "FailedScheduling", "message": "node(s) had a taint", "type": "Warning" });
+    let silence = Duration::from_secs(40);
+    let api = with_set("web-5d4f8c7b9d", homeless, vec![event]);
+    let (cx, _) = Told::context();
+    let (cx, begun) = (cx.with_no_progress_timeout(silence), tokio::time::Instant::now());
+    let (executor, step) = (api.executor(), step(&plan(&["web"]), 0));
+    let applied = Applied::new(Change::Update);
+    let failure = executor.wait(&step, &applied, Until::Ready, &cx).await.unwrap_err();
+    assert_eq!(failure.code, "k8s.wait.no-progress", "{failure}");
+    assert!(failure.message.contains("nothing has changed for 40s"), "{failure}");
+    assert!(failure.message.contains("0/3 nodes are available"), "{failure}");
+    assert!(failure.notes.iter().any(|note| note.contains("node(s) had a taint")), "{failure:?}");
+    // That no node takes the pod is told late.
+    assert!((silence..silence * 2).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+}
+
+/// A stateful set of three whose first pod is of the revision before and crashes; the rest are still to come.
+fn held_up() -> FakeApi {
+    let mut set = deployment(10, 0);
+    set["metadata"]["name"] = json!("db");
+    set["metadata"]["uid"] = json!("uid-of-db");
+    set["spec"] = json!({ "replicas": 3 });
+    set["status"] = json!({ "observedGeneration": 2, "replicas": 1, "currentRevision": "db-old", "updateRevision": "db-new" });
+    let mut pod = owned("StatefulSet", "db", "db-0");
+    pod["metadata"]["labels"] = json!({ "controller-revision-hash": "db-old" });
+    pod["spec"] = json!({ "containers": [{ "name": "main" }] });
+    let waiting = json!({ "waiting": { "reason": "CrashLoopBackOff", "message": "back-off" } });
+    let container = json!({ "name": "main", "state": waiting, "restartCount": 7 });
+    pod["status"] = json!({ "phase": "Running", "containerStatuses": [container] });
+    FakeApi::new(move |asked, _, _| match asked.split_once(' ').unwrap() {
+        ("watch", _) => Answer::Lines(vec![(0, Line::Silence)]),
+        ("get", STATEFUL_SETS) => list(10, std::slice::from_ref(&set)),
+        ("get", PODS) => list(10, std::slice::from_ref(&pod)),
+        ("get", EVENTS) => list(10, &[]),
+        ("get", path) if path.ends_with("/db-0") => Answer::Json(200, pod.clone()),
+        ("get", path) if path.ends_with("/log") => Answer::Text(200, "no disk"),
+        _ => not_found(),
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broken_pod_of_the_revision_before_is_told_where_it_holds_a_stateful_set_up() {
+    let api = held_up();
+    let object = json!({ "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": { "name": "db" } });
+    let (cx, told) = Told::context();
+    let cx = cx.with_no_progress_timeout(Duration::from_secs(40));
+    let (executor, step) = (api.executor(), step(&graph("shop", [object]), 0));
+    let applied = Applied::new(Change::Update);
+    let failure = executor.wait(&step, &applied, Until::Ready, &cx).await.unwrap_err();
+    assert_eq!(failure.code, "k8s.wait.no-progress", "it is told, and dooms nothing: {failure}");
+    for text in ["1 of 3 replicas are created", "revision before", "pod db-0"] {
+        assert!(told.texts().contains(text), "{}", told.texts());
+        assert!(failure.message.contains(text), "{failure}");
+    }
+    assert_eq!(failure.message.matches("pod db-0").count(), 1, "{failure}");
+    assert_eq!(failure.log.join("\n"), "log main: no disk");
+    let hint = failure.hint.unwrap_or_default();
+    assert!(hint.contains("kubectl delete pod db-0 --namespace shop"), "{hint}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn of_the_events_of_a_namespace_only_those_about_one_object_are_asked_for_and_not_without_a_limit() {
-    let api = with_set("web-5d4f8c7b9d");
+    let api = with_set("web-5d4f8c7b9d", broken, Vec::new());
     wait(&api).await.unwrap_err();
     let asked = api.asked(&format!("get {EVENTS}"));
     assert!(!asked.is_empty(), "the evidence of a failure holds events");

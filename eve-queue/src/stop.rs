@@ -47,7 +47,8 @@ impl Field {
         Self { name, wants, is_required: false, fits, inner: &[] }
     }
 
-    /// The same of a map with these fields.
+    /// The same of a map with these fields. Only messages of SQS have such.
+    #[cfg(feature = "aws")]
     pub(crate) const fn with(self, inner: &'static [Self]) -> Self {
         Self { inner, ..self }
     }

@@ -101,7 +101,8 @@ impl Calls {
             // A full channel has rung already.
             let _ = bell.try_send(());
         };
-        let cx = Context::new(deadline, Arc::clone(clock), Arc::new(tell));
+        let cx = Context::new(deadline, Arc::clone(clock), Arc::new(tell))
+            .with_no_progress_timeout(run.options().no_progress_timeout);
         let step = Step::new(run.id().clone(), Arc::clone(run.graph()), component, attempt);
         let step = step.with_mask(self.mask.clone());
         let step = match render::rendered(step, phase, &run.view(), &self.secrets) {
@@ -137,7 +138,8 @@ async fn call(executor: Arc<dyn Executor>, step: Step, phase: Phase, known: Know
         Phase::Prepare => PhaseEnd::Prepare(executor.prepare(&step, &cx).await),
         Phase::Apply => PhaseEnd::Apply(executor.apply(&step, &prepared, &cx).await),
         Phase::Wait => {
-            let applied = applied.unwrap_or(Applied::new(Change::None));
+            // Where nothing had to be written, the wait is for what `prepare` found.
+            let applied = applied.unwrap_or(Applied { change: Change::None, token: prepared.token });
             PhaseEnd::Wait(executor.wait(&step, &applied, step.until(), &cx).await)
         }
         Phase::Verify => {
@@ -167,8 +169,9 @@ impl Known {
     fn of(run: &Run, component: ComponentId, phase: Phase) -> Self {
         let (writes, undoes) = (phase == Phase::Apply, phase == Phase::Undo);
         let (waits, verifies) = (phase == Phase::Wait, phase == Phase::Verify);
-        let prepared = if writes { run.prepared(component) } else { None };
         let applied = if waits || verifies { run.applied(component) } else { None };
+        let is_unchanged = waits && applied.is_none();
+        let prepared = if writes || is_unchanged { run.prepared(component) } else { None };
         let last_applied = if undoes { run.last_applied(component) } else { None };
         let token = if verifies || undoes { run.undo_token(component) } else { None };
         Self {

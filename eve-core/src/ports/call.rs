@@ -147,10 +147,11 @@ impl Step {
     }
 }
 
-/// What surrounds one call of an executor: its deadline, and a way to tell what it waits for.
+/// What surrounds one call of an executor: its deadlines, and a way to tell what it waits for.
 #[derive(Clone)]
 pub struct Context {
     deadline: Timestamp,
+    no_progress_timeout: Duration,
     clock: Arc<dyn Clock>,
     progress: Arc<dyn Fn(Cause) + Send + Sync>,
 }
@@ -162,7 +163,19 @@ impl Context {
         clock: Arc<dyn Clock>,
         progress: Arc<dyn Fn(Cause) + Send + Sync>,
     ) -> Self {
-        Self { deadline, clock, progress }
+        Self { deadline, no_progress_timeout: Duration::MAX, clock, progress }
+    }
+
+    /// A context whose wait is to end, too, when it has told nothing new for this long.
+    #[must_use]
+    pub const fn with_no_progress_timeout(mut self, timeout: Duration) -> Self {
+        self.no_progress_timeout = timeout;
+        self
+    }
+
+    /// How long a wait may tell nothing new. As with the deadline, the engine gives it a little longer to say why.
+    pub const fn no_progress_timeout(&self) -> Duration {
+        self.no_progress_timeout
     }
 
     /// When the engine stops waiting for the end of this call.

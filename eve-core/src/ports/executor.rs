@@ -59,7 +59,7 @@ pub trait Executor: Send + Sync {
     async fn apply(&self, step: &Step, prepared: &Prepared, cx: &Context) -> Result<Applied, Failure>;
 
     /// Returns once the component has come as far as `until` says. Reads only; tells [`Context::progress`] what it
-    /// waits for whenever that changes.
+    /// waits for whenever that changes. Where nothing had to be written, `applied` has the token of `prepare`.
     ///
     /// # Errors
     /// A classified [`Failure`], as soon as it is known that waiting is in vain.

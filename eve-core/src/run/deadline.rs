@@ -76,7 +76,7 @@ impl Run {
     }
 
     pub(super) fn set_wait_timer(&mut self, id: ComponentId) {
-        let at = self.component_deadline(id).plus(CALL_GRACE).min(self.no_progress_deadline(id));
+        let at = self.component_deadline(id).min(self.no_progress_deadline(id)).plus(CALL_GRACE);
         self.flight.set_timer(id, at);
     }
 
@@ -159,7 +159,7 @@ impl Run {
 
     fn wait_timer(&mut self, id: ComponentId) {
         let component_at = self.component_deadline(id).plus(CALL_GRACE);
-        let no_progress_at = self.no_progress_deadline(id);
+        let no_progress_at = self.no_progress_deadline(id).plus(CALL_GRACE);
         if component_at <= self.now {
             let timeout = self.component_timeout(id);
             let text = format!("it is not ready after {timeout:?}");

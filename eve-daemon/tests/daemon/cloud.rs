@@ -104,7 +104,7 @@ impl Cloud {
     /// The same into any queue; one that is not FIFO has no groups.
     pub(crate) async fn send_to(&self, queue: &str, group: &str, text: &str) -> String {
         let mut body = json!({ "QueueUrl": queue, "MessageBody": text });
-        if queue.ends_with(".fifo") {
+        if queue.split('.').next_back() == Some("fifo") {
             body["MessageGroupId"] = json!(group);
             body["MessageDeduplicationId"] = json!(Digest::of(text.as_bytes()));
         }

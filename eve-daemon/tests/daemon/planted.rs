@@ -121,7 +121,7 @@ async fn a_test_that_asks_for_no_scan_fails_if_what_it_gave_the_daemon_comes_out
                 fs::write(desk.path("plans/done/shop.outcome.json"), &leak).unwrap();
             }
             "answer" => {
-                drop(desk.watch().ask(served.url("").trim_start_matches("http://"), "GET", "/readyz"))
+                drop(desk.watch().ask(served.url("").trim_start_matches("http://"), "GET", "/readyz"));
             }
             "queue" => {
                 cloud.send_to(&cloud.dead, "eve", &leak).await;

@@ -107,20 +107,20 @@ impl Desk {
             .iter()
             .map(|path| (path.replace('/', "-"), json!(format!("vault:{}/{path}#k", self.mount))));
         let object = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "a" } });
-        self.load(&json!({
+        plan_of(&json!({
             "secrets": secrets.collect::<serde_json::Map<_, _>>(),
             "components": [{ "name": "a", "manifests": { "objects": [object] } }],
         }))
     }
+}
 
-    /// A plan of this spec.
-    pub(crate) fn load(&self, spec: &Value) -> Loaded {
-        let plan = json!({
-            "apiVersion": "eve.dev/v1alpha1", "kind": "Plan",
-            "metadata": { "name": "shop", "namespace": "shop" }, "spec": spec,
-        });
-        let kinds = Kinds::new().with_manifests(Manifests::default()).with(FunctionKind);
-        let options = LoadOptions::new(&kinds).with_secret_places(&check_place);
-        load(vec![Source::new("plan", plan.to_string())], &options).unwrap()
-    }
+/// A plan of this spec.
+pub(crate) fn plan_of(spec: &Value) -> Loaded {
+    let plan = json!({
+        "apiVersion": "eve.dev/v1alpha1", "kind": "Plan",
+        "metadata": { "name": "shop", "namespace": "shop" }, "spec": spec,
+    });
+    let kinds = Kinds::new().with_manifests(Manifests::default()).with(FunctionKind);
+    let options = LoadOptions::new(&kinds).with_secret_places(&check_place);
+    load(vec![Source::new("plan", plan.to_string())], &options).unwrap()
 }

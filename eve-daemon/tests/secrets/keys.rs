@@ -16,7 +16,7 @@ use eve_queue::{FunctionClient, FunctionKeys as _, FunctionNotifier, KeyFor};
 use eve_testbed::{Receiver, Reply};
 use serde_json::{Value, json};
 
-use crate::desk::Desk;
+use crate::desk::{Desk, plan_of};
 
 fn canary(number: u64) -> Canary {
     Canary::plain(number)
@@ -27,10 +27,10 @@ fn config(url: &str, key: &str) -> FunctionConfig {
 }
 
 /// A plan that calls these functions.
-fn plan(desk: &Desk, urls: &[&str]) -> (Loaded, Graph) {
+fn plan(urls: &[&str]) -> (Loaded, Graph) {
     let step =
         |(number, url): (usize, &&str)| json!({ "name": format!("s{number}"), "function": { "url": url } });
-    let plan = desk.load(&json!({ "components": urls.iter().enumerate().map(step).collect::<Vec<Value>>() }));
+    let plan = plan_of(&json!({ "components": urls.iter().enumerate().map(step).collect::<Vec<Value>>() }));
     let graph = plan.graph().unwrap();
     (plan, graph)
 }
@@ -59,7 +59,7 @@ async fn the_steps_of_a_run_have_their_keys_by_url_with_one_login_and_one_read()
     desk.put("fn_codes", codes).await;
     desk.put("db", json!({ "k": "v" })).await;
     let (keeper, run) = (Arc::new(desk.keeper()), RunId::new("r-1"));
-    let (keys, (plan, graph)) = (steps(&desk, &keeper), plan(&desk, &[A, OWN, A]));
+    let (keys, (plan, graph)) = (steps(&desk, &keeper), plan(&[A, OWN, A]));
     keeper.of_run(&run, &desk.plan(&["db"]), None).await.unwrap();
     keys.read_for(&run, &plan, &graph).await.unwrap();
     assert!(keys.may_ask(&graph), "the login of the run is needed as long as it is under way");
@@ -88,7 +88,7 @@ async fn keys_that_cannot_be_had_are_told_with_their_places_before_anything_is_w
     desk.put("fn_codes", json!({ A: canary(1).value() })).await;
     let (keeper, run) = (Arc::new(desk.keeper()), RunId::new("r-1"));
     let keys = steps(&desk, &keeper);
-    let (plan, graph) = plan(&desk, &[A, "https://fn.example/api/b?code2=hunter2", OWN]);
+    let (plan, graph) = plan(&[A, "https://fn.example/api/b?code2=hunter2", OWN]);
     let unread = keys.read_for(&run, &plan, &graph).await.unwrap_err();
     assert!(unread.problems.iter().all(|problem| problem.place.is_some()), "{unread:?}");
     let told: Vec<&str> = unread.problems.iter().map(|problem| problem.message.as_str()).collect();

@@ -76,6 +76,17 @@ impl Pods {
             .collect())
     }
 
+    /// The pods of revisions before that keep a stateful set from going on, as far as they are known: one that replaces a
+    /// pod after the other replaces none while one of them is broken.
+    pub(super) fn in_the_way(&self, workload: &Value) -> Vec<Arc<Value>> {
+        let is_ordered =
+            *self.kind == *"StatefulSet" && text(workload, "/spec/podManagementPolicy") != "Parallel";
+        let Some((_, pods)) = self.of_owner.as_ref().filter(|_| is_ordered) else { return Vec::new() };
+        let mut pods = pods.owned_by(text(workload, "/metadata/uid"));
+        pods.retain(|pod| !reasons::is_current(&self.kind, workload, pod));
+        pods
+    }
+
     /// [`Pods::current`], once lists have told what there is or may not. For whoever does not stay.
     pub(super) async fn known(
         &mut self,
@@ -221,12 +232,12 @@ impl KubeExecutor {
         if let Some(finding) = worst {
             let Failure { notes, log, hint, .. } = self.doomed(place, workload, finding).await;
             let hint = failure.hint.clone().or(hint);
-            return Failure {
-                notes,
-                log,
-                hint,
-                ..failure.with_message(format!("{text}; {}", finding.text()))
+            // What was told last may say so already, in fewer words.
+            let text = match text.strip_suffix(&finding.cause().message) {
+                Some(before) => format!("{before}{}", finding.text()),
+                None => format!("{text}; {}", finding.text()),
             };
+            return Failure { notes, log, hint, ..failure.with_message(text) };
         }
         let Some((pod, container, end)) = ends.last() else {
             let evidence = self.evidence(place, workload, &Witness::default()).await;

@@ -22,6 +22,7 @@ use crate::client::{Collection, Location};
 use crate::idle::Came;
 use crate::labels::{self, PlanName};
 use crate::live::{Phase, Subscription, Topic, Wanted};
+use crate::path::PathSegment;
 use crate::pattern::ObjectPattern;
 use crate::readiness::storage::CLAIM_PENDING;
 use crate::readiness::{self, Bygone, Readiness, UNSEEN, text};
@@ -70,6 +71,8 @@ struct Waiter<'a> {
     /// What the wait waits for, and whether that was told.
     cause: Option<(Cause, Told)>,
     begun: Instant,
+    /// When it last told something new, or began.
+    told_at: Instant,
     bygone: Bygone,
     /// The last state that was judged.
     last: Option<Arc<Value>>,
@@ -79,6 +82,8 @@ struct Waiter<'a> {
     read: Option<Seen>,
     /// Since when there have been fewer pods than are wanted.
     short_since: Option<Timestamp>,
+    /// What is broken of the pods of the revision before, where that was told.
+    held_up: Option<Finding>,
     /// Whether the class of a claim binds it only once a pod uses it, as soon as that is known.
     late_binding: Option<bool>,
     /// What the plan wants of it besides its readiness.
@@ -124,20 +129,26 @@ impl KubeExecutor {
             patience: Patience::new(self.graces.clone()),
             cause: None,
             begun: Instant::now(),
+            told_at: Instant::now(),
             bygone: Bygone::default(),
             last: None,
             read_at: None,
             read: None,
             short_since: None,
+            held_up: None,
             late_binding: None,
             wishes,
             look_again: None,
             came: Came::AtOnce,
         };
-        // Whatever it is doing then: what is known is worth more than what is under way.
-        let ended = match tokio::time::timeout(cx.remaining(), waiter.run()).await {
-            Ok(ended) => ended,
-            Err(_) => Err(waiter.overdue().await),
+        let ended = loop {
+            // Whatever it is doing then: what is known is worth more than what is under way.
+            let left = waiter.silence_left().min(cx.remaining());
+            match tokio::time::timeout(left, waiter.run()).await {
+                Ok(ended) => break ended,
+                Err(_) if waiter.silence_left().min(cx.remaining()) > Duration::ZERO => {}
+                Err(_) => break Err(waiter.overdue().await),
+            }
         };
         if ended.is_ok() {
             came(waiter.came);
@@ -348,11 +359,32 @@ impl Waiter<'_> {
                 self.tell(Cause::new(finding.cause().code, format!("{cause}; {}", finding.text())))
             }
             Some(finding) => self.tell(finding.cause()),
-            None => self.tell(cause),
+            None => {
+                let cause = self.held_up(object, cause);
+                self.tell(cause)
+            }
         };
         let again = verdict.check_at.map(|at| at.since(self.cx.now()));
         let refused = self.refused(object).await?;
         Ok([again, refused, quiet].into_iter().flatten().min())
+    }
+
+    /// What a workload of which no pod shows a cause waits for; a broken pod of a revision before, if that holds it up.
+    fn held_up(&mut self, object: &Value, cause: Cause) -> Cause {
+        let (pods, broken) = self.in_the_way(object);
+        let stays = |held: &mut Finding| pods.iter().any(|pod| reasons::is_down(pod, &held.pods));
+        // A pod that crashes again and again is no news each time.
+        self.held_up = self.held_up.take_if(stays).or(broken);
+        let Some(broken) = self.held_up.as_ref().map(Finding::cause) else { return cause };
+        let text = format!("{cause}; a pod of the revision before stands in the way: {}", broken.message);
+        Cause::new(broken.code, text)
+    }
+
+    /// The pods of revisions before that hold the workload up, and what is broken of them.
+    fn in_the_way(&self, object: &Value) -> (Vec<Arc<Value>>, Option<Finding>) {
+        let pods = self.pods.as_ref().map(|pods| pods.in_the_way(object)).unwrap_or_default();
+        let found = reasons::findings(pods.iter().map(AsRef::as_ref));
+        (pods, found.into_iter().find(|finding| finding.trouble != Trouble::NotReady))
     }
 
     /// Stateful sets, daemon sets and jobs report refused pods by events only; those are read once pods have been missing
@@ -468,17 +500,28 @@ impl Waiter<'_> {
         if self.cause != next {
             if let Some((cause, Told::Yes)) = &next {
                 self.cx.progress(cause.clone());
+                self.told_at = Instant::now();
             }
             self.cause = next;
         }
         (told == Told::NotYet).then_some(quiet)
     }
 
-    /// The deadline has come: says what is known of the object and its pods, which the engine does not know.
+    /// How much longer it may tell nothing new.
+    fn silence_left(&self) -> Duration {
+        self.cx.no_progress_timeout().saturating_sub(self.told_at.elapsed())
+    }
+
+    /// A deadline has come: says what is known of the object and its pods, which the engine does not know.
     async fn overdue(&mut self) -> Failure {
         let place = &self.target.place;
         let last = self.cause.as_ref().map_or("nothing was heard of it", |(cause, _)| &cause.message);
-        let mut failure = Failure::permanent("k8s.wait.deadline", format!("not ready in time: {last}"));
+        let mut failure = if self.cx.remaining() == Duration::ZERO {
+            Failure::permanent("k8s.wait.deadline", format!("not ready in time: {last}"))
+        } else {
+            let silence = self.cx.no_progress_timeout();
+            Failure::permanent("k8s.wait.no-progress", format!("nothing has changed for {silence:?}: {last}"))
+        };
         // Of a workload the pods tell more; the rest may never get ready on this cluster, and yet be all right.
         if self.pods.is_none() && *place.resource.kind != *"Pod" {
             failure = failure.with_hint(format!(
@@ -490,10 +533,22 @@ impl Waiter<'_> {
             let text = format!("{place}: {}", failure.message);
             return failure.with_message(text);
         };
-        let pods = match &mut self.pods {
+        let mut pods = match &mut self.pods {
             Some(pods) => pods.current(self.executor, &object).unwrap_or_default(),
             None => vec![Arc::clone(&object)],
         };
+        let (older, broken) = self.in_the_way(&object);
+        if let Some(broken) = broken.as_ref().or(self.held_up.as_ref())
+            && reasons::findings(pods.iter().map(AsRef::as_ref)).is_empty()
+        {
+            let pod = broken.pods.first().map_or("", String::as_str);
+            let namespace = place.namespace.as_ref().map_or("", PathSegment::as_str);
+            failure = failure.with_hint(format!(
+                "its controller replaces no pod before that one is ready; delete it, and it is made anew: \
+                 `kubectl delete pod {pod} --namespace {namespace}`"
+            ));
+            pods.extend(older);
+        }
         self.executor.failed(place, &object, &pods, failure).await
     }
 }

@@ -134,6 +134,13 @@ pub(crate) fn findings<'a>(pods: impl IntoIterator<Item = &'a Value>) -> Vec<Fin
     grouped.into_values().collect()
 }
 
+/// Whether the pod is one of these names, and stays, and is not ready.
+pub(crate) fn is_down(pod: &Value, names: &[String]) -> bool {
+    names.iter().any(|name| name == text(pod, "/metadata/name"))
+        && text(pod, "/metadata/deletionTimestamp").is_empty()
+        && condition(pod, "Ready").is_none_or(|ready| ready.status != "True")
+}
+
 /// Reasons that alternate while one cause lasts.
 fn family(reason: &str) -> &str {
     match reason {

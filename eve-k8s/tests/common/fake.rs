@@ -141,7 +141,9 @@ pub(crate) fn discovery(path: &str) -> Option<Answer> {
     };
     let (group, resources) = match path {
         "/api" => ("", vec![resource("ConfigMap", "configmaps"), resource("Secret", "secrets")]),
-        "/apis" => ("apps", vec![resource("Deployment", "deployments")]),
+        "/apis" => {
+            ("apps", vec![resource("Deployment", "deployments"), resource("StatefulSet", "statefulsets")])
+        }
         _ => return None,
     };
     let versions = json!([{ "version": "v1", "resources": resources }]);
