@@ -22,6 +22,7 @@ use tokio::task::JoinSet;
 
 use super::admit::admit;
 use super::foreseen::Foreseen;
+use super::lines::{self, Line};
 use super::or_json;
 use crate::cli::{Diff, DiffOutput};
 use crate::diagnose;
@@ -31,9 +32,6 @@ use crate::inputs::{self, Checked};
 use crate::output::{Printer, clean, count, object, style};
 use crate::vault;
 use crate::wiring::{self, DEFAULT_NAMESPACE};
-
-/// The most characters of a value that are shown to people.
-const VALUE_CHARS_MAX: usize = 200;
 
 /// What was found of one component.
 type Finding = (ComponentId, Result<Foreseen, Failure>);
@@ -286,28 +284,48 @@ fn upstream(graph: &Graph, of: ComponentId) -> BTreeSet<ComponentId> {
     found
 }
 
-/// `+ path: new`, `- path: old`, `  path: old → new`.
+/// `+ path: new`, `- path: old`, `  path: old → new`; of texts of several lines the lines that differ.
 fn line(change: &FieldChange) -> String {
     let path = clean(&change.path).into_owned();
     let path = path.as_str();
     match (&change.old, &change.new) {
         (Some(Shown::Hidden), Some(Shown::Hidden)) => format!("  {path}: changed"),
-        (Some(old), Some(new)) => format!("  {path}: {} → {}", value(old), value(new)),
+        (Some(Shown::Value(Value::String(old))), Some(Shown::Value(Value::String(new))))
+            if old.contains('\n') || new.contains('\n') =>
+        {
+            let lines = lines::changed(old, new);
+            lines
+                .iter()
+                .fold(format!("  {path}:"), |text, line| format!("{text}\n      {}", line_of_text(line)))
+        }
+        (Some(old), Some(new)) => {
+            let (old, new) = lines::windows(&whole(old), &whole(new));
+            format!("  {path}: {} → {}", clean(&old), clean(&new))
+        }
         (None, Some(new)) => format!("{} {path}: {}", style::good("+"), value(new)),
         (old, None) => format!("{} {path}: {}", style::error("-"), old.as_ref().map_or(String::new(), value)),
     }
 }
 
+fn line_of_text(line: &Line) -> String {
+    match line {
+        Line::Same(text) => format!("  {}", clean(text)),
+        Line::Old(text) => format!("{} {}", style::error("-"), clean(text)),
+        Line::New(text) => format!("{} {}", style::good("+"), clean(text)),
+        Line::Note(note) => style::faint(note).to_string(),
+    }
+}
+
 fn value(shown: &Shown) -> String {
-    let text = match shown {
-        Shown::Hidden => return "***".to_owned(),
+    clean(&lines::clipped(&whole(shown))).into_owned()
+}
+
+fn whole(shown: &Shown) -> String {
+    match shown {
+        Shown::Hidden => "***".to_owned(),
         Shown::Value(Value::String(text)) if is_plain(text) => text.clone(),
         Shown::Value(value) => value.to_string(),
-    };
-    let mut chars = text.chars();
-    let kept: String = chars.by_ref().take(VALUE_CHARS_MAX).collect();
-    let more = if chars.next().is_some() { "…" } else { "" };
-    format!("{}{more}", clean(&kept))
+    }
 }
 
 /// Whether a text can stand without quotes and still be told from a number or nothing.
@@ -361,6 +379,8 @@ fn json(graph: &Graph, findings: &[Finding], tally: &Tally) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use eve_k8s::diff::changes;
+
     use super::*;
 
     #[test]
@@ -399,7 +419,28 @@ mod tests {
         ] {
             assert_eq!(shown(json), text);
         }
-        assert_eq!(shown(json!("x".repeat(1000))).chars().count(), VALUE_CHARS_MAX + 1);
+        assert_eq!(shown(json!("x".repeat(1000))).chars().count(), lines::LINE_CHARS_MAX + 1);
         assert_eq!(value(&Shown::Hidden), "***");
+    }
+
+    #[test]
+    fn a_change_in_a_long_value_is_seen_and_one_of_a_secret_is_not() {
+        let change = |old: &str, new: &str| {
+            let shown = |text: &str| Some(Shown::Value(json!(text)));
+            let change = changes(&json!({ "data": { "a": old } }), &json!({ "data": { "a": new } }));
+            assert_eq!((&change[0].old, &change[0].new), (&shown(old), &shown(new)));
+            anstream::adapter::strip_str(&line(&change[0])).to_string()
+        };
+        let lines = |end: &str| format!("{}{end}\n", "x\n".repeat(300));
+        assert_eq!(
+            change(&lines("old"), &lines("new")),
+            "  data.a:\n      … 298 lines are the same\n        x\n        x\n      - old\n      + new"
+        );
+        let long = |end: &str| format!("{}{end}", "x".repeat(1000));
+        let shown = change(&long("old"), &long("new"));
+        assert!(shown.contains("xold → …") && shown.ends_with("xnew"), "{shown}");
+        let secret = |value: &str| json!({ "apiVersion": "v1", "kind": "Secret", "data": { "a": value } });
+        let hidden = changes(&secret(&lines("old")), &secret(&lines("new")));
+        assert_eq!(line(&hidden[0]), "  data.a: changed");
     }
 }

@@ -27,6 +27,7 @@ mod foreseen;
 mod forget;
 mod get;
 mod graph;
+mod lines;
 mod resume;
 mod rollback;
 mod runs;
