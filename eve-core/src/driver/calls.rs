@@ -158,11 +158,11 @@ struct Known {
 
 impl Known {
     fn of(run: &Run, component: ComponentId, phase: Phase) -> Self {
-        let (applies, undoes) = (phase == Phase::Apply, phase == Phase::Undo);
+        let (is_apply, undoes) = (phase == Phase::Apply, phase == Phase::Undo);
         let (waits, verifies) = (phase == Phase::Wait, phase == Phase::Verify);
         let applied = if waits || verifies { run.applied(component) } else { None };
         let is_unchanged = waits && applied.is_none();
-        let prepared = if applies || is_unchanged { run.prepared(component) } else { None };
+        let prepared = if is_apply || is_unchanged { run.prepared(component) } else { None };
         let last_applied = if undoes { run.last_applied(component) } else { None };
         let token = if verifies || undoes { run.undo_token(component) } else { None };
         Self {
