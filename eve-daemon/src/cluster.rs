@@ -134,10 +134,22 @@ impl Cluster {
 
     /// Reports again and again whether the API server answers. Never returns.
     pub async fn watch_over(&self, health: &Health) {
+        let mut is_away = false;
         loop {
             match self.client.has_namespace("default").await {
-                Ok(_) => health.works(Part::Cluster),
-                Err(error) => health.fails(Part::Cluster, error.to_string()),
+                Ok(_) => {
+                    health.works(Part::Cluster);
+                    if std::mem::take(&mut is_away) {
+                        tracing::info!("the API server answers again");
+                    }
+                }
+                Err(error) => {
+                    let reason = error.to_string();
+                    if !std::mem::replace(&mut is_away, true) {
+                        tracing::warn!(reason, "the API server cannot be asked; plans wait");
+                    }
+                    health.fails(Part::Cluster, reason);
+                }
             }
             tokio::time::sleep(PROBE_INTERVAL).await;
         }

@@ -15,6 +15,7 @@ use eve_core::run::{RunOptions, RunStart};
 use eve_core::secret::PinnedSecrets;
 
 use crate::cluster::{Cluster, refused};
+use crate::credentials;
 use crate::keys::StepKeys;
 use crate::outages::Outages;
 use crate::problems;
@@ -57,8 +58,8 @@ impl fmt::Debug for PlanReader {
 }
 
 impl PlanReader {
-    /// A plan that is right as far as can be known without I/O, and its graph.
-    fn checked(&self, body: &[u8]) -> Result<(Loaded, Graph), Failure> {
+    /// A plan and its graph.
+    fn read(&self, body: &[u8]) -> Result<(Loaded, Graph), Failure> {
         let namespace = self.cluster.default_namespace().to_owned();
         let options = LoadOptions::new(&self.kinds)
             .with_default_namespace(Some(namespace))
@@ -70,6 +71,12 @@ impl PlanReader {
             return Err(manifests());
         }
         let graph = plan.graph().map_err(|found| problems::failure(&found))?;
+        Ok((plan, graph))
+    }
+
+    /// A plan that is right as far as can be known without I/O, and its graph.
+    fn checked(&self, body: &[u8]) -> Result<(Loaded, Graph), Failure> {
+        let (plan, graph) = self.read(body)?;
         let problems = self.executors.check(&graph);
         let mut others = self.secrets.nobody_knows(&plan);
         if !problems.is_empty() {
@@ -105,12 +112,13 @@ impl PlanIntake {
     async fn opened(&self, run: &RunId, body: &[u8], begun: Option<&RunStart>) -> Result<Opened, Failure> {
         // A large plan takes a thread for seconds: one that nobody else waits for.
         let (reader, body) = (Arc::clone(&self.reader), body.to_vec());
-        let checked = tokio::task::spawn_blocking(move || reader.checked(&body)).await;
+        // What a run has begun it brings to its end: each component finds out for itself what stands in its way by now.
+        let read = if begun.is_some() { PlanReader::read } else { PlanReader::checked };
+        let checked = tokio::task::spawn_blocking(move || read(&reader, &body)).await;
         let (plan, graph) = checked.map_err(|error| {
             Failure::permanent("plan.panicked", format!("reading the plan did not come to its end: {error}"))
         })??;
         let graph = Arc::new(graph);
-        // What a run has begun it brings to its end: each component finds out for itself what stands in its way by now.
         if begun.is_none() {
             self.reader.cluster.admit(&plan, &graph).await?;
         }
@@ -161,7 +169,7 @@ impl Intake for PlanIntake {
     }
 
     async fn open(&self, run: &RunId, body: &[u8], begun: Option<&RunStart>) -> Result<Opened, Failure> {
-        let opened = self.opened(run, body, begun).await;
+        let opened = self.opened(run, body, begun).await.map_err(credentials::may_come_back);
         self.outages.saw(run, opened.as_ref().err());
         opened
     }

@@ -4,6 +4,7 @@ pub mod cli;
 pub mod cluster;
 pub mod commands;
 pub mod config;
+mod credentials;
 pub mod folder;
 pub mod forget;
 pub mod health;

@@ -19,6 +19,7 @@ pub use eve_vault::check_place;
 use eve_vault::{Login, Vault, VaultConfig as VaultOptions, VaultConfigError, VaultResolver};
 
 use crate::config::{VaultConfig, Wrong, bad_url};
+use crate::credentials;
 use crate::health::{Health, Part};
 use crate::problems;
 use crate::start_error::{StartError, chain};
@@ -165,7 +166,10 @@ impl Keeper {
         let found = resolve_secrets(request, &*resolver, &RunOptions::default()).await;
         found.map_err(|bad| {
             let problems = plan.diagnose_secrets(&bad).list;
-            Unread { problems, may_pass: BadSecret::are_transient(&bad) }
+            let may_pass = |bad: &BadSecret| {
+                bad.failure.class == FailureClass::Transient || credentials::is_of(&bad.failure.code)
+            };
+            Unread { problems, may_pass: bad.iter().all(may_pass) }
         })
     }
 

@@ -26,8 +26,9 @@ impl Scheduler {
         };
         let again = known.is_some_and(|ticket| !self.flight.holds.contains_key(&ticket));
         let (ticket, unusable) = match (known, asks) {
-            (Some(ticket), Asks::Nothing { failure }) => (ticket, Some(failure)),
-            (Some(ticket), Asks::Run { .. } | Asks::Stop { .. }) => (ticket, None),
+            (Some(ticket), Asks::Nothing { failure }) if body.is_empty() => (ticket, Some(failure)),
+            // What was accepted once stays so, whatever plans may hold by now: who makes its run says what becomes of it.
+            (Some(ticket), Asks::Run { .. } | Asks::Stop { .. } | Asks::Nothing { .. }) => (ticket, None),
             (None, asks) => (self.take_in(key, asks), None),
         };
         self.hold(ticket, source, handle);

@@ -1,12 +1,13 @@
 //! What a daemon leaves to the next one: outcomes that nobody took, plans of a queue.
 
+use std::fs;
 use std::sync::Arc;
 
 use eve_testbed::{ControlPlane, DELAY, Receiver, Reply, STAGE};
 use serde_json::json;
 
 use crate::cloud::Cloud;
-use crate::desk::{Desk, plan};
+use crate::desk::{Desk, plan, until};
 
 #[tokio::test]
 async fn an_outcome_that_nobody_took_is_told_by_the_next_daemon_as_it_would_have_been_before() {
@@ -74,4 +75,35 @@ async fn a_plan_that_reaches_too_far_is_told_what_whoever_runs_the_daemon_can_do
     desk.send("lost.yaml", &plan("shop", "no-such-namespace", json!({})));
     let outcome = desk.outcome("lost.yaml").await;
     assert_eq!(outcome["failure"]["code"], "k8s.namespace.missing", "{outcome}");
+}
+
+#[tokio::test]
+async fn a_run_whose_next_step_is_not_allowed_any_more_is_rolled_back_and_not_dropped() {
+    let control_plane = ControlPlane::shared().await;
+    let namespace = control_plane.namespace("restart").await;
+    let functions = Receiver::start().await;
+    functions.otherwise(Reply::Hang);
+    let source = "source: { directory: { path: plans } }\n";
+    let config = format!("{source}functions: [{{ url: '{}' }}]\n", functions.url("/"));
+    let desk = Desk::new(&config, &control_plane.kubeconfig_path());
+    let daemon = desk.start();
+    let object = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "a" } });
+    let plan = json!({
+        "apiVersion": "eve.dev/v1alpha1", "kind": "Plan",
+        "metadata": { "name": "shop", "namespace": *namespace },
+        "spec": { "onFailure": "rollback", "components": [
+            { "name": "a", "manifests": { "objects": [object] } },
+            { "name": "step", "dependsOn": ["a"], "function": { "url": functions.url("/step") } },
+        ] },
+    });
+    desk.send("shop.yaml", &plan.to_string());
+    until("a call of the function", || functions.received().first().cloned()).await;
+    daemon.kill();
+    fs::write(desk.path("eve.yaml"), source).unwrap();
+    let _daemon = desk.start();
+    let outcome = desk.outcome("shop.yaml").await;
+    assert_eq!(outcome["failure"]["code"], "function.not-allowed", "{outcome}");
+    assert!(["rolled_back", "rollback_failed"].contains(&outcome["ending"].as_str().unwrap()), "{outcome}");
+    let told = outcome["components"].as_array().unwrap();
+    assert!(told.iter().any(|component| component["name"] == "step"), "{outcome}");
 }

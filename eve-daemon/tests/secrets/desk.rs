@@ -1,5 +1,6 @@
 //! A Vault with a role of its own, and a keeper of secrets that logs in with it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,8 @@ use eve_queue::FunctionKind;
 use eve_testbed::{KvVersion, Vault};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+const SECRET_ID: &str = "secret-id";
 
 /// Only to end a test that would hang.
 const LIMIT: Duration = Duration::from_mins(1);
@@ -40,13 +43,18 @@ impl Desk {
         let role = vault.read("auth/approle/role/eve/role-id").await.unwrap();
         let secret = vault.write("auth/approle/role/eve/secret-id", &json!({})).await.unwrap();
         let folder = TempDir::new().unwrap();
-        let file = folder.path().join("secret-id");
+        let file = folder.path().join(SECRET_ID);
         std::fs::write(&file, text(&secret, "/data/secret_id")).unwrap();
         let config = json!({
             "address": vault.address(),
             "auth": { "appRole": { "roleId": text(&role, "/data/role_id"), "secretIdFile": file } },
         });
         Self { vault, mount, config: serde_json::from_value(config).unwrap(), folder }
+    }
+
+    /// The file with the credential of whoever reads.
+    pub(crate) fn secret_id(&self) -> PathBuf {
+        self.folder.path().join(SECRET_ID)
     }
 
     pub(crate) fn keeper(&self) -> Keeper {

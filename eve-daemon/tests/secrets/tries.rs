@@ -51,3 +51,28 @@ async fn runs_share_no_login_and_one_that_is_given_up_keeps_none() {
     keeper.of_run(&runs[0], &plan, None).await.unwrap();
     assert_eq!((desk.logins(), desk.reads("a")), (3, 3), "what was let go of is forgotten");
 }
+
+#[tokio::test]
+async fn a_credential_of_the_daemon_that_is_gone_is_no_fault_of_the_plan_and_is_waited_for() {
+    let desk = Desk::new().await;
+    desk.put("a", json!({ "k": "a" })).await;
+    let (keeper, run, plan) = (desk.keeper(), RunId::new("r-1"), desk.plan(&["a"]));
+    let secret_id = std::fs::read(desk.secret_id()).unwrap();
+    std::fs::remove_file(desk.secret_id()).unwrap();
+    let failure = keeper.of_run(&run, &plan, None).await.unwrap_err().failure(&plan);
+    assert_eq!(
+        (failure.class, &*failure.code),
+        (FailureClass::Transient, "vault.credential-file"),
+        "{failure}"
+    );
+    std::fs::write(desk.secret_id(), "no such identifier").unwrap();
+    let failure = keeper.of_run(&run, &plan, None).await.unwrap_err().failure(&plan);
+    assert_eq!(
+        (failure.class, &*failure.code),
+        (FailureClass::Transient, "vault.login-refused"),
+        "{failure}"
+    );
+    std::fs::write(desk.secret_id(), secret_id).unwrap();
+    let found = keeper.of_run(&run, &plan, None).await.unwrap();
+    assert_eq!(found.values.get("a").unwrap().expose(), "a");
+}

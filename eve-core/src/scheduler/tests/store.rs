@@ -9,8 +9,8 @@ use crate::run::Outcome;
 use crate::scheduler::flight::Timer;
 use crate::scheduler::rehearsal::LedgerReplica;
 use crate::scheduler::{
-    Asks, Input, LedgerError, LedgerEvent, LedgerRecord, Newer, Reason, Report, Running, Scheduler,
-    SchedulerOptions, Stand,
+    Arrival, Asks, Digest, Input, LedgerError, LedgerEvent, LedgerRecord, Newer, Reason, Report, Running,
+    Scheduler, SchedulerOptions, Stand,
 };
 
 /// A ledger with everything in it.
@@ -200,6 +200,24 @@ fn what_its_source_cannot_deliver_again_ends_at_once_and_makes_room() {
     let left = "its file is gone; what its run has done so far is left as it is";
     assert_eq!(&*reason("runs").message, left);
     assert_eq!(next.kinds()["closed"], 2);
+}
+
+#[test]
+fn what_was_accepted_is_run_though_nobody_would_accept_it_any_more() {
+    let mut rig = Rig::new(told());
+    rig.plan("a", "n");
+    let mut next = rig.taken_over(rig.ledger.len());
+    let failure =
+        Failure::permanent("function.not-allowed", "it is not among the functions that may be called");
+    next.handle(Input::Received(Arrival {
+        source: 0,
+        handle: "a#2".into(),
+        request: "a".into(),
+        digest: Digest::of(b"a"),
+        body: b"a".as_slice().into(),
+        asks: Asks::Nothing { failure },
+    }));
+    assert_eq!((next.answer("a"), next.opened()), (None, vec!["a".to_owned()]));
 }
 
 #[test]
