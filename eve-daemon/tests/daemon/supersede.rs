@@ -1,6 +1,5 @@
 //! A newer plan comes while an older one runs, in a group of its own; plans that come in the wrong order; and a kill in between.
 
-use std::fs;
 use std::time::Duration;
 
 use eve_core::digest::Digest;
@@ -30,7 +29,7 @@ impl World {
         let desk = Desk::new(&config, &control_plane.kubeconfig_path())
             .with("EVE_DAEMON__SOURCE__SQS__VISIBILITY_TIMEOUT", "6s");
         let token = control_plane.account_token(&namespace, "eve", "sts.amazonaws.com").await.unwrap();
-        fs::write(desk.path("aws-token"), token).unwrap();
+        cloud.admit(&desk, &token);
         Self { control_plane, namespace, cloud, desk }
     }
 

@@ -1,11 +1,13 @@
 //! A Vault with a role of its own, and a keeper of secrets that logs in with it.
 
+use std::fmt::Debug;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use eve_core::kind::Kinds;
 use eve_core::plan::load::{LoadOptions, Loaded, Source, load};
+use eve_core::testing::canary::{Canary, CanaryScan};
 use eve_daemon::config::VaultConfig;
 use eve_daemon::health::Health;
 use eve_daemon::journal::Journal;
@@ -28,6 +30,17 @@ pub(crate) struct Desk {
     pub(crate) mount: String,
     pub(crate) config: VaultConfig,
     folder: TempDir,
+    /// What it logs in with.
+    credential: Canary,
+}
+
+/// How many values there are for [`canary`].
+const CANARIES: u64 = 9;
+
+/// The value of this number, from 1 on.
+pub(crate) fn canary(number: u64) -> Canary {
+    assert!((1..=CANARIES).contains(&number));
+    Canary::plain(number)
 }
 
 impl Desk {
@@ -44,12 +57,25 @@ impl Desk {
         let secret = vault.write("auth/approle/role/eve/secret-id", &json!({})).await.unwrap();
         let folder = TempDir::new().unwrap();
         let file = folder.path().join(SECRET_ID);
-        std::fs::write(&file, text(&secret, "/data/secret_id")).unwrap();
+        let credential = Canary::of(text(&secret, "/data/secret_id"));
+        std::fs::write(&file, credential.value()).unwrap();
         let config = json!({
             "address": vault.address(),
             "auth": { "appRole": { "roleId": text(&role, "/data/role_id"), "secretIdFile": file } },
         });
-        Self { vault, mount, config: serde_json::from_value(config).unwrap(), folder }
+        Self { vault, mount, config: serde_json::from_value(config).unwrap(), folder, credential }
+    }
+
+    /// Looks for the credential, and for what the tests put into Vault, in what came of it and in what is kept.
+    pub(crate) fn unseen(&self, came: impl Debug) {
+        let mut scan = CanaryScan::new((1..=CANARIES).map(canary).chain([self.credential.clone()]));
+        scan.sink("what came of it", format!("{came:?}"));
+        for file in std::fs::read_dir(self.folder.path()).unwrap().map(|file| file.unwrap().path()) {
+            if file.is_file() && file != self.secret_id() {
+                scan.sink(file.display().to_string(), std::fs::read(&file).unwrap());
+            }
+        }
+        scan.assert_clean();
     }
 
     /// The file with the credential of whoever reads.

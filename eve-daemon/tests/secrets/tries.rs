@@ -4,13 +4,14 @@ use eve_core::failure::FailureClass;
 use eve_core::ids::RunId;
 use serde_json::json;
 
-use crate::desk::Desk;
+use crate::desk::{Desk, canary};
 
 #[tokio::test]
 async fn all_tries_to_open_a_run_log_in_once_and_read_each_path_once() {
     let desk = Desk::new().await;
-    for path in ["a", "b", "c"] {
-        desk.put(path, json!({ "k": path })).await;
+    let paths = [("a", canary(1)), ("b", canary(2)), ("c", canary(3))];
+    for (path, value) in &paths {
+        desk.put(path, json!({ "k": value.value() })).await;
     }
     desk.throttle("b").await;
     let (keeper, run, plan) = (desk.keeper(), RunId::new("r-1"), desk.plan(&["a", "b", "c"]));
@@ -18,11 +19,13 @@ async fn all_tries_to_open_a_run_log_in_once_and_read_each_path_once() {
         let unread = keeper.of_run(&run, &plan, None).await.unwrap_err();
         let failure = unread.failure(&plan);
         assert_eq!((failure.class, &*failure.code), (FailureClass::Transient, "vault.rate-limited"));
+        desk.unseen((failure, &keeper));
     }
     desk.throttle_no_more().await;
     let found = keeper.of_run(&run, &plan, None).await.unwrap();
-    for path in ["a", "b", "c"] {
-        assert_eq!(found.values.get(path).unwrap().expose(), path);
+    desk.unseen(&found.values);
+    for (path, value) in &paths {
+        assert_eq!(found.values.get(path).unwrap().expose(), value.value());
         assert_eq!(desk.reads(path), 1, "{path}: {:#?}", desk.vault.audit());
     }
     assert_eq!(desk.logins(), 1, "{:#?}", desk.vault.audit());
@@ -33,14 +36,14 @@ async fn all_tries_to_open_a_run_log_in_once_and_read_each_path_once() {
 #[tokio::test]
 async fn runs_share_no_login_and_one_that_is_given_up_keeps_none() {
     let desk = Desk::new().await;
-    for path in ["a", "b"] {
-        desk.put(path, json!({ "k": path })).await;
+    for (path, value) in [("a", canary(1)), ("b", canary(2))] {
+        desk.put(path, json!({ "k": value.value() })).await;
     }
     desk.throttle("b").await;
     let (keeper, plan) = (desk.keeper(), desk.plan(&["a", "b"]));
     let runs = ["r-1", "r-2"].map(RunId::new);
     for run in &runs {
-        keeper.of_run(run, &plan, None).await.unwrap_err();
+        desk.unseen(keeper.of_run(run, &plan, None).await.unwrap_err());
     }
     assert_eq!((desk.logins(), desk.reads("a")), (2, 2));
     for run in &runs {
@@ -55,7 +58,7 @@ async fn runs_share_no_login_and_one_that_is_given_up_keeps_none() {
 #[tokio::test]
 async fn a_credential_of_the_daemon_that_is_gone_is_no_fault_of_the_plan_and_is_waited_for() {
     let desk = Desk::new().await;
-    desk.put("a", json!({ "k": "a" })).await;
+    desk.put("a", json!({ "k": canary(1).value() })).await;
     let (keeper, run, plan) = (desk.keeper(), RunId::new("r-1"), desk.plan(&["a"]));
     let secret_id = std::fs::read(desk.secret_id()).unwrap();
     std::fs::remove_file(desk.secret_id()).unwrap();
@@ -74,5 +77,6 @@ async fn a_credential_of_the_daemon_that_is_gone_is_no_fault_of_the_plan_and_is_
     );
     std::fs::write(desk.secret_id(), secret_id).unwrap();
     let found = keeper.of_run(&run, &plan, None).await.unwrap();
-    assert_eq!(found.values.get("a").unwrap().expose(), "a");
+    assert_eq!(found.values.get("a").unwrap().expose(), canary(1).value());
+    desk.unseen((failure, found.values));
 }
