@@ -149,9 +149,9 @@ fn poison(kind: usize, sent: &mut Sent, world: &World) {
     sent.fate = Fate::Refused;
 }
 
-/// Whether a message says which request it is, in words that this version reads.
+/// Whether a message says which request it is: also one of another version does.
 fn names_request(text: &str) -> bool {
-    text.contains("\"version\":1") && text.starts_with('{')
+    serde_json::from_str::<Value>(text).is_ok_and(|message| message["requestId"].is_string())
 }
 
 /// Makes a plan one that ends only when it is stopped.
