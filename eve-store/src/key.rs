@@ -5,6 +5,7 @@ use std::io::{self, Read as _, Write as _};
 use std::ops::Deref;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use eve_core::secret::HashKey;
@@ -13,6 +14,9 @@ use zeroize::Zeroizing;
 
 use crate::database::{open_file, sync_folder};
 use crate::error::FileError;
+
+/// How many drafts of keys this process has begun: no two have one name.
+static DRAFTS: AtomicU64 = AtomicU64::new(0);
 
 /// The key of this user's journals, as its file has it.
 #[derive(Debug)]
@@ -40,7 +44,7 @@ impl StoredKey {
         self.made_at
     }
 
-    /// The key in this file, which is made if it is missing. Two processes that make it at once have the same.
+    /// The key in this file, which is made if it is missing. Two threads or processes that make it at once have the same.
     pub(crate) fn load_or_make(path: &Path) -> Result<Self, FileError> {
         match Self::load(path) {
             Err(FileError::Missing { .. }) => {}
@@ -49,7 +53,8 @@ impl StoredKey {
         let failed = |error: io::Error| FileError::io("create", path, &error);
         let mut key = Zeroizing::new([0; HashKey::BYTES]);
         getrandom::fill(&mut *key).map_err(|error| failed(io::Error::other(error.to_string())))?;
-        let draft = path.with_extension(format!("{}.new", std::process::id()));
+        let number = DRAFTS.fetch_add(1, Ordering::Relaxed);
+        let draft = path.with_extension(format!("{}-{number}.new", std::process::id()));
         let mut file = OpenOptions::new()
             .write(true)
             .create(true)
@@ -105,6 +110,25 @@ mod tests {
         let other = StoredKey::load_or_make(&folder.path().join("other")).unwrap();
         assert_ne!(made.hash(["a"]), other.hash(["a"]));
         assert!(format!("{made:?}").starts_with("StoredKey { key: HashKey(***), made_at: "));
+    }
+
+    #[test]
+    fn threads_that_make_a_key_at_once_have_the_same() {
+        for _ in 0..50 {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("key");
+            let (all, path) = (std::sync::Barrier::new(4), &path);
+            let make = || {
+                all.wait();
+                StoredKey::load_or_make(path).unwrap().hash(["a"])
+            };
+            std::thread::scope(|scope| {
+                let others: Vec<_> = (0..3).map(|_| scope.spawn(make)).collect();
+                let own = make();
+                assert!(others.into_iter().all(|other| other.join().unwrap() == own));
+            });
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no draft is left");
+        }
     }
 
     #[test]
