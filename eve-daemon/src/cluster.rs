@@ -1,7 +1,6 @@
 //! The one cluster: what it serves, what of a plan it refuses before the first write, and who writes to it.
 
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
 
 use eve_core::failure::Failure;
 use eve_core::plan::diagnostic::Diagnostic;
@@ -12,13 +11,11 @@ use eve_k8s::{ConnectError, KindPattern, Kinds, KubeClient, KubeConfigOptions, K
 use serde_json::Value;
 
 use crate::config::{KubernetesConfig, Wrong};
-use crate::health::{Health, Part};
+use crate::health::{Health, Part, Words};
 use crate::problems;
 use crate::start_error::StartError;
 use crate::validate::Files;
 
-/// How often the API server is asked whether it is there.
-const PROBE_INTERVAL: Duration = Duration::from_secs(10);
 /// The code of objects whose kind nobody serves, as far as is known.
 const UNKNOWN_KIND: &str = "k8s.kind.unknown";
 
@@ -134,25 +131,12 @@ impl Cluster {
 
     /// Reports again and again whether the API server answers. Never returns.
     pub async fn watch_over(&self, health: &Health) {
-        let mut is_away = false;
-        loop {
-            match self.client.has_namespace("default").await {
-                Ok(_) => {
-                    health.works(Part::Cluster);
-                    if std::mem::take(&mut is_away) {
-                        tracing::info!("the API server answers again");
-                    }
-                }
-                Err(error) => {
-                    let reason = error.to_string();
-                    if !std::mem::replace(&mut is_away, true) {
-                        tracing::warn!(reason, "the API server cannot be asked; plans wait");
-                    }
-                    health.fails(Part::Cluster, reason);
-                }
-            }
-            tokio::time::sleep(PROBE_INTERVAL).await;
-        }
+        let words = Words {
+            away: "the API server cannot be asked; plans wait",
+            back: "the API server answers again",
+        };
+        let ask = async || self.client.has_namespace("default").await.map(drop).map_err(Failure::from);
+        health.watch_over(Part::Cluster, &words, ask).await;
     }
 }
 

@@ -7,12 +7,12 @@ use eve_core::failure::{Failure, FailureClass};
 const OURS: [&str; 4] =
     ["k8s.api.unauthorized", "vault.credential-file", "vault.login-refused", "vault.token-invalid"];
 
-/// Whether this is of the credentials of the daemon.
-pub(crate) fn is_of(code: &str) -> bool {
-    OURS.contains(&code)
+/// Whether asking again may help: the failure may pass by itself, or is of the credentials of the daemon.
+pub(crate) fn may_pass(failure: &Failure) -> bool {
+    failure.class == FailureClass::Transient || OURS.contains(&&*failure.code)
 }
 
 /// A plan that is refused for want of credentials of the daemon waits for them, as in any other outage.
 pub(crate) fn may_come_back(failure: Failure) -> Failure {
-    if is_of(&failure.code) { Failure { class: FailureClass::Transient, ..failure } } else { failure }
+    if may_pass(&failure) { Failure { class: FailureClass::Transient, ..failure } } else { failure }
 }

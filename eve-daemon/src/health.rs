@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use eve_core::failure::Failure;
 
 /// A part of the daemon's world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,6 +38,15 @@ impl Part {
 const NOT_ASKED: &str = "not asked yet";
 /// How many plans are named that are waited for.
 const AWAITED_MAX: usize = 20;
+
+/// How often a part is asked whether it is there.
+const PROBE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How it is told that a part is away, and that it is back.
+pub(crate) struct Words {
+    pub(crate) away: &'static str,
+    pub(crate) back: &'static str,
+}
 
 /// What is known of the parts. Shared between tasks.
 #[derive(Debug, Default)]
@@ -81,6 +93,34 @@ impl Health {
     /// The part does not work; `reason` is for people and holds no secret.
     pub fn fails(&self, part: Part, reason: impl Into<String>) {
         self.state().parts.insert(part, Err(reason.into()));
+    }
+
+    /// Asks a part again and again whether it is there, and tells when that changes. Never returns.
+    pub(crate) async fn watch_over(
+        &self,
+        part: Part,
+        words: &Words,
+        ask: impl AsyncFn() -> Result<(), Failure>,
+    ) {
+        let mut is_away = false;
+        loop {
+            match ask().await {
+                Ok(()) => {
+                    self.works(part);
+                    if std::mem::take(&mut is_away) {
+                        tracing::info!("{}", words.back);
+                    }
+                }
+                Err(failure) => {
+                    let (code, reason) = (&*failure.code, &*failure.message);
+                    if !std::mem::replace(&mut is_away, true) {
+                        tracing::warn!(code, reason, "{}", words.away);
+                    }
+                    self.fails(part, reason);
+                }
+            }
+            tokio::time::sleep(PROBE_INTERVAL).await;
+        }
     }
 
     /// These plans have to be delivered again before anything else of their namespaces runs.

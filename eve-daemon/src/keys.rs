@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use eve_core::failure::{Failure, FailureClass};
+use eve_core::failure::Failure;
 use eve_core::ids::RunId;
 use eve_core::kind::Kind as _;
 use eve_core::plan::graph::Graph;
@@ -19,6 +19,7 @@ use eve_vault::check_place;
 use tokio::sync::Mutex;
 
 use crate::config::{FunctionConfig, Wrong};
+use crate::credentials;
 use crate::notifiers::unusable;
 use crate::secrets::{Keeper, Unread};
 use crate::start_error::StartError;
@@ -158,7 +159,7 @@ impl StepKeys {
             }))
         };
         let problems = wanted.iter().filter_map(told).collect();
-        let may_pass = bad.iter().all(|bad| bad.failure.class == FailureClass::Transient);
+        let may_pass = bad.iter().all(|bad| credentials::may_pass(&bad.failure));
         Err(Unread { problems, may_pass })
     }
 }

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use eve_core::driver::resolve_secrets;
 use eve_core::failure::{Failure, FailureClass};
@@ -13,14 +12,14 @@ use eve_core::plan::diagnostic::Diagnostic;
 use eve_core::plan::load::Loaded;
 use eve_core::ports::{BadReference, SecretResolver as _};
 use eve_core::run::{RunOptions, RunStart};
-use eve_core::secret::{BadSecret, PinnedSecrets, SecretRef, SecretRequest, SecretValue};
+use eve_core::secret::{PinnedSecrets, SecretRef, SecretRequest, SecretValue};
 use eve_store::StoredKey;
 pub use eve_vault::check_place;
 use eve_vault::{Login, Vault, VaultConfig as VaultOptions, VaultConfigError, VaultResolver};
 
 use crate::config::{VaultConfig, Wrong, bad_url};
 use crate::credentials;
-use crate::health::{Health, Part};
+use crate::health::{Health, Part, Words};
 use crate::problems;
 use crate::start_error::{StartError, chain};
 use crate::validate::Files;
@@ -30,9 +29,6 @@ const ANY_ADDRESS: &str = "https://vault.invalid";
 
 const NO_BACKEND: &str =
     "there is nobody here who knows secrets: the configuration of the daemon has no `vault`";
-
-/// How often Vault is asked whether it is there.
-const PROBE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Fetches the secrets of plans.
 pub struct Keeper {
@@ -122,25 +118,9 @@ impl Keeper {
     pub async fn watch_over(&self, health: &Health) {
         let Some((vault, _)) = &self.vault else { return std::future::pending().await };
         health.expects(Part::Vault);
-        let mut is_away = false;
-        loop {
-            match vault.health().await {
-                Ok(()) => {
-                    health.works(Part::Vault);
-                    if std::mem::take(&mut is_away) {
-                        tracing::info!("Vault answers again");
-                    }
-                }
-                Err(failure) => {
-                    let (code, reason) = (&*failure.code, &*failure.message);
-                    if !std::mem::replace(&mut is_away, true) {
-                        tracing::warn!(code, reason, "Vault cannot be asked; plans with secrets wait");
-                    }
-                    health.fails(Part::Vault, reason);
-                }
-            }
-            tokio::time::sleep(PROBE_INTERVAL).await;
-        }
+        let words =
+            Words { away: "Vault cannot be asked; plans with secrets wait", back: "Vault answers again" };
+        health.watch_over(Part::Vault, &words, async || vault.health().await).await;
     }
 
     /// The values of all secrets of a plan: the newest versions, or those that were pinned when its run began. After an error
@@ -166,10 +146,7 @@ impl Keeper {
         let found = resolve_secrets(request, &*resolver, &RunOptions::default()).await;
         found.map_err(|bad| {
             let problems = plan.diagnose_secrets(&bad).list;
-            let may_pass = |bad: &BadSecret| {
-                bad.failure.class == FailureClass::Transient || credentials::is_of(&bad.failure.code)
-            };
-            Unread { problems, may_pass: bad.iter().all(may_pass) }
+            Unread { problems, may_pass: bad.iter().all(|bad| credentials::may_pass(&bad.failure)) }
         })
     }
 

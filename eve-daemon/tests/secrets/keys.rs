@@ -106,7 +106,14 @@ async fn keys_that_cannot_be_had_are_told_with_their_places_before_anything_is_w
     let run = RunId::new("r-2");
     let unread = keys.read_for(&run, &plan, &graph).await.unwrap_err();
     assert!(unread.may_pass && unread.problems.len() == 3, "{unread:?}");
-    desk.unseen((unread, failure, keys, keeper));
+
+    std::fs::remove_file(desk.secret_id()).unwrap();
+    let lost = keys.read_for(&RunId::new("r-3"), &plan, &graph).await.unwrap_err();
+    assert!(
+        lost.may_pass && lost.problems.len() == 3,
+        "credentials of the daemon are no fault of the plan: {lost:?}"
+    );
+    desk.unseen((unread, lost, failure, keys, keeper));
 }
 
 fn notice() -> Notice {
