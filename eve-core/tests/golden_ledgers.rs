@@ -31,6 +31,21 @@ fn records() -> Vec<LedgerRecord> {
     lines().iter().map(read).collect()
 }
 
+/// The sample is written as it stands in the file, to the last link, and the file is read as the sample.
+fn assert_form(text: &str, head: &str, sample: &[LedgerRecord]) {
+    let mut chain = begin();
+    let encoded: Vec<String> =
+        sample.iter().map(|record| String::from_utf8(encode(record)).unwrap()).collect();
+    for line in &encoded {
+        chain.push(line.as_bytes());
+    }
+    let shown = format!("{}\nhead {}", encoded.join("\n"), chain.head().link);
+    assert_eq!(text.lines().collect::<Vec<_>>(), encoded, "{shown}");
+    assert_eq!(chain.head().link.to_string(), head);
+    let read: Vec<LedgerRecord> = text.lines().map(|line| decode(line.as_bytes()).unwrap()).collect();
+    assert_eq!(read, sample);
+}
+
 #[test]
 fn the_form_of_old_ledgers_has_not_changed() {
     let mut chain = begin();
@@ -137,17 +152,7 @@ mod second {
 
     #[test]
     fn ledgers_of_version_2_say_what_they_said_and_their_form_has_not_changed() {
-        let mut chain = begin();
-        let encoded: Vec<String> =
-            sample().iter().map(|record| String::from_utf8(encode(record)).unwrap()).collect();
-        for line in &encoded {
-            chain.push(line.as_bytes());
-        }
-        let shown = format!("{}\nhead {}", encoded.join("\n"), chain.head().link);
-        assert_eq!(TEXT.lines().collect::<Vec<_>>(), encoded, "{shown}");
-        assert_eq!(chain.head().link.to_string(), HEAD);
-        let read: Vec<LedgerRecord> = TEXT.lines().map(|line| decode(line.as_bytes()).unwrap()).collect();
-        assert_eq!(read, sample());
+        assert_form(TEXT, HEAD, &sample());
     }
 
     #[test]
@@ -230,17 +235,7 @@ mod third {
 
     #[test]
     fn ledgers_of_version_3_say_what_they_said_and_their_form_has_not_changed() {
-        let mut chain = begin();
-        let encoded: Vec<String> =
-            sample().iter().map(|record| String::from_utf8(encode(record)).unwrap()).collect();
-        for line in &encoded {
-            chain.push(line.as_bytes());
-        }
-        let shown = format!("{}\nhead {}", encoded.join("\n"), chain.head().link);
-        assert_eq!(TEXT.lines().collect::<Vec<_>>(), encoded, "{shown}");
-        assert_eq!(chain.head().link.to_string(), HEAD);
-        let read: Vec<LedgerRecord> = TEXT.lines().map(|line| decode(line.as_bytes()).unwrap()).collect();
-        assert_eq!(read, sample());
+        assert_form(TEXT, HEAD, &sample());
     }
 
     #[test]

@@ -13,7 +13,7 @@ use eve_queue::{Address, DirectoryOptions, DirectorySource};
 use crate::config::{Config, CredentialsConfig, SqsConfig, Wrong, bad_url};
 use crate::folder::Folder;
 use crate::health::{Health, Part};
-use crate::queue::Queue;
+use crate::queue;
 use crate::start_error::StartError;
 use crate::validate::Files;
 use crate::watched::Watched;
@@ -45,10 +45,10 @@ pub fn open(config: &Config, clock: &Arc<dyn Clock>, health: &Arc<Health>) -> Re
         let mut options = DirectoryOptions::default();
         options.wait = DIRECTORY_WAIT;
         options.held_for = DIRECTORY_VISIBILITY;
-        let source = Folder::new(DirectorySource::open(&directory.path, options)?);
+        let (source, folder) = (DirectorySource::open(&directory.path, options)?, Folder::default());
         health.works(Part::Source);
         let (what, health) = (format!("directory {}", directory.path.display()), Arc::clone(health));
-        let source = Arc::new(Watched::new(source, health));
+        let source = Arc::new(Watched::new(source, health, move |source| folder.tell(source)));
         return Ok(Opened { source, visibility: DIRECTORY_VISIBILITY, aws: None, what });
     }
     let (Some(sqs), Some(cluster)) = (&config.source.sqs, &config.cluster) else {
@@ -63,9 +63,14 @@ pub fn open(config: &Config, clock: &Arc<dyn Clock>, health: &Arc<Health>) -> Re
         .map(|bucket| PlanBucket { bucket: bucket.name.clone(), prefix: bucket.prefix.clone() })
         .collect();
     let visibility = options.visibility_timeout;
-    let source = Queue(SqsSource::new(&access, options)?);
+    let source = SqsSource::new(&access, options)?;
     let (what, health) = (format!("queue {}", sqs.queue_url), Arc::clone(health));
-    Ok(Opened { source: Arc::new(Watched::new(source, health)), visibility, aws: Some(access), what })
+    Ok(Opened {
+        source: Arc::new(Watched::new(source, health, queue::tell)),
+        visibility,
+        aws: Some(access),
+        what,
+    })
 }
 
 /// What of a configuration cannot be used.

@@ -16,6 +16,7 @@ use crate::health::{Health, Part};
 pub struct Watched<S> {
     source: S,
     health: Arc<Health>,
+    tell: Box<dyn Fn(&S) + Send + Sync>,
     seen: Mutex<Seen>,
 }
 
@@ -34,9 +35,9 @@ impl<S> fmt::Debug for Watched<S> {
 }
 
 impl<S> Watched<S> {
-    /// Nothing was received yet.
-    pub fn new(source: S, health: Arc<Health>) -> Self {
-        Self { source, health, seen: Mutex::default() }
+    /// Nothing was received yet. Whenever somebody has received, `tell` says what there is to say of the source besides.
+    pub fn new(source: S, health: Arc<Health>, tell: impl Fn(&S) + Send + Sync + 'static) -> Self {
+        Self { source, health, tell: Box::new(tell), seen: Mutex::default() }
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -77,6 +78,7 @@ impl<S: PlanSource> PlanSource for Watched<S> {
 
     async fn receive(&self) -> Result<Option<Delivery>, Failure> {
         let received = self.source.receive().await;
+        (self.tell)(&self.source);
         match &received {
             Ok(delivery) => {
                 if let Some(delivery) = delivery {
