@@ -13,8 +13,11 @@ use crate::failure::Failure;
 use crate::ids::RunId;
 use crate::run::{Outcome, StopMode};
 
-/// How long after a process took over the plan of a run is waited for that is to stop, at most: the usual visibility timeout.
-const STOPPED_RETURN_MAX: Duration = Duration::from_mins(5);
+/// How long after a process took over a queue may hide the plan of a run that is to stop, at most: the usual visibility timeout.
+const STOPPED_HIDDEN_MAX: Duration = Duration::from_mins(5);
+
+/// How long a plan that is visible again may take until it has been received, behind others and with its body.
+const RECEIVE_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// How a run ended, why, and what became of its components.
 pub(super) type End = (Outcome, Option<Reason>, Report);
@@ -105,7 +108,8 @@ impl Scheduler {
         let Some(entry) = self.state.entry(ticket) else { return };
         let is_to_stop = entry.stop.is_some() || entry.superseded_by.is_some();
         let Some(until) = self.flight.awaited.get(&ticket).filter(|_| is_to_stop).copied() else { return };
-        let soon = self.flight.since.plus(self.options.longest_visibility().min(STOPPED_RETURN_MAX));
+        let hidden = self.options.longest_visibility().min(STOPPED_HIDDEN_MAX);
+        let soon = self.flight.since.plus(hidden + RECEIVE_TIMEOUT);
         if soon < until {
             self.flight.awaits(ticket, soon);
         }

@@ -166,10 +166,12 @@ fn a_run_that_is_to_stop_is_waited_for_no_longer_than_its_queue_may_keep_it() {
     let mut soon = stopped_after(Duration::from_secs(30));
     assert_eq!((soon.answer("a"), soon.opened()), (None, vec![]), "it may come back");
     soon.pass(Duration::from_secs(90));
+    assert_eq!(soon.answer("a"), None, "it is visible again at the latest now, and still has to be received");
+    soon.pass(Duration::from_mins(1));
     assert_eq!((soon.answer("a"), soon.opened()), (Some(Outcome::Cancelled), vec!["b".to_owned()]));
     let reason = soon.scheduler.view().request("a").unwrap().reason().unwrap().clone();
     assert_eq!(&*reason.code, "request.stopped-without-plan");
-    let mut late = stopped_after(visibility);
+    let mut late = stopped_after(visibility + Duration::from_mins(1));
     assert_eq!((late.answer("a"), late.opened()), (Some(Outcome::Cancelled), vec!["b".to_owned()]));
     let mut back = stopped_after(Duration::from_secs(30));
     back.done();
