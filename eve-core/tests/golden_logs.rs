@@ -1,6 +1,6 @@
 //! Logs as released versions wrote them: they load, they resume, and their form has not changed. Files of `logs/` are
 //! never rewritten. To add one, begin with an empty file; the test that fails prints what belongs into it. A file of `v1`
-//! has records of version 1 alone; one of `v2`, `v3` or `v4` begins with what is new in that version, or has it further on.
+//! has records of version 1 alone; one of `v2` to `v5` begins with what is new in that version, or has it further on.
 #![cfg(feature = "test-util")]
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -19,7 +19,7 @@ use eve_core::run::{
 };
 use eve_core::secret::{HashKey, SecretPin, SecretPins, SecretRef, SecretValue};
 use eve_core::testing::{
-    sample_events, sample_graph, sample_rollback, sample_rollback_graph, sample_undoing,
+    sample_announced, sample_events, sample_graph, sample_rollback, sample_rollback_graph, sample_undoing,
 };
 use eve_core::time::Timestamp;
 use serde_json::json;
@@ -41,7 +41,7 @@ struct Golden {
 }
 
 /// Logs of runs of `sample_graph`, and of version 2 also of `sample_rollback_graph`.
-const RUNS: [Golden; 9] = [
+const RUNS: [Golden; 10] = [
     Golden {
         run: "run-1",
         graph: sample_graph,
@@ -113,6 +113,14 @@ const RUNS: [Golden; 9] = [
         text: include_str!("logs/v3/secrets.jsonl"),
         made: with_secrets,
         head: "662f6d0e3777d8e08914f5c0b6917058",
+    },
+    Golden {
+        run: "run-1",
+        graph: sample_rollback_graph,
+        name: "announced",
+        text: include_str!("logs/v5/announced.jsonl"),
+        made: sample_announced,
+        head: "9e51810a52a0824ce083a12cf7e6c6bc",
     },
 ];
 
@@ -208,7 +216,7 @@ fn a_resumed_run_has_the_versions_of_secrets_that_it_began_with() {
 #[test]
 fn every_event_is_in_an_old_log() {
     let kept: Vec<_> = RUNS.iter().flat_map(records).map(|record| discriminant(&record.event)).collect();
-    for record in [sample_events(), sample_rollback(), sample_undoing()].concat() {
+    for record in [sample_events(), sample_rollback(), sample_undoing(), sample_announced()].concat() {
         assert!(kept.contains(&discriminant(&record.event)), "add a log with {:?}", record.event);
     }
 }

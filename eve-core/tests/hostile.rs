@@ -127,6 +127,7 @@ fn event() -> impl Strategy<Value = Event> {
                 component,
                 prepared: Prepared { undo: Some(UndoToken::new("t")), ..Prepared::new(change) }
             }),
+        2 => component().prop_map(|component| Event::Announced { component }),
         4 => (component(), attempt()).prop_map(|(component, attempt)| Event::Started { component, attempt }),
         4 => (component(), attempt(), change()).prop_map(|(component, attempt, change)| Event::Applied {
             component,

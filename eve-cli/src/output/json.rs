@@ -83,6 +83,7 @@ fn event(board: &Board, event: &Event) -> Value {
         Event::Prepared { component, prepared } => json!({
             "type": "prepared", "component": name(*component), "change": prepared.change,
         }),
+        Event::Announced { component } => json!({"type": "announced", "component": name(*component)}),
         Event::Started { component, attempt } => json!({
             "type": "started", "component": name(*component), "attempt": attempt,
         }),

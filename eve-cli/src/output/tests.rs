@@ -14,7 +14,7 @@ use eve_core::run::{
     StopMode, StopReason, UndoReport,
 };
 use eve_core::testing::{
-    sample_events, sample_graph, sample_rollback, sample_rollback_graph, sample_undoing,
+    sample_announced, sample_events, sample_graph, sample_rollback, sample_rollback_graph, sample_undoing,
 };
 use eve_core::time::Timestamp;
 use eve_store::{Progress, RunFolder, RunHeader, RunState, RunSummary};
@@ -166,7 +166,8 @@ fn every_json_object_is_described_in_the_reference() {
         std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reference/apply-json.md"))
             .unwrap();
     let mut objects = vec![];
-    for (graph, records) in samples() {
+    let announced = (sample_rollback_graph(), sample_announced());
+    for (graph, records) in samples().into_iter().chain([announced]) {
         let mut board = Board::new(graph);
         for record in records {
             board.record(&record);

@@ -261,11 +261,14 @@ async fn is_missed(desk: &Desk<'_>, point: &str, proof: Option<&str>) -> bool {
 fn at_kill(desk: &Desk<'_>, case: &Case, run: &RunId, report: &mut Report) {
     let graph = rules::graph(desk, run);
     let in_flight = rules::in_flight(&desk.records(run));
-    for object in in_flight.iter().filter_map(|id| graph[id.index()].object()) {
+    let both = in_flight.started.union(&in_flight.announced);
+    for object in both.filter_map(|id| graph[id.index()].object()) {
         *report.interrupted.entry(object).or_default() += 1;
     }
-    if case.pace == Pace::Serial && in_flight.len() > 1 {
-        report.broken.push(format!("{} components are in flight, one at a time", in_flight.len()));
+    let (started, announced) = (in_flight.started.len(), in_flight.announced.len());
+    if case.pace == Pace::Serial && (started > 1 || announced > 1) {
+        let found = format!("{started} components are in flight and {announced} announced, one at a time");
+        report.broken.push(found);
     }
 }
 

@@ -49,17 +49,34 @@ pub(super) fn graph(desk: &Desk<'_>, run: &RunId) -> Vec<Node> {
     sketch["components"].as_array().unwrap().iter().map(node).collect()
 }
 
-/// Components whose write had begun and whose end is not recorded.
+/// Components whose write may have begun, and whose end is not recorded.
+#[derive(Default)]
+pub(super) struct InFlight {
+    /// Of which it is recorded that it has.
+    pub(super) started: BTreeSet<ComponentId>,
+    /// Of which it is recorded that it may.
+    pub(super) announced: BTreeSet<ComponentId>,
+}
+
+/// What was in flight after these records.
 #[expect(clippy::wildcard_enum_match_arm, reason = "all others say nothing of writes")]
-pub(super) fn in_flight(records: &[Record]) -> BTreeSet<ComponentId> {
-    let mut found = BTreeSet::new();
+pub(super) fn in_flight(records: &[Record]) -> InFlight {
+    let mut found = InFlight::default();
     for record in records {
         match &record.event {
-            Event::Started { component, .. } => {
-                found.insert(*component);
+            Event::Announced { component } => {
+                found.announced.insert(*component);
             }
-            Event::Applied { component, .. } | Event::AttemptFailed { component, .. } => {
-                found.remove(component);
+            Event::Started { component, .. } => {
+                found.announced.remove(component);
+                found.started.insert(*component);
+            }
+            Event::Applied { component, .. }
+            | Event::AttemptFailed { component, .. }
+            | Event::Ready { component, .. }
+            | Event::Skipped { component, .. } => {
+                found.announced.remove(component);
+                found.started.remove(component);
             }
             _ => {}
         }
@@ -221,10 +238,9 @@ pub(super) fn in_order(
         let node = &graph[component.index()];
         let first = node.object().and_then(|object| first_write(&own, &object));
         if let Some(first) = first
-            && received(first) < record.at
-            && is_first_start(records, record)
+            && received(first) < intended(records, component).at
         {
-            broken.push(format!("{} is written before its start is recorded", node.name));
+            broken.push(format!("{} is written before the record of what was intended", node.name));
         }
         for dependency in &node.after {
             let needed = &graph[*dependency];
@@ -249,11 +265,14 @@ pub(super) fn in_order(
     broken
 }
 
-fn is_first_start(records: &[Record], start: &Record) -> bool {
-    let first = records.iter().find(|record| {
-        matches!(record.event, Event::Started { .. }) && component(&record.event) == component(&start.event)
-    });
-    first.map(|first| first.seq) == Some(start.seq)
+/// The first record that lets this component be written.
+#[expect(clippy::wildcard_enum_match_arm, reason = "all others let nothing be written")]
+fn intended(records: &[Record], wanted: ComponentId) -> &Record {
+    let lets = |record: &&Record| match record.event {
+        Event::Announced { component } | Event::Started { component, .. } => component == wanted,
+        _ => false,
+    };
+    records.iter().find(lets).unwrap()
 }
 
 fn first_write<'a>(own: &'a Entries, (resource, name): &ObjectName) -> Option<&'a Entry> {

@@ -77,8 +77,8 @@ pub(super) fn decide(run: &mut Run, means: Means<'_>, calls: &mut Calls) -> Vec<
     let mut records = Vec::new();
     loop {
         records.extend(std::iter::from_fn(|| run.poll_event()));
-        while let Some(read) = run.poll_read() {
-            calls.carry_out(run, &read, means);
+        while let Some(command) = run.poll_at_once() {
+            calls.carry_out(run, &command, means);
         }
         if run.wants_to_write() || !calls.have_ended() || records.len() >= RECORDS_MAX {
             return records;

@@ -63,7 +63,7 @@ pub use chain::{Chain, Entry, Head, Link, verify};
 use crate::run::Record;
 
 /// The newest version of the form that this eve reads and writes.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 /// A stored record or log cannot be taken for what was written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -136,6 +136,7 @@ fn trying() -> impl Strategy<Value = Event> {
     let retry_at = prop::option::of(any::<u64>().prop_map(Timestamp::from_micros));
     let applied = (change(), token()).prop_map(|(change, token)| Applied { change, token });
     prop_oneof![
+        component().prop_map(|component| Event::Announced { component }),
         (component(), attempt()).prop_map(|(component, attempt)| Event::Started { component, attempt }),
         (component(), attempt()).prop_map(|(component, attempt)| Event::Interrupted { component, attempt }),
         (component(), attempt(), applied).prop_map(|(component, attempt, applied)| Event::Applied {
@@ -325,15 +326,15 @@ fn a_record_under_the_place_of_another_is_damage() {
 #[test]
 fn a_newer_version_is_named_whatever_stands_in_it() {
     for text in [
-        r#"{"v":5,"n":1,"t":1,"e":"resume"}"#,
-        r#"{"v":5,"n":1,"t":1,"e":{"dance":{"c":0}}}"#,
-        r#"{"v":5,"wholly":"other"}"#,
+        r#"{"v":6,"n":1,"t":1,"e":"resume"}"#,
+        r#"{"v":6,"n":1,"t":1,"e":{"dance":{"c":0}}}"#,
+        r#"{"v":6,"wholly":"other"}"#,
     ] {
         let error = decode(text.as_bytes()).unwrap_err();
-        assert_eq!(error, JournalError::Newer { found: 5 }, "{text}");
+        assert_eq!(error, JournalError::Newer { found: 6 }, "{text}");
     }
-    let said = JournalError::Newer { found: 5 }.to_string();
-    assert_eq!(said, "written by a newer eve: format 5, this one reads up to 4");
+    let said = JournalError::Newer { found: 6 }.to_string();
+    assert_eq!(said, "written by a newer eve: format 6, this one reads up to 5");
 }
 
 #[test]
@@ -529,6 +530,7 @@ fn mark(event: &mut Event, mark: &str) {
             *log = [format!("log {mark}")].into();
         }
         Event::Resumed
+        | Event::Announced { component: _ }
         | Event::Started { component: _, attempt: _ }
         | Event::Interrupted { component: _, attempt: _ }
         | Event::Skipped { component: _, because: _ }

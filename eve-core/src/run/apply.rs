@@ -58,6 +58,9 @@ fn apply_to_run(state: &mut State, graph: &Graph, event: &Event, at: Timestamp) 
             if !sabotaged!(state, GapCounts) {
                 state.gap += at.since(state.last_at);
             }
+            if !sabotaged!(state, AnnouncedForgotten) {
+                announced_may_have_arrived(state);
+            }
             forget_findings(state);
         }
         Event::Stopping { reason } => stop(state, graph, *reason),
@@ -75,6 +78,7 @@ fn apply_to_run(state: &mut State, graph: &Graph, event: &Event, at: Timestamp) 
             state.outcome = Some(*outcome);
         }
         Event::Prepared { .. }
+        | Event::Announced { .. }
         | Event::Started { .. }
         | Event::Applied { .. }
         | Event::Waiting { .. }
@@ -136,6 +140,13 @@ fn verifying(state: &mut State) -> Result<(), &'static str> {
     Ok(())
 }
 
+/// What was announced may have begun, and the process have died before it could say so.
+fn announced_may_have_arrived(state: &mut State) {
+    for cell in state.cells.iter_mut().filter(|cell| cell.touch == Touch::Announced) {
+        cell.touch = Touch::Written;
+    }
+}
+
 /// What was found before a gap may not be so any more: what has not begun is looked at again. A finding of "nothing to
 /// do" would otherwise pass over an object that somebody has removed meanwhile.
 fn forget_findings(state: &mut State) {
@@ -143,8 +154,8 @@ fn forget_findings(state: &mut State) {
         |cell: &&mut Cell| matches!(cell.status, ComponentStatus::Blocked | ComponentStatus::Runnable);
     for cell in state.cells.iter_mut().filter(not_begun) {
         cell.prepared = None;
-        cell.foreseen = None;
         if !cell.is_begun() {
+            cell.foreseen = None;
             cell.undo = None;
         }
     }
@@ -159,6 +170,7 @@ const fn blamed(event: &Event) -> Option<ComponentId> {
         Event::RunStarted { .. }
         | Event::Resumed
         | Event::Prepared { .. }
+        | Event::Announced { .. }
         | Event::Started { .. }
         | Event::Applied { .. }
         | Event::Waiting { .. }
@@ -182,6 +194,7 @@ const fn blamed(event: &Event) -> Option<ComponentId> {
 pub(super) const fn component_of(event: &Event) -> Option<ComponentId> {
     match event {
         Event::Prepared { component, .. }
+        | Event::Announced { component }
         | Event::Started { component, .. }
         | Event::Applied { component, .. }
         | Event::Waiting { component, .. }
@@ -207,19 +220,10 @@ pub(super) const fn component_of(event: &Event) -> Option<ComponentId> {
 fn apply_to_component(state: &mut State, graph: &Graph, event: &Event, at: Timestamp) {
     let Some(id) = component_of(event) else { return };
     match event {
-        Event::Prepared { prepared, .. } => {
-            let replaces = sabotaged!(state, OwnWriteAsToken) && prepared.undo.is_some();
+        Event::Prepared { prepared, .. } => take_prepared(state, graph, (id, prepared), at),
+        Event::Announced { .. } => {
             let cell = state.cell_mut(id);
-            cell.foreseen = Some(prepared.change);
-            cell.prepared = Some(Prepared { undo: None, ..prepared.clone() });
-            if !cell.is_begun() || replaces {
-                cell.undo.clone_from(&prepared.undo);
-            }
-            cell.retry_at = None;
-            if prepared.change == Change::None && cell.status == ComponentStatus::Runnable {
-                begin_wait(state, id, at);
-                open(state, graph, id, Until::Applied, at);
-            }
+            cell.touch = cell.touch.max(Touch::Announced);
         }
         Event::Started { .. } => {
             let cell = state.cell_mut(id);
@@ -271,6 +275,25 @@ fn apply_to_component(state: &mut State, graph: &Graph, event: &Event, at: Times
         | Event::UndoFailed { .. }
         | Event::Kept { .. }
         | Event::Finished { .. } => {}
+    }
+}
+
+fn take_prepared(state: &mut State, graph: &Graph, (id, prepared): (ComponentId, &Prepared), at: Timestamp) {
+    let replaces = sabotaged!(state, OwnWriteAsToken) && prepared.undo.is_some();
+    let cell = state.cell_mut(id);
+    let foreseen = cell.foreseen.replace(prepared.change);
+    if prepared.change == Change::None && cell.touch == Touch::Written {
+        // A write of which the end is not known has arrived.
+        cell.changed = cell.changed.or(foreseen);
+    }
+    cell.prepared = Some(Prepared { undo: None, ..prepared.clone() });
+    if !cell.is_begun() || replaces {
+        cell.undo.clone_from(&prepared.undo);
+    }
+    cell.retry_at = None;
+    if prepared.change == Change::None && cell.status == ComponentStatus::Runnable {
+        begin_wait(state, id, at);
+        open(state, graph, id, Until::Applied, at);
     }
 }
 
@@ -401,6 +424,10 @@ fn end(state: &mut State, graph: &Graph, id: ComponentId, status: ComponentStatu
     let cell = state.cell_mut(id);
     cell.prepared = None;
     cell.retry_at = None;
+    if cell.touch == Touch::Announced {
+        // The process that announced it knows that it has not begun.
+        cell.touch = Touch::Never;
+    }
     if !cell.is_begun() {
         cell.undo = None;
     }

@@ -30,10 +30,21 @@ struct Slot {
     call: Option<Call>,
     /// Whether the preparation that is known was made when the component was runnable.
     prepared_in_turn: bool,
+    /// Whether its next write was announced.
+    announced: Announced,
     /// Whether it is in the queue of its class, where everybody stands once.
     in_class_queue: bool,
     /// The earliest timer that is set for the component.
     timer: Timestamp,
+}
+
+/// Whether the next write of a component was announced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Announced {
+    No,
+    /// In records that may not be durable yet.
+    Decided,
+    Durably,
 }
 
 /// Components by priority: the longest remaining path first, then plan order.
@@ -83,6 +94,8 @@ pub(super) struct Flight {
     /// The fresh look at the end.
     pub(super) look: Look,
     timers: BinaryHeap<Reverse<(Timestamp, ComponentId)>>,
+    /// What was announced in records that may not be durable yet.
+    announcing: Vec<ComponentId>,
 }
 
 /// How far the fresh look at the end has come.
@@ -125,7 +138,13 @@ impl Look {
 
 impl Flight {
     pub(super) fn new(graph: &Graph) -> Self {
-        let idle = Slot { call: None, prepared_in_turn: false, in_class_queue: false, timer: Timestamp::MAX };
+        let idle = Slot {
+            call: None,
+            prepared_in_turn: false,
+            announced: Announced::No,
+            in_class_queue: false,
+            timer: Timestamp::MAX,
+        };
         Self {
             slots: vec![idle; graph.len()],
             api_calls: 0,
@@ -139,6 +158,7 @@ impl Flight {
             has_work: graph.ids().any(|id| !graph.node(id).action().is_join()),
             look: Look::default(),
             timers: BinaryHeap::new(),
+            announcing: Vec::new(),
         }
     }
 
@@ -185,6 +205,30 @@ impl Flight {
         let call = self.slot(id).call.take()?;
         *self.budget(call.phase) -= 1;
         Some(call)
+    }
+
+    /// The next write of this component is announced in the records that are decided now.
+    pub(super) fn announce(&mut self, id: ComponentId) {
+        self.slot(id).announced = Announced::Decided;
+        self.announcing.push(id);
+    }
+
+    /// All records that were decided are durable.
+    pub(super) fn announcements_are_durable(&mut self) {
+        for id in std::mem::take(&mut self.announcing) {
+            if self.slot(id).announced == Announced::Decided {
+                self.slot(id).announced = Announced::Durably;
+            }
+        }
+    }
+
+    pub(super) fn is_announced(&self, id: ComponentId) -> bool {
+        self.slots.get(id.index()).is_some_and(|slot| slot.announced != Announced::No)
+    }
+
+    /// A write of this component begins: whether its announcement is durable. The next write needs another one.
+    pub(super) fn use_announcement(&mut self, id: ComponentId) -> bool {
+        std::mem::replace(&mut self.slot(id).announced, Announced::No) == Announced::Durably
     }
 
     /// Queues for its class.

@@ -9,7 +9,7 @@
 //! 3. only then [`Run::poll_command`] until it is empty, and carry the commands out;
 //! 4. until [`Run::outcome`] is there.
 //!
-//! Only writes wait for their records. Who wants fewer, larger appends may carry out what [`Run::poll_read`] gives before
+//! Only writes wait for their records, and not those that were announced in earlier ones. Who wants fewer, larger appends may carry out what [`Run::poll_at_once`] gives before
 //! the records are stored, and handle what comes of it at once, as long as [`Run::wants_to_write`] does not hold.
 //!
 //! Start with [`protocol`], then `schedule` (what is started when), then `apply` (what an event changes).
@@ -74,9 +74,9 @@ pub struct Run {
     next_seq: Seq,
     now: Timestamp,
     events: VecDeque<Record>,
-    /// Wishes that need no record: reads, and word that a call is given up.
-    reads: VecDeque<Command>,
-    /// Wishes that are carried out when the records before them are durable.
+    /// Wishes that wait for no record: reads, writes whose announcement is durable, and word that a call is given up.
+    at_once: VecDeque<Command>,
+    /// Writes that are carried out when the records before them are durable.
     writes: VecDeque<Command>,
 }
 
@@ -100,7 +100,7 @@ impl Run {
             next_seq: Seq::FIRST,
             now,
             events: VecDeque::new(),
-            reads: VecDeque::new(),
+            at_once: VecDeque::new(),
             writes: VecDeque::new(),
         }
     }
@@ -158,11 +158,11 @@ impl Run {
         self.events.pop_front()
     }
 
-    /// The next command that needs no record: a call of a phase that only reads, or word that a call is given up. It may be
-    /// carried out before the records are stored; if they never are, nothing has changed in the world.
+    /// The next command that waits for no record: a call of a phase that only reads, a write whose announcement is durable
+    /// ([`Event::Announced`]), or word that a call is given up. It may be carried out before the records are stored.
     #[must_use = "a command that is not carried out never ends"]
-    pub fn poll_read(&mut self) -> Option<Command> {
-        while let Some(command) = self.reads.pop_front() {
+    pub fn poll_at_once(&mut self) -> Option<Command> {
+        while let Some(command) = self.at_once.pop_front() {
             if self.is_wanted(command) {
                 return Some(command);
             }
@@ -175,7 +175,7 @@ impl Run {
         !self.writes.is_empty()
     }
 
-    /// The next command to carry out: what [`Run::poll_read`] gives, then writes. Poll until `None`, after the records were
+    /// The next command to carry out: what [`Run::poll_at_once`] gives, then writes. Poll until `None`, after the records were
     /// polled and stored.
     ///
     /// # Panics
@@ -183,7 +183,8 @@ impl Run {
     #[must_use = "a command that is not carried out never ends"]
     pub fn poll_command(&mut self) -> Option<Command> {
         assert!(self.events.is_empty(), "records must be polled and stored before commands");
-        if let Some(read) = self.poll_read() {
+        self.flight.announcements_are_durable();
+        if let Some(read) = self.poll_at_once() {
             return Some(read);
         }
         while let Some(command) = self.writes.pop_front() {

@@ -362,7 +362,13 @@ pub enum Event {
         /// What `prepare` found.
         prepared: Prepared,
     },
-    /// An attempt to write begins. Durable before `apply` is called.
+    /// The next attempt to write may begin without waiting for its own record: this one is durable before `apply` is called.
+    /// A process that takes the run over takes the write for one that may have arrived.
+    Announced {
+        /// The component.
+        component: ComponentId,
+    },
+    /// An attempt to write begins. Durable before `apply` is called, but for the first after [`Event::Announced`].
     Started {
         /// The component.
         component: ComponentId,

@@ -144,7 +144,7 @@ mod hooks {
 
         /// Commands as a hash map would give them back: in another order in every process.
         pub(in super::super) fn shuffle_commands(&mut self) {
-            for queue in [&mut self.reads, &mut self.writes] {
+            for queue in [&mut self.at_once, &mut self.writes] {
                 if queue.len() > 1 && RandomState::new().hash_one(0_u8) & 1 == 1 {
                     queue.rotate_left(1);
                 }

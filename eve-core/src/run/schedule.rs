@@ -3,6 +3,8 @@
 //! A component is started when the last of its dependencies has come far enough, not in waves. Whatever an event moved is
 //! put into a queue; queues are served as long as their budget has room. Each completion costs its out-degree.
 
+use std::cmp::Reverse;
+
 use super::Run;
 use super::flight::Call;
 use super::protocol::{Change, Command, Event, Outputs, Phase};
@@ -202,6 +204,34 @@ impl Run {
         self.emit(Event::Started { component: id, attempt });
         let deadline = self.component_deadline(id);
         self.call(id, Phase::Apply, deadline);
+        self.announce_after(id);
+    }
+
+    /// While this is under way, the write that comes next gets its record, and need not wait for one when its turn comes: a
+    /// chain costs its writes and no syncs between them.
+    fn announce_after(&mut self, id: ComponentId) {
+        if let Some(component) = self.next_in_line(id).filter(|_| self.state.stopping.is_none()) {
+            self.emit(Event::Announced { component });
+            self.flight.announce(component);
+        }
+    }
+
+    /// What waits for nothing but this, directly or over joins, and of several what has the longest way to go.
+    fn next_in_line(&self, id: ComponentId) -> Option<ComponentId> {
+        let mut last = id;
+        loop {
+            let waits = |next: &ComponentId| {
+                let cell = self.state.cell(*next);
+                cell.status == ComponentStatus::Blocked && cell.pending == 1
+            };
+            let dependants = self.graph.dependants(last).iter().map(|edge| edge.component).filter(waits);
+            let next = dependants.max_by_key(|next| (self.graph.rank(*next), Reverse(*next)))?;
+            let cell = self.state.cell(next);
+            if !cell.action.is_join() {
+                return (cell.may_be_announced() && !self.flight.is_announced(next)).then_some(next);
+            }
+            last = next;
+        }
     }
 
     /// The attempt that a call of this phase belongs to now.
@@ -227,8 +257,9 @@ impl Run {
             }
             Phase::Prepare | Phase::Apply | Phase::Verify => {}
         }
-        let writes = phase.writes() && !sabotaged!(self.state, WriteTakenForRead);
-        let queue = if writes { &mut self.writes } else { &mut self.reads };
+        let waits = phase.writes() && !sabotaged!(self.state, WriteTakenForRead);
+        let waits = waits && !(phase == Phase::Apply && self.flight.use_announcement(id));
+        let queue = if waits { &mut self.writes } else { &mut self.at_once };
         queue.push_back(Command::Call { component: id, attempt, phase, deadline });
     }
 
@@ -237,7 +268,7 @@ impl Run {
         if let Some(call) = self.flight.end(id)
             && call.given_out
         {
-            self.reads.push_back(Command::Abort { component: id, attempt: call.attempt });
+            self.at_once.push_back(Command::Abort { component: id, attempt: call.attempt });
         }
     }
 }

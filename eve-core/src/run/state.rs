@@ -91,7 +91,9 @@ impl Counts {
 pub(super) enum Touch {
     /// None was begun.
     Never,
-    /// One was begun, with whatever end: from then on the undo token is fixed.
+    /// One may begin at any time, without waiting for its record: from then on the undo token is fixed.
+    Announced,
+    /// One was begun, with whatever end.
     Begun,
     /// One changed something, or ended without telling that it did not.
     Written,
@@ -178,14 +180,22 @@ impl Cell {
         }
     }
 
-    /// Whether a write was begun.
+    /// Whether a write was begun, or may be at any time.
     pub(super) fn is_begun(&self) -> bool {
-        self.touch >= Touch::Begun
+        self.touch >= Touch::Announced
     }
 
     /// Whether the run changed it, or may have.
     pub(super) const fn is_touched(&self) -> bool {
-        matches!(self.touch, Touch::Written) || matches!(self.status, ComponentStatus::Applying)
+        matches!(self.touch, Touch::Announced | Touch::Written)
+            || matches!(self.status, ComponentStatus::Applying)
+    }
+
+    /// Whether its turn, when it comes, begins with a write of which all is known.
+    pub(super) fn may_be_announced(&self) -> bool {
+        let change = self.prepared.as_ref().map(|prepared| prepared.change);
+        let is_known = change.is_some_and(|change| !matches!(change, Change::None | Change::Unknown));
+        self.status == ComponentStatus::Blocked && self.action.writes() && is_known
     }
 
     /// The legal-transition table: which event may meet which status.
@@ -202,6 +212,7 @@ impl Cell {
             Event::Prepared { prepared, .. } => {
                 not_started && !is_join && (self.action.writes() || prepared.change == Change::None)
             }
+            Event::Announced { .. } => self.may_be_announced(),
             Event::Started { attempt, .. } => {
                 self.status == S::Runnable && self.action.writes() && same(*attempt)
             }

@@ -159,6 +159,7 @@ impl Rollback {
             Event::RunStarted { .. }
             | Event::Resumed
             | Event::Prepared { .. }
+            | Event::Announced { .. }
             | Event::Started { .. }
             | Event::Applied { .. }
             | Event::Waiting { .. }
@@ -366,6 +367,7 @@ fn take(
         | Event::RunStarted { .. }
         | Event::Resumed
         | Event::Prepared { .. }
+        | Event::Announced { .. }
         | Event::Started { .. }
         | Event::Applied { .. }
         | Event::Waiting { .. }

@@ -30,7 +30,7 @@ pub fn sample_graph() -> Arc<Graph> {
 }
 
 /// Every event of a run that nothing is undone of, as the whole log of a run of [`sample_graph`] that was resumed once and
-/// failed. [`sample_rollback`] and [`sample_undoing`] have the others.
+/// failed. [`sample_rollback`], [`sample_undoing`] and [`sample_announced`] have the others.
 pub fn sample_events() -> Vec<Record> {
     let [db, web, announce, cache] = [0, 1, 2, 3].map(ComponentId::new);
     let first = Attempt::FIRST;
@@ -187,6 +187,39 @@ pub fn sample_undoing() -> Vec<Record> {
         Event::Finished { outcome: Outcome::RollbackFailed },
     ])
 }
+/// The whole log of a run of [`sample_rollback_graph`] whose process died when a write was announced and may have begun.
+pub fn sample_announced() -> Vec<Record> {
+    let [db, web, announce, cache] = [0, 1, 2, 3].map(ComponentId::new);
+    let attempt = Attempt::FIRST;
+    let prepared = |component, change, undo: Option<&str>| {
+        let undo = undo.map(UndoToken::new);
+        Event::Prepared { component, prepared: Prepared { undo, ..Prepared::new(change) } }
+    };
+    let applied = |component, change| Event::Applied { component, attempt, applied: Applied::new(change) };
+    let ready = |component| Event::Ready { component, outputs: Outputs::NONE };
+    stamped(vec![
+        start_of("run-1", None),
+        prepared(db, Change::Update, Some("db as it was")),
+        prepared(web, Change::Create, Some("no web")),
+        prepared(announce, Change::Create, Some("no announcement")),
+        prepared(cache, Change::None, None),
+        Event::Started { component: db, attempt },
+        Event::Announced { component: web },
+        ready(cache),
+        applied(db, Change::Update),
+        ready(db),
+        Event::Started { component: web, attempt },
+        Event::Announced { component: announce },
+        Event::Resumed,
+        Event::Interrupted { component: web, attempt },
+        prepared(announce, Change::None, None),
+        applied(web, Change::None),
+        ready(web),
+        ready(announce),
+        Event::Verifying,
+        Event::Finished { outcome: Outcome::Succeeded },
+    ])
+}
 
 #[cfg(test)]
 mod tests {
@@ -216,19 +249,20 @@ mod tests {
             Event::Undone { .. } => 16,
             Event::UndoFailed { .. } => 17,
             Event::Kept { .. } => 18,
+            Event::Announced { .. } => 19,
         }
     }
 
     #[test]
     fn every_event_is_among_the_samples() {
-        let samples = [sample_events(), sample_rollback(), sample_undoing()].concat();
+        let samples = [sample_events(), sample_rollback(), sample_undoing(), sample_announced()].concat();
         let found: BTreeSet<usize> = samples.iter().map(|record| number(&record.event)).collect();
-        assert_eq!(found, (0..19).collect());
+        assert_eq!(found, (0..20).collect());
     }
 
     #[test]
     fn samples_survive_being_written_and_read() {
-        for sample in [sample_events(), sample_rollback(), sample_undoing()] {
+        for sample in [sample_events(), sample_rollback(), sample_undoing(), sample_announced()] {
             let written = serde_json::to_string(&sample).unwrap();
             assert_eq!(serde_json::from_str::<Vec<Record>>(&written).unwrap(), sample);
         }

@@ -17,7 +17,9 @@ pub mod sim_scheduler;
 pub use clock::ManualClock;
 #[cfg(feature = "driver")]
 pub use clock::TokioClock;
-pub use events::{sample_events, sample_graph, sample_rollback, sample_rollback_graph, sample_undoing};
+pub use events::{
+    sample_announced, sample_events, sample_graph, sample_rollback, sample_rollback_graph, sample_undoing,
+};
 pub use executor::{NoopExecutor, ScriptedExecutor, Step as ScriptStep};
 pub use ledger::sample_ledger;
 pub use outside::{MapResolver, QueueSource, RecordingNotifier};

@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::{
     AppliedForm, CauseForm, DoneForm, EventForm, FailForm, FoundForm, InheritForm, KeepForm, KeepWord,
-    Length, OptionsForm, OutputsForm, PinForm, ReportForm, SkipForm, SkipWord, StartForm, StopForm, TryForm,
+    Length, NextForm, OptionsForm, OutputsForm, PinForm, ReportForm, SkipForm, SkipWord, StartForm, StopForm,
+    TryForm,
 };
 use crate::failure::{Cause, Failure};
 use crate::ids::{Attempt, ComponentId, RunId};
@@ -32,6 +33,7 @@ impl<'a> From<&'a Event> for EventForm<'a> {
                     undo: borrowed(undo.as_ref()),
                 })
             }
+            Event::Announced { component } => Self::Announced(NextForm { component: component.get() }),
             Event::Started { component, attempt } => Self::Started(TryForm::new(*component, *attempt)),
             Event::Applied { component, attempt, applied: Applied { change, token } } => {
                 Self::Applied(DoneForm {
@@ -93,6 +95,7 @@ impl<'a> From<&'a Event> for EventForm<'a> {
 }
 
 impl From<EventForm<'_>> for Event {
+    #[expect(clippy::too_many_lines, reason = "one arm an event")]
     fn from(form: EventForm<'_>) -> Self {
         match form {
             EventForm::RunStarted(form) => Self::RunStarted { run: Box::new((*form).into()) },
@@ -106,6 +109,9 @@ impl From<EventForm<'_>> for Event {
                     undo: owned(undo).map(UndoToken),
                 },
             },
+            EventForm::Announced(NextForm { component }) => {
+                Self::Announced { component: ComponentId::new(component) }
+            }
             EventForm::Started(form) => {
                 let (component, attempt) = form.into();
                 Self::Started { component, attempt }

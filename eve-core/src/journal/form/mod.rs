@@ -47,6 +47,8 @@ enum EventForm<'a> {
     Resumed,
     #[serde(rename = "prep")]
     Prepared(FoundForm<'a>),
+    #[serde(rename = "next")]
+    Announced(NextForm),
     #[serde(rename = "start")]
     Started(TryForm),
     #[serde(rename = "apply")]
@@ -265,6 +267,13 @@ struct ReportForm<'a> {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+struct NextForm {
+    #[serde(rename = "c")]
+    component: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct KeepForm {
     #[serde(rename = "c")]
     component: u32,
@@ -355,6 +364,9 @@ impl TryFrom<(u64, u32)> for Length {
 impl EventForm<'_> {
     /// The lowest version that can say this.
     fn version(&self) -> u32 {
+        if matches!(self, Self::Announced(_)) {
+            return 5;
+        }
         if matches!(self, Self::AttemptFailed(form) | Self::UndoFailed(form) if form.left_nothing) {
             return 4;
         }
@@ -380,6 +392,7 @@ impl EventForm<'_> {
             | Self::UndoFailed(_)
             | Self::Kept(_) => true,
             Self::Resumed
+            | Self::Announced(_)
             | Self::Started(_)
             | Self::Applied(_)
             | Self::Waiting(_)

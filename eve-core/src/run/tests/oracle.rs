@@ -70,6 +70,26 @@ pub(super) fn must_succeed(world: &World) -> bool {
 /// How often an undo is tried: with more patience than other calls.
 const UNDO_ATTEMPTS: u32 = 10;
 
+/// Whether a process died while a write was announced that it had not recorded as started.
+fn may_have_begun_unrecorded(log: &[Record], id: ComponentId) -> bool {
+    let mut announced = false;
+    log.iter().any(|record| {
+        match &record.event {
+            Event::Announced { component } if *component == id => announced = true,
+            Event::Started { component, .. }
+            | Event::Ready { component, .. }
+            | Event::Skipped { component, .. }
+            | Event::AttemptFailed { component, retry_at: None, .. }
+                if *component == id =>
+            {
+                announced = false;
+            }
+            _ => {}
+        }
+        announced && record.event == Event::Resumed
+    })
+}
+
 /// The outcome of a rollback that nobody stops, as the obvious reader of its log says: whatever was begun and may have
 /// changed something is put back, unless it may not, or cannot.
 pub(super) fn rollback_outcome(world: &World, log: &[Record]) -> Outcome {
@@ -79,7 +99,8 @@ pub(super) fn rollback_outcome(world: &World, log: &[Record]) -> Outcome {
             matches!(&r.event, Event::Applied { component, applied, .. }
                 if *component == id && applied.change == Change::None)
         };
-        log.iter().filter(started).count() > log.iter().filter(unchanged).count()
+        let ended_unchanged = log.iter().filter(unchanged).count();
+        log.iter().filter(started).count() > ended_unchanged || may_have_begun_unrecorded(log, id)
     };
     let cannot = |id: ComponentId| {
         let behaviour = &world.behaviours[id.index()];

@@ -22,6 +22,91 @@ fn one() -> Vec<ComponentBuilder> {
     vec![ComponentBuilder::new("a", "test")]
 }
 
+/// A chain of `a`, `b` and `c` whose writes are known; `a` is being written.
+fn chain_of_three() -> Bench {
+    let component = |name: &str| ComponentBuilder::new(name, "test");
+    let chain = vec![component("a"), component("b").after("a"), component("c").after("b")];
+    let mut bench = Bench::new(chain, RunOptions::default());
+    assert_eq!(bench.called(Phase::Prepare), [0, 1, 2]);
+    for component in [2, 1, 0] {
+        bench.prepared(component, Change::Create);
+    }
+    bench
+}
+
+#[test]
+fn the_write_that_comes_next_is_announced_and_waits_for_no_record_of_its_own() {
+    let mut bench = chain_of_three();
+    assert_eq!(bench.called(Phase::Apply), [0]);
+    let announced = |bench: &Bench, index| {
+        bench.count(|event| *event == Event::Announced { component: ComponentId::new(index) })
+    };
+    assert_eq!((announced(&bench, 1), announced(&bench, 2)), (1, 0));
+    bench.applied(0);
+    bench.ready(0);
+    let at_once = bench.run.poll_at_once();
+    assert!(
+        matches!(at_once, Some(Command::Call { phase: Phase::Apply, component, .. }) if component.get() == 1),
+        "{at_once:?}"
+    );
+    assert!(!bench.run.wants_to_write());
+    assert!(bench.commands().is_empty());
+    assert_eq!((announced(&bench, 1), announced(&bench, 2)), (1, 1));
+}
+
+#[test]
+fn an_announcement_that_is_not_durable_lets_nothing_begin() {
+    let mut bench = chain_of_three();
+    let component = ComponentId::new(0);
+    // Nobody has stored what was decided, nor carried anything out.
+    let records: Vec<Record> = std::iter::from_fn(|| bench.run.poll_event()).collect();
+    assert!(records.iter().any(|record| matches!(record.event, Event::Announced { .. })));
+    let attempt = Attempt::FIRST;
+    let end = PhaseEnd::Apply(Ok(crate::run::Applied::new(Change::Create)));
+    bench.run.handle(Input::Ended { component, attempt, end }, BEGINNING);
+    bench.ready(0);
+    assert!(bench.run.wants_to_write());
+}
+
+#[test]
+fn a_failed_attempt_takes_the_announcement_with_it() {
+    let mut bench = chain_of_three();
+    let _ = bench.commands();
+    bench.applied(0);
+    bench.ready(0);
+    assert_eq!(bench.called(Phase::Apply), [1]);
+    bench.end(1, 1, PhaseEnd::Apply(Err(Failure::transient("test.lost", "lost"))));
+    bench.pass(secs(60));
+    assert_eq!(bench.called(Phase::Prepare), [1]);
+    bench.end(1, 2, PhaseEnd::Prepare(Ok(Prepared::new(Change::Create))));
+    assert!(bench.run.wants_to_write(), "the second attempt has a record of its own");
+}
+
+#[test]
+fn what_was_announced_and_never_begun_is_untouched() {
+    let mut bench = chain_of_three();
+    let _ = bench.commands();
+    bench.end(0, 1, PhaseEnd::Apply(Err(Failure::permanent("test.refused", "no"))));
+    let _ = bench.commands();
+    let outcome = bench.run.outcome();
+    assert_eq!(outcome, Some(Outcome::Failed));
+    let id = |index| ComponentId::new(index);
+    let view = bench.run.view();
+    assert_eq!([id(1), id(2)].map(|id| view.is_touched(id)), [false, false]);
+}
+
+#[test]
+fn what_was_announced_when_a_process_died_may_have_been_written() {
+    let mut bench = chain_of_three();
+    let _ = bench.commands();
+    let graph = Arc::clone(bench.run.graph());
+    let mut next = Run::resume(graph, RunOptions::default(), World::id(), &bench.log, BEGINNING).unwrap();
+    next.handle(Input::Stop { mode: StopMode::Now }, BEGINNING);
+    let view = next.view();
+    let id = |index| ComponentId::new(index);
+    assert_eq!([id(1), id(2)].map(|id| view.is_touched(id)), [true, false]);
+}
+
 #[test]
 fn a_plan_without_components_succeeds_at_once() {
     let mut bench = Bench::new(Vec::new(), RunOptions::default());
@@ -44,13 +129,13 @@ fn reads_are_given_out_before_their_records_and_writes_are_not() {
         Some(Command::Call { phase, .. }) => Some(phase),
         Some(Command::Abort { .. }) | None => None,
     };
-    assert_eq!(phase(run.poll_read()), Some(Phase::Prepare));
+    assert_eq!(phase(run.poll_at_once()), Some(Phase::Prepare));
     assert!(!run.wants_to_write());
     let (component, attempt) = (ComponentId::new(0), Attempt::FIRST);
     let end = PhaseEnd::Prepare(Ok(Prepared::new(Change::Create)));
     run.handle(Input::Ended { component, attempt, end }, BEGINNING);
     assert!(run.wants_to_write());
-    assert_eq!(run.poll_read(), None);
+    assert_eq!(run.poll_at_once(), None);
     let last = std::iter::from_fn(|| run.poll_event()).last().unwrap();
     assert!(matches!(last.event, Event::Started { .. }));
     assert_eq!(phase(run.poll_command()), Some(Phase::Apply));

@@ -158,7 +158,7 @@ impl Sim<'_> {
                 self.judge(process, &record)?;
                 records.push(record);
             }
-            while let Some(command) = process.run.poll_read() {
+            while let Some(command) = process.run.poll_at_once() {
                 self.carry_out(process, command)?;
             }
             let is_enough = process.run.wants_to_write() || records.len() >= RECORDS_MAX;

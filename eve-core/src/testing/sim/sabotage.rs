@@ -75,6 +75,8 @@ bugs! {
     PauseNotKept "pause-not-kept" 1_000 [RetryInBudget],
     /// After a crash, what was started is taken for applied.
     StartedTakenForApplied "started-taken-for-applied" 1_000 [FactsHaveASource],
+    /// After a crash, what was announced is taken for untouched.
+    AnnouncedForgotten "announced-forgotten" 1_000 [UndoOrder],
     /// The request to stop is forgotten by the process that takes over.
     ForgottenCancel "forgotten-cancel" 5_000 [CancelKept, NothingNewAfterStop, ReplayedIsLive],
     /// A later attempt takes what an earlier one wrote for what was there before the run.

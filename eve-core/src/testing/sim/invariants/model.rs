@@ -30,6 +30,8 @@ pub(in super::super) struct Part {
     pub(in super::super) started: bool,
     /// The place of the record that began the attempt under way.
     pub(in super::super) started_seq: u64,
+    /// The place of the record that announced it.
+    pub(in super::super) announced_seq: Option<u64>,
     pub(in super::super) applied: bool,
     /// Whether a process died since it was started.
     pub(in super::super) interrupted: bool,
@@ -81,6 +83,7 @@ impl Model {
             prepared: None,
             started: false,
             started_seq: 0,
+            announced_seq: None,
             applied: false,
             interrupted: false,
             counts_as_applied: false,
@@ -227,6 +230,7 @@ impl Model {
                 self.outcome = Some(*outcome);
             }
             event @ (Event::Prepared { .. }
+            | Event::Announced { .. }
             | Event::Started { .. }
             | Event::Applied { .. }
             | Event::Waiting { .. }
@@ -279,6 +283,8 @@ impl Model {
             let part = self.part(id);
             if part.end.is_none() && !part.started && !self.is_waiting(id) {
                 let part = self.part_mut(id);
+                // It may have begun, and its record be lost.
+                part.touched |= part.announced_seq.take().is_some();
                 part.prepared = None;
                 part.has_token &= part.begun;
             }
@@ -304,6 +310,15 @@ impl Model {
                 if !part.begun {
                     part.has_token = prepared.undo.is_some();
                 }
+            }
+            Event::Announced { component: id } => {
+                let (part, node) = (self.part(*id), self.graph.node(*id));
+                let known =
+                    part.prepared.is_some_and(|change| !matches!(change, Change::None | Change::Unknown));
+                let waits = part.end.is_none() && !part.started && !self.turn_has_come(*id);
+                legal(waits && known && node.action().writes(), "is not to be announced")?;
+                let part = self.part_mut(*id);
+                (part.announced_seq, part.begun) = (Some(record.seq.get()), true);
             }
             Event::Started { component: id, attempt } => {
                 let (part, node) = (self.part(*id), self.graph.node(*id));
@@ -335,7 +350,7 @@ impl Model {
                 let joined = self.graph.node(*id).action().is_join() && self.part(*id).end.is_none();
                 legal(self.is_waiting(*id) || (joined && self.turn_has_come(*id)), "does not wait")?;
                 let part = self.part_mut(*id);
-                (part.end, part.counts_as_applied) = (Some(End::Ready), true);
+                (part.end, part.counts_as_applied, part.announced_seq) = (Some(End::Ready), true, None);
             }
             Event::AttemptFailed { .. } => self.fold_failure(event, legal)?,
             Event::Interrupted { component: id, attempt } if self.rollback.began_at.is_some() => {
@@ -354,7 +369,8 @@ impl Model {
             Event::Skipped { component: id, .. } => {
                 let part = self.part(*id);
                 legal(part.end.is_none() && !part.started && !self.is_waiting(*id), "is under way")?;
-                self.part_mut(*id).end = Some(End::Skipped);
+                let part = self.part_mut(*id);
+                (part.end, part.announced_seq) = (Some(End::Skipped), None);
             }
             Event::RunStarted { .. }
             | Event::Resumed
@@ -389,6 +405,9 @@ impl Model {
         let policy = self.graph.node(*id).on_failure().unwrap_or(self.graph.on_failure());
         let part = self.part_mut(*id);
         part.touched |= *phase == Phase::Apply && !failure.left_nothing;
+        if *phase == Phase::Apply || retry_at.is_none() {
+            part.announced_seq = None;
+        }
         if retry_at.is_some() && *phase == Phase::Verify {
             part.attempt += 1;
             part.look_not_before = *retry_at;

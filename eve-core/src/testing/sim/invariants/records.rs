@@ -26,7 +26,9 @@ pub(in super::super) fn record_is_caused(model: &Model, cluster: &Cluster, recor
         Event::Prepared { component, .. } => {
             facts_have_a_source(model, cluster, (*component, Phase::Prepare))
         }
-        Event::Started { .. } | Event::UndoStarted { .. } => starts_may_follow(model, record),
+        Event::Announced { .. } | Event::Started { .. } | Event::UndoStarted { .. } => {
+            starts_may_follow(model, record)
+        }
         Event::Applied { component, attempt, .. } => {
             facts_have_a_source(model, cluster, (*component, Phase::Apply))?;
             let fits = attempt.get() == model.part(*component).attempt;
@@ -60,7 +62,7 @@ fn starts_may_follow(model: &Model, record: &Record) -> Check {
     let stopped = if matches!(record.event, Event::UndoStarted { .. }) {
         model.rollback.is_stopped || model.rollback.is_late
     } else {
-        model.is_stopping() && matches!(record.event, Event::Started { .. })
+        model.is_stopping() && matches!(record.event, Event::Announced { .. } | Event::Started { .. })
     };
     ensure(!stopped, Invariant::NothingNewAfterStop, || format!("started while stopping: {record:?}"))
 }
@@ -136,6 +138,7 @@ pub(in super::super) fn retry_in_budget(model: &Model, record: &Record) -> Check
         Event::RunStarted { .. }
         | Event::Resumed
         | Event::Prepared { .. }
+        | Event::Announced { .. }
         | Event::Started { .. }
         | Event::Applied { .. }
         | Event::Waiting { .. }

@@ -30,7 +30,9 @@ pub(in super::super) fn request_is_allowed(
     match request.phase {
         Phase::Apply => {
             let part = model.part(request.id);
-            intent_before_effect(disk, request, (part.started, part.attempt, part.started_seq))?;
+            let announced = part.announced_seq.is_some_and(|seq| disk.is_durable(seq));
+            let seq = part.announced_seq.filter(|_| announced).unwrap_or(part.started_seq);
+            intent_before_effect(disk, request, (part.started, part.attempt, seq))?;
             order(model, cluster, request)?;
             ready_is_left_alone(model, request)?;
             one_write_per_attempt(cluster.of(request.id).object.asked, request)?;

@@ -160,6 +160,7 @@ impl Model {
             | Event::RunStarted { .. }
             | Event::Resumed
             | Event::Prepared { .. }
+            | Event::Announced { .. }
             | Event::Started { .. }
             | Event::Applied { .. }
             | Event::Waiting { .. }
