@@ -28,6 +28,8 @@ use crate::output::Printer;
 
 /// The environment variable that says what is logged, in the notation of `tracing_subscriber::EnvFilter`.
 const LOG_VARIABLE: &str = "EVE_LOG";
+pub(crate) use eve_k8s::LeftOver;
+
 /// The output by which a component says why it stays, though it was to be removed.
 pub(crate) const KEPT: &str = eve_k8s::KEPT;
 /// The output by which a component says what it took over from `kubectl apply`.
