@@ -95,14 +95,21 @@ pub(crate) async fn connect_telling(
     tracing::info!(server = client.server(), as_user = flags.as_user.as_deref(), "connected");
     tell(client.server());
     let kinds = client.discover().await.map_err(|error| unreachable(&client, &error))?;
-    let mut policy = ScopePolicy::default();
-    for namespace in allow_namespaces {
-        policy = policy.with_namespace(namespace);
-    }
-    for kind in allow_cluster_scoped {
-        policy = policy.with_cluster_scoped(kind.clone());
-    }
-    Ok(Connected { client, kinds, policy })
+    Ok(Connected { client, kinds, policy: policy(allow_namespaces, allow_cluster_scoped) })
+}
+
+fn policy(allow_namespaces: &[String], allow_cluster_scoped: &[KindPattern]) -> ScopePolicy {
+    let policy = allow_namespaces.iter().fold(ScopePolicy::default(), ScopePolicy::with_namespace);
+    allow_cluster_scoped.iter().cloned().fold(policy, ScopePolicy::with_cluster_scoped)
+}
+
+/// Everything in the plan that may not be touched, as far as that can be told without a cluster.
+pub(crate) fn preflight_offline(
+    graph: &Graph,
+    allow_namespaces: &[String],
+    allow_cluster_scoped: &[KindPattern],
+) -> Vec<PlanProblem> {
+    eve_k8s::preflight_offline(graph, &policy(allow_namespaces, allow_cluster_scoped))
 }
 
 impl Connected {

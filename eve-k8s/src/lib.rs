@@ -57,5 +57,5 @@ pub use inventory::{Installed, Inventory, InventoryScope, LeftOver, inventory, p
 pub use object::OBJECT_KIND;
 pub use path::{PathError, PathSegment};
 pub use pattern::{BadObjectPattern, ObjectPattern};
-pub use preflight::{BadPattern, KindPattern, ScopePolicy, preflight};
+pub use preflight::{BadPattern, KindPattern, ScopePolicy, preflight, preflight_offline};
 pub use reasons::{Grace, Graces, Trouble, UnknownTrouble};
