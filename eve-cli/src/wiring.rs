@@ -166,9 +166,9 @@ impl Connected {
     }
 
     /// Who deletes, also objects that were there before eve where that is asked for.
-    pub(crate) fn deleter(self, adopted: Adopted) -> KubeExecutor {
-        let executor = KubeExecutor::builder(self.client).with_kinds(self.kinds).with_policy(self.policy);
-        executor.with_adopted(adopted).build()
+    pub(crate) fn deleter(&self, adopted: Adopted) -> KubeExecutor {
+        let executor = KubeExecutor::builder(self.client.clone()).with_kinds(self.kinds.clone());
+        executor.with_policy(self.policy.clone()).with_adopted(adopted).build()
     }
 
     /// Who carries out components that are objects, where these causes are borne otherwise than by default, of one cause
