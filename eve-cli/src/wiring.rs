@@ -34,6 +34,8 @@ pub(crate) use eve_k8s::LeftOver;
 pub(crate) const KEPT: &str = eve_k8s::KEPT;
 /// The output by which a component says what it took over from `kubectl apply`.
 pub(crate) const TAKEN_OVER: &str = eve_k8s::TAKEN_OVER;
+/// The output by which a component says that nothing reports a status for it.
+pub(crate) const NO_STATUS: &str = eve_k8s::NO_STATUS;
 /// The namespace where nobody names one.
 pub(crate) const DEFAULT_NAMESPACE: &str = "default";
 

@@ -58,6 +58,7 @@ pub use explain::Explanation;
 pub use leaving::Followed;
 pub use owner::TakeOver;
 pub use put::TAKEN_OVER;
+pub use wait::NO_STATUS;
 
 /// Makes Kubernetes objects so: server-side apply, then a wait until they are ready.
 ///
