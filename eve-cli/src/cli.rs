@@ -464,6 +464,12 @@ pub struct Validate {
     /// What to check.
     #[command(flatten)]
     pub input: Input,
+    /// Allow objects in this namespace too, as with `eve apply` (repeatable)
+    #[arg(long = "allow-namespace", value_name = "NAMESPACE")]
+    pub allow_namespaces: Vec<String>,
+    /// Allow cluster-scoped objects of this kind too: KIND or KIND.GROUP, either with /NAME; `*` for all (repeatable)
+    #[arg(long = "allow-cluster-scoped", value_name = "KIND")]
+    pub allow_cluster_scoped: Vec<KindPattern>,
 }
 
 /// `eve graph`.

@@ -28,10 +28,14 @@ use crate::output::Printer;
 
 /// The environment variable that says what is logged, in the notation of `tracing_subscriber::EnvFilter`.
 const LOG_VARIABLE: &str = "EVE_LOG";
+pub(crate) use eve_k8s::LeftOver;
+
 /// The output by which a component says why it stays, though it was to be removed.
 pub(crate) const KEPT: &str = eve_k8s::KEPT;
 /// The output by which a component says what it took over from `kubectl apply`.
 pub(crate) const TAKEN_OVER: &str = eve_k8s::TAKEN_OVER;
+/// The output by which a component says that nothing reports a status for it.
+pub(crate) const NO_STATUS: &str = eve_k8s::NO_STATUS;
 /// The namespace where nobody names one.
 pub(crate) const DEFAULT_NAMESPACE: &str = "default";
 
@@ -93,14 +97,21 @@ pub(crate) async fn connect_telling(
     tracing::info!(server = client.server(), as_user = flags.as_user.as_deref(), "connected");
     tell(client.server());
     let kinds = client.discover().await.map_err(|error| unreachable(&client, &error))?;
-    let mut policy = ScopePolicy::default();
-    for namespace in allow_namespaces {
-        policy = policy.with_namespace(namespace);
-    }
-    for kind in allow_cluster_scoped {
-        policy = policy.with_cluster_scoped(kind.clone());
-    }
-    Ok(Connected { client, kinds, policy })
+    Ok(Connected { client, kinds, policy: policy(allow_namespaces, allow_cluster_scoped) })
+}
+
+fn policy(allow_namespaces: &[String], allow_cluster_scoped: &[KindPattern]) -> ScopePolicy {
+    let policy = allow_namespaces.iter().fold(ScopePolicy::default(), ScopePolicy::with_namespace);
+    allow_cluster_scoped.iter().cloned().fold(policy, ScopePolicy::with_cluster_scoped)
+}
+
+/// Everything in the plan that may not be touched, as far as that can be told without a cluster.
+pub(crate) fn preflight_offline(
+    graph: &Graph,
+    allow_namespaces: &[String],
+    allow_cluster_scoped: &[KindPattern],
+) -> Vec<PlanProblem> {
+    eve_k8s::preflight_offline(graph, &policy(allow_namespaces, allow_cluster_scoped))
 }
 
 impl Connected {
@@ -157,9 +168,9 @@ impl Connected {
     }
 
     /// Who deletes, also objects that were there before eve where that is asked for.
-    pub(crate) fn deleter(self, adopted: Adopted) -> KubeExecutor {
-        let executor = KubeExecutor::builder(self.client).with_kinds(self.kinds).with_policy(self.policy);
-        executor.with_adopted(adopted).build()
+    pub(crate) fn deleter(&self, adopted: Adopted) -> KubeExecutor {
+        let executor = KubeExecutor::builder(self.client.clone()).with_kinds(self.kinds.clone());
+        executor.with_policy(self.policy.clone()).with_adopted(adopted).build()
     }
 
     /// Who carries out components that are objects, where these causes are borne otherwise than by default, of one cause

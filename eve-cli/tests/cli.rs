@@ -145,6 +145,31 @@ fn a_good_plan_is_valid() {
 }
 
 #[test]
+fn what_apply_would_refuse_without_asking_a_cluster_is_not_valid() {
+    let manifests = "{apiVersion: v1, kind: ConfigMap, metadata: {name: own}}\n---\n\
+         {apiVersion: v1, kind: ConfigMap, metadata: {name: foreign, namespace: other}}\n---\n\
+         {apiVersion: v1, kind: Namespace, metadata: {name: made}}\n---\n\
+         {apiVersion: x.dev/v1, kind: Thing, metadata: {name: theirs, namespace: other}}\n---\n\
+         {apiVersion: x.dev/v1, kind: Thing, metadata: {name: unheard}}\n";
+    let args = ["validate", "-n", "shop", "-f", "-"];
+    let refused = eve(&args, manifests);
+    assert_eq!((refused.code, refused.out.as_str()), (Some(5), ""), "{}", refused.err);
+    for part in [
+        "ConfigMap `foreign` is for the namespace `other`",
+        "Thing `theirs` is for the namespace `other`",
+        "Namespace `made` is cluster-scoped",
+        "--allow-namespace other",
+        "--allow-cluster-scoped Namespace",
+    ] {
+        assert!(refused.err.contains(part), "{part}: {}", refused.err);
+    }
+    assert_eq!(refused.err.matches("error[").count(), 3, "{}", refused.err);
+    let allowed = ["--allow-namespace", "other", "--allow-cluster-scoped", "Namespace"];
+    let ended = eve(&[&args[..], &allowed].concat(), manifests);
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+}
+
+#[test]
 fn every_problem_of_a_plan_is_shown_and_it_exits_with_5() {
     let bad = DIAMOND.replace("dependsOn: [db]", "dependsOn: [bd]").replace("name: right\n", "nam: right\n");
     for command in ["validate", "graph", "apply"] {

@@ -7,7 +7,9 @@ use eve_core::plan::diagnostic::Diagnostic;
 use eve_core::plan::graph::Graph;
 use eve_core::plan::load::Loaded;
 use eve_core::plan::problem::PlanProblem;
-use eve_k8s::{ConnectError, KindPattern, Kinds, KubeClient, KubeConfigOptions, KubeExecutor, ScopePolicy};
+use eve_k8s::{
+    ConnectError, Followed, KindPattern, Kinds, KubeClient, KubeConfigOptions, KubeExecutor, ScopePolicy,
+};
 use serde_json::Value;
 
 use crate::config::{KubernetesConfig, Wrong};
@@ -110,7 +112,11 @@ impl Cluster {
                 return Err(Failure::permanent("k8s.namespace.missing", message));
             }
         }
-        refused(plan, &self.executor.of_other_plans(graph).await, Vec::new())
+        refused(plan, &self.executor.of_other_plans(graph).await, Vec::new())?;
+        for cause in self.executor.leaving_namespaces(graph, Followed::ByRun).await? {
+            tracing::warn!(plan = graph.name(), "{}", cause.message);
+        }
+        Ok(())
     }
 
     /// What of a graph is not served here or may not be touched. The API server is asked again for what it did not serve.

@@ -52,7 +52,7 @@ pub struct UnknownKind {
 }
 
 impl Resource {
-    fn new(api_version: &str, kind: &str, plural: &str, scope: Scope) -> Result<Self, PathError> {
+    pub(crate) fn new(api_version: &str, kind: &str, plural: &str, scope: Scope) -> Result<Self, PathError> {
         let (group, version) = match api_version.split_once('/') {
             Some((group, version)) => (Some(PathSegment::subdomain(group)?), version),
             None => (None, api_version),

@@ -79,6 +79,17 @@ pub struct Installed {
     uid: String,
 }
 
+/// An object that carries the label of a plan, and that the plan does not name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LeftOver {
+    /// `None` for an object of the cluster.
+    pub namespace: Option<String>,
+    /// `ConfigMap`.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+}
+
 /// Looks for the objects of a plan, or of all plans. Lists are metadata only, selected by label, 16 at once.
 ///
 /// # Errors
@@ -293,7 +304,7 @@ pub(crate) async fn all(
 }
 
 /// The object, unless its labels are a copy of another's.
-fn installed(resource: &Resource, item: &Value) -> Option<Installed> {
+pub(crate) fn installed(resource: &Resource, item: &Value) -> Option<Installed> {
     let managers = item.pointer("/metadata/managedFields").and_then(Value::as_array);
     if managers.is_some_and(|managers| !managers.is_empty()) && !owned::is_applied(item) {
         return None;

@@ -51,11 +51,12 @@ pub use config::{Chosen, ConnectError, KubeConfigOptions, chosen, connect, conte
 pub use discovery::{Kinds, Scope, UnknownKind};
 pub use error::{ApiError, ApiStatus, StatusCause, StatusDetails};
 pub use executor::{
-    Adopted, Difference, Explanation, KEPT, KubeExecutor, KubeExecutorBuilder, TAKEN_OVER, TakeOver,
+    Adopted, Difference, Explanation, Followed, KEPT, KubeExecutor, KubeExecutorBuilder, NO_STATUS,
+    TAKEN_OVER, TakeOver,
 };
-pub use inventory::{Installed, Inventory, InventoryScope, inventory, plan_of};
+pub use inventory::{Installed, Inventory, InventoryScope, LeftOver, inventory, plan_of};
 pub use object::OBJECT_KIND;
 pub use path::{PathError, PathSegment};
 pub use pattern::{BadObjectPattern, ObjectPattern};
-pub use preflight::{BadPattern, KindPattern, ScopePolicy, preflight};
+pub use preflight::{BadPattern, KindPattern, ScopePolicy, preflight, preflight_offline};
 pub use reasons::{Grace, Graces, Trouble, UnknownTrouble};

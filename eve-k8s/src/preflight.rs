@@ -5,12 +5,14 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use eve_core::plan::graph::{Graph, Node};
 use eve_core::plan::problem::PlanProblem;
 use eve_core::plan::{Action, problem};
 
 use crate::discovery::{Kinds, Resource, Scope};
+use crate::kinds::known;
 use crate::object::{self, Identity, OBJECT_KIND};
 
 /// What a plan may touch outside its own namespace. By default nothing.
@@ -162,29 +164,68 @@ pub fn preflight(graph: &Graph, kinds: &Kinds, policy: &ScopePolicy) -> Vec<Plan
     objects.flat_map(|node| judge(node, graph.namespace(), &kinds, policy)).collect()
 }
 
-fn judge(node: &Node, own: &str, kinds: &Kinds, policy: &ScopePolicy) -> Vec<PlanProblem> {
-    let identity = match object::identify(node.spec()) {
-        Ok((_, identity)) => identity,
-        Err(problems) => return problems.into_iter().map(|problem| malformed(node, problem)).collect(),
-    };
-    let problem = |code: &'static str, pointer: &str, message, hint| PlanProblem {
+/// The same, as far as it can be told without a cluster: of kinds of Kubernetes itself, of those that the plan defines, and of
+/// objects that state a namespace.
+pub fn preflight_offline(graph: &Graph, policy: &ScopePolicy) -> Vec<PlanProblem> {
+    let defined = Kinds::default().with_definitions_of(graph);
+    let Some(ours) = graph.kinds().position(|kind| kind == OBJECT_KIND) else { return Vec::new() };
+    let nodes = graph.ids().map(|id| graph.node(id));
+    let objects = nodes.filter(|node| !node.action().is_join() && node.kind_index() == ours);
+    let refused = objects.filter_map(|node| {
+        let (_, identity) = object::identify(node.spec()).ok()?;
+        let resource = presumed(&defined, &identity)?;
+        let refusal = policy.allows(graph.namespace(), &resource, &identity).err()?;
+        Some(told(node, refusal.code, refusal.pointer, refusal.message, Some(refusal.hint)))
+    });
+    refused.collect()
+}
+
+/// What is known of a kind without a cluster.
+fn presumed(defined: &Kinds, identity: &Identity<'_>) -> Option<Arc<Resource>> {
+    if let Ok(resource) = defined.find(identity.api_version, identity.kind) {
+        return Some(resource);
+    }
+    let stated = || identity.namespace.map(|_| Scope::Namespaced);
+    let scope = known::scope(identity.api_version, identity.kind).or_else(stated)?;
+    // Nobody asks for it by this name.
+    let plural = identity.kind.to_ascii_lowercase();
+    Resource::new(identity.api_version, identity.kind, &plural, scope).ok().map(Arc::new)
+}
+
+fn told(
+    node: &Node,
+    code: &'static str,
+    pointer: &str,
+    message: String,
+    hint: Option<String>,
+) -> PlanProblem {
+    PlanProblem {
         code: code.into(),
         component: Some(node.name().to_owned()),
         pointer: pointer.to_owned(),
         message,
         hint,
         cycle: Vec::new(),
+    }
+}
+
+fn judge(node: &Node, own: &str, kinds: &Kinds, policy: &ScopePolicy) -> Vec<PlanProblem> {
+    let identity = match object::identify(node.spec()) {
+        Ok((_, identity)) => identity,
+        Err(problems) => return problems.into_iter().map(|problem| malformed(node, problem)).collect(),
     };
     match kinds.find(identity.api_version, identity.kind) {
         // What nobody serves is gone already; whether only nobody answers is found out when it is looked for.
         Err(_) if node.action() == Action::Delete => Vec::new(),
         Err(unknown) => {
             let message = format!("{} `{}`: {}", identity.kind, identity.name, unknown.message);
-            vec![problem("k8s.kind.unknown", "/object/apiVersion", message, unknown.hint)]
+            vec![told(node, "k8s.kind.unknown", "/object/apiVersion", message, unknown.hint)]
         }
         Ok(resource) => match policy.allows(own, &resource, &identity) {
             Ok(()) => Vec::new(),
-            Err(refusal) => vec![problem(refusal.code, refusal.pointer, refusal.message, Some(refusal.hint))],
+            Err(refusal) => {
+                vec![told(node, refusal.code, refusal.pointer, refusal.message, Some(refusal.hint))]
+            }
         },
     }
 }

@@ -1,7 +1,8 @@
 //! What was there when a run began: one list for each kind and namespace of its plan, for all preparations.
 //!
 //! A list is made when the first component of its kind is prepared, and kept only as far as the plan names its objects. Where
-//! the plan names one object, the list asks for that name, so that strangers' objects are not read. Each finding is
+//! the plan names one object, the list asks for that name, so that strangers' objects are not read; or for the plan's own,
+//! where it is to show what the plan does not name any more. Each finding is
 //! handed out once: who asks again wants news, and reads by name. Writes nothing, and judges nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,10 +17,12 @@ use serde_json::Value;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
-use crate::client::{Collection, Detail, KubeClient, Location};
+use crate::client::{Collection, Detail, KubeClient, Labelled, Location, Namespace};
 use crate::discovery::{Kinds, Scope};
 use crate::error::ApiError;
 use crate::idle::{Came, Idle};
+use crate::inventory::{self, LeftOver};
+use crate::labels::PlanName;
 use crate::live::{Listed, Live};
 use crate::path::PathSegment;
 use crate::scaled::Targets;
@@ -31,6 +34,7 @@ pub(crate) struct Surveys {
     client: KubeClient,
     /// How much of each object is listed, where that does not follow from its kind.
     detail: Option<Detail>,
+    sees_left_over: bool,
     runs: Mutex<Vec<(Weak<Graph>, Arc<Survey>)>>,
 }
 
@@ -43,7 +47,26 @@ struct Survey {
     /// Components whose object was not there, until it was written.
     making: Mutex<BTreeMap<ComponentId, Making>>,
     keeping: Arc<Keeping>,
+    leaving: Arc<Leaving>,
+    refusals: Arc<OnceCell<Refusals>>,
+    /// What is of the plan, and not named by it; by where it was listed.
+    left: Mutex<BTreeMap<Collection, Vec<LeftOver>>>,
     scaled: OnceLock<Targets>,
+}
+
+/// Components of a plan that the cluster would refuse, each with why.
+pub(crate) type Refusals = Vec<(ComponentId, Failure)>;
+
+/// Namespaces by name, as they were.
+pub(crate) type MadeAnew = Mutex<BTreeMap<Box<str>, Value>>;
+
+/// What a run knows of namespaces that were being deleted when it began.
+#[derive(Default)]
+pub(crate) struct Leaving {
+    /// Those that its plan makes, until they are made anew.
+    pub(crate) made: OnceCell<Arc<MadeAnew>>,
+    /// Those that were read.
+    pub(crate) read: Mutex<BTreeMap<PathSegment, Namespace>>,
 }
 
 /// What is done once a run so that it can be undone.
@@ -99,7 +122,7 @@ pub(crate) enum Found {
 
 impl Surveys {
     pub(crate) fn new(client: KubeClient) -> Self {
-        Self { client, detail: None, runs: Mutex::default() }
+        Self { client, detail: None, sees_left_over: false, runs: Mutex::default() }
     }
 
     /// The same, whose lists are of whole objects.
@@ -107,6 +130,30 @@ impl Surveys {
     pub(crate) fn whole(mut self) -> Self {
         self.detail = Some(Detail::Whole);
         self
+    }
+
+    /// The same, whose lists show what plans do not name any more.
+    #[must_use]
+    pub(crate) fn seeing_left_over(mut self) -> Self {
+        self.sees_left_over = true;
+        self
+    }
+
+    /// What the lists of the run of this graph showed of its plan, and the plan does not name, in whatever version.
+    pub(crate) fn left_over(&self, graph: &Arc<Graph>) -> Vec<LeftOver> {
+        let survey = self.of(graph);
+        let mut left: BTreeSet<LeftOver> = lock(&survey.left).values().flatten().cloned().collect();
+        if left.is_empty() {
+            return Vec::new();
+        }
+        for id in graph.ids() {
+            let Ok((_, identity)) = object::identify(graph.node(id).spec()) else { continue };
+            let (kind, name) = (identity.kind.to_owned(), identity.name.to_owned());
+            let namespace = identity.namespace.unwrap_or(graph.namespace()).to_owned();
+            left.remove(&LeftOver { namespace: None, kind: kind.clone(), name: name.clone() });
+            left.remove(&LeftOver { namespace: Some(namespace), kind, name });
+        }
+        left.into_iter().collect()
     }
 
     /// Forgets everything about the run of this graph: who asks then wants news.
@@ -117,6 +164,27 @@ impl Surveys {
     /// What is done once in the run of this graph so that it can be undone.
     pub(crate) fn keeping(&self, graph: &Arc<Graph>) -> Arc<Keeping> {
         Arc::clone(&self.of(graph).keeping)
+    }
+
+    /// What the run of this graph knows of namespaces that are being deleted.
+    pub(crate) fn leaving(&self, graph: &Arc<Graph>) -> Arc<Leaving> {
+        Arc::clone(&self.of(graph).leaving)
+    }
+
+    /// What the cluster would refuse of the run of this graph, once that was looked for.
+    pub(crate) fn refusals(&self, graph: &Arc<Graph>) -> Arc<OnceCell<Refusals>> {
+        Arc::clone(&self.of(graph).refusals)
+    }
+
+    /// Forgets what was in a namespace that was made anew.
+    pub(crate) fn is_back(&self, graph: &Arc<Graph>, namespace: &str) {
+        let survey = self.of(graph);
+        let was_leaving = survey.leaving.made.get().and_then(|made| lock(made).remove(namespace));
+        if was_leaving.is_some() {
+            let is_in_it =
+                |list: &Collection| list.namespace.as_ref().is_some_and(|of| of.as_str() == namespace);
+            lock(&survey.lists).retain(|list, _| !is_in_it(list));
+        }
     }
 
     /// What the list of its kind and namespace says of an object that the graph's plan names. With `live`, the list is
@@ -172,14 +240,14 @@ impl Surveys {
         &self,
         graph: &Arc<Graph>,
         place: &Location,
-        live: &Live,
+        live: Option<&Live>,
         judge: impl FnOnce(&Value) -> T,
     ) -> Option<T> {
         if !place.resource.watchable {
             return None;
         }
         let (survey, collection, cell) = self.cell(graph, place);
-        match cell.get_or_init(|| self.list(graph, &collection, Some(live))).await {
+        match cell.get_or_init(|| self.list(graph, &collection, live)).await {
             List::Made { objects, .. } => lock(objects).get(place.name.as_str())?.as_ref().map(judge),
             List::NotServed { .. } | List::Denied => None,
             List::Failed(_) => {
@@ -275,8 +343,9 @@ impl Surveys {
             return List::Denied;
         }
         wanted.detail = self.detail.unwrap_or(wanted.detail);
-        match self.pages(collection, &wanted).await {
-            Ok(listed) => {
+        match self.pages(graph, collection, &wanted).await {
+            Ok(Pages { listed, left }) => {
+                lock(&self.of(graph).left).insert(collection.clone(), left);
                 let mut objects: BTreeMap<Box<str>, Option<Value>> =
                     wanted.names.iter().map(|name| ((*name).into(), None)).collect();
                 if let Some(live) = live.filter(|_| wanted.is_watched) {
@@ -302,37 +371,89 @@ impl Surveys {
     }
 
     /// All pages of a list; of each only what is wanted is kept.
-    async fn pages(&self, collection: &Collection, wanted: &Wanted<'_>) -> Result<Listed, ApiError> {
+    async fn pages(
+        &self,
+        graph: &Graph,
+        collection: &Collection,
+        wanted: &Wanted<'_>,
+    ) -> Result<Pages, ApiError> {
         let only = match wanted.names.iter().collect::<Vec<_>>().as_slice() {
             [name] => Some(PathSegment::name(name)?),
             _ => None,
         };
-        let api_version = collection.resource.api_version();
-        let mut objects = Vec::new();
+        let plan = labels::value(graph.name());
+        let owner = PlanName { name: graph.name(), namespace: graph.namespace() };
+        let (mut objects, mut left) = (Vec::new(), Vec::new());
         let mut after: Option<String> = None;
-        loop {
-            let mut page =
-                self.client.list_named(collection, only.as_ref(), wanted.detail, after.as_deref()).await?;
+        let resource_version = loop {
+            let mut page = match &only {
+                Some(_) if self.sees_left_over => {
+                    let label = Labelled::Value(labels::PLAN, &plan);
+                    self.client.list_labelled(collection, label, wanted.detail, after.as_deref()).await?
+                }
+                only => {
+                    let only = only.as_ref();
+                    self.client.list_named(collection, only, wanted.detail, after.as_deref()).await?
+                }
+            };
             let items = page.get_mut("items").and_then(Value::as_array_mut).map(std::mem::take);
             for mut item in items.unwrap_or_default() {
                 if !wanted.names.contains(readiness::text(&item, "/metadata/name")) {
+                    left.extend(left_over(collection, owner, &item));
                     continue;
                 }
-                // Items of lists do not say what they are, and those cut down to metadata say something else.
-                if let Some(fields) = item.as_object_mut() {
-                    fields.insert("apiVersion".to_owned(), api_version.as_str().into());
-                    fields.insert("kind".to_owned(), collection.resource.kind.as_ref().into());
-                }
+                named(collection, &mut item);
                 objects.push(item);
             }
             after =
                 Some(readiness::text(&page, "/metadata/continue").to_owned()).filter(|next| !next.is_empty());
             if after.is_none() {
-                let resource_version = readiness::text(&page, "/metadata/resourceVersion").to_owned();
-                return Ok(Listed { objects, resource_version });
+                break readiness::text(&page, "/metadata/resourceVersion").to_owned();
             }
+        };
+        if let (Some(name), [], true) = (only, objects.as_slice(), self.sees_left_over) {
+            // It may be there without the label: made by somebody else, or of another plan.
+            objects.extend(self.unlabelled(collection, name).await?);
+        }
+        Ok(Pages { listed: Listed { objects, resource_version }, left })
+    }
+
+    async fn unlabelled(
+        &self,
+        collection: &Collection,
+        name: PathSegment,
+    ) -> Result<Option<Value>, ApiError> {
+        let Collection { resource, namespace, .. } = collection.clone();
+        match self.client.get(&Location { resource, namespace, name }).await {
+            Ok(object) => Ok(Some(object)),
+            Err(error) if error.is_code(404) => Ok(None),
+            Err(error) => Err(error),
         }
     }
+}
+
+/// What all pages of a list say.
+struct Pages {
+    listed: Listed,
+    left: Vec<LeftOver>,
+}
+
+/// Items of lists do not say what they are, and those cut down to metadata say something else.
+fn named(collection: &Collection, item: &mut Value) {
+    if let Some(fields) = item.as_object_mut() {
+        fields.insert("apiVersion".to_owned(), collection.resource.api_version().into());
+        fields.insert("kind".to_owned(), collection.resource.kind.as_ref().into());
+    }
+}
+
+/// An object that the plan does not name, if it is the plan's and nobody wants it to stay.
+fn left_over(collection: &Collection, plan: PlanName<'_>, item: &Value) -> Option<LeftOver> {
+    if plan.disowns(item).is_some() {
+        return None;
+    }
+    let found = inventory::installed(&collection.resource, item)?;
+    let stays = found.keep.is_some() || found.deleting.is_some();
+    (!stays).then_some(LeftOver { namespace: found.namespace, kind: found.kind, name: found.name })
 }
 
 impl Survey {
@@ -343,6 +464,9 @@ impl Survey {
             settled: Mutex::default(),
             making: Mutex::default(),
             keeping: Arc::default(),
+            leaving: Arc::default(),
+            refusals: Arc::default(),
+            left: Mutex::default(),
             scaled: OnceLock::new(),
         }
     }
@@ -395,7 +519,7 @@ impl<'a> Wanted<'a> {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // What a panicking holder left is whole: every change is one call.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

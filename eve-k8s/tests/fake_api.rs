@@ -26,7 +26,7 @@ use eve_core::failure::{Failure, FailureClass};
 use eve_core::plan::Until;
 use eve_core::ports::{Executor, Step};
 use eve_core::run::{Applied, Change, Outputs};
-use eve_k8s::KubeExecutor;
+use eve_k8s::{Followed, KubeExecutor};
 use fake::{Answer, COLLECTION, FakeApi, Line, deployment, deployments, list, not_found, status};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -491,6 +491,65 @@ async fn a_namespace_is_read_only_where_nothing_of_the_plan_is_found_in_it() {
             (reads, 1),
             "the run uses the same list"
         );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_namespace_is_asked_whether_it_is_being_deleted_only_where_something_in_it_is_missing_or_leaves() {
+    const NAMESPACE: &str = "/api/v1/namespaces/shop";
+    let condition = |kind: &str, message: &str| json!({ "type": kind, "status": "True", "message": message });
+    let leaves = "2030-01-01T00:00:00Z";
+    let leaving = json!({
+        "metadata": { "name": "shop", "uid": "n", "deletionTimestamp": leaves },
+        "status": { "phase": "Terminating", "conditions": [
+            condition("NamespaceDeletionContentFailure", "Failed to delete all resources: things.x.dev"),
+            condition("NamespaceContentRemaining", "things.x.dev has 1 resource instances."),
+            condition("NamespaceFinalizersRemaining", "x.dev/hold in 1 resource instances."),
+        ] },
+    });
+    let stays = json!({ "metadata": { "name": "shop", "uid": "n" } });
+    let mut leaving_one = theirs("one");
+    leaving_one["metadata"]["deletionTimestamp"] = json!(leaves);
+    let all = vec![theirs("one"), theirs("two")];
+    for (items, namespace, reads, is_refused) in [
+        (all.clone(), Some(&leaving), 0, false),
+        (vec![theirs("one")], Some(&leaving), 1, true),
+        (vec![leaving_one, theirs("two")], Some(&leaving), 1, true),
+        (vec![], Some(&leaving), 1, true),
+        (vec![], Some(&stays), 1, false),
+        (vec![], None, 1, false),
+    ] {
+        let namespace = namespace.cloned();
+        let api = FakeApi::new(move |asked, _, _| match (asked.split_once(' ').unwrap(), &namespace) {
+            (("get", SETTINGS), _) => list(1, &items),
+            (("get", NAMESPACE), Some(namespace)) => Answer::Json(200, namespace.clone()),
+            (("get", NAMESPACE), None) => not_found(),
+            _ => list(1, &[]),
+        });
+        let (executor, graph) = (api.executor(), graph("shop", [named("one"), named("two")]));
+        // From here on the kinds are known.
+        let _ = executor.of_other_plans(&graph).await;
+        executor.has_namespace(&graph).await.unwrap();
+        let found = executor.leaving_namespaces(&graph, Followed::ByRun).await;
+        assert_eq!(found.is_err(), is_refused, "{found:?}");
+        let asked = api.log.lock().unwrap().clone();
+        let count = asked.iter().filter(|(asked, _)| *asked == format!("get {NAMESPACE}")).count();
+        assert_eq!(count, reads, "{found:?}");
+        if found.is_ok() {
+            assert_eq!(api.asked(&format!("get {SETTINGS}")).len(), 1, "the run uses the same list");
+        }
+        if let Err(failure) = found {
+            assert_eq!(
+                (failure.code.as_ref(), failure.class),
+                ("k8s.namespace.terminating", FailureClass::Permanent)
+            );
+            let told = format!("the namespace `shop` is being deleted since {leaves}: ");
+            assert!(failure.message.starts_with(&told), "{failure}");
+            let notes = failure.notes.join("\n");
+            for condition in ["DeletionContentFailure", "ContentRemaining", "FinalizersRemaining"] {
+                assert!(notes.contains(&format!("Namespace{condition}: ")), "{notes}");
+            }
+        }
     }
 }
 

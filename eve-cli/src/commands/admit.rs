@@ -1,11 +1,17 @@
 //! What a cluster at hand refuses of a checked input, before the first write; with the places in the text.
 
+use std::sync::Arc;
+
+use eve_core::failure::{Failure, FailureClass};
 use eve_core::plan::graph::Graph;
 use eve_core::plan::load::Loaded;
 use eve_core::plan::problem::PlanProblem;
+use eve_k8s::{Followed, KubeExecutor};
 
+use crate::exit::Exit;
 use crate::halt::Halt;
 use crate::inputs::Checked;
+use crate::output::{Printer, clean, style};
 use crate::wiring::Connected;
 
 /// The cluster, if it serves everything in the graph of this input and all of it may be touched.
@@ -20,4 +26,23 @@ pub(super) fn refused(plan: &Loaded, problems: &[PlanProblem]) -> Result<(), Hal
     }
     let list = problems.iter().map(|problem| plan.diagnose_executor(problem)).collect();
     Err(Halt::problems(plan.diagnostics(list)))
+}
+
+/// Refuses namespaces that are being deleted; says which of them the input itself makes, and are waited for.
+pub(super) async fn leaving(
+    executor: &KubeExecutor,
+    graph: &Arc<Graph>,
+    followed: Followed,
+    printer: &Printer,
+) -> Result<(), Halt> {
+    let awaited = executor.leaving_namespaces(graph, followed).await.map_err(halt)?;
+    for cause in awaited.iter().filter(|_| !printer.is_quiet()) {
+        printer.err(&format!("{}: {}", style::warning("warning"), clean(&cause.message)));
+    }
+    Ok(())
+}
+
+fn halt(failure: Failure) -> Halt {
+    let exit = if failure.class == FailureClass::Transient { Exit::Cluster } else { Exit::Refused };
+    Halt::error(exit, failure.message).with_notes(failure.notes).with_hint(failure.hint)
 }

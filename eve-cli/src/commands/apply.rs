@@ -13,10 +13,10 @@ use eve_core::plan::graph::Graph;
 use eve_core::plan::load::Loaded;
 use eve_core::run::{Event, RunStart};
 use eve_core::secret::PinnedSecrets;
-use eve_k8s::KubeExecutor;
+use eve_k8s::{Followed, KubeExecutor};
 use eve_store::RunFile;
 
-use super::admit::{admit, refused};
+use super::admit::{admit, leaving, refused};
 use super::drive::{self, Beginning, Deadline, Limits, Task, Work};
 use super::{or_json, warn, warn_of_request};
 use crate::cli::{Apply, ApplyOutput};
@@ -158,6 +158,8 @@ async fn on_cluster(
     }
     if let Origin::Call(_) = origin {
         let asking = deadline.hold(of_no_other(&executor, &checked.plan, &graph));
+        drive::unless_stopped(signals, Box::pin(asking)).await?;
+        let asking = deadline.hold(leaving(&executor, &graph, Followed::ByRun, printer));
         drive::unless_stopped(signals, Box::pin(asking)).await?;
     }
     let asking = deadline.hold(secrets(args, &checked.plan, &origin));

@@ -2,13 +2,17 @@
 //!
 //! With files nobody is asked, as with `kubectl delete -f`. What is found by labels is shown before it goes.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use eve_core::ids::{Attempt, RunId};
 use eve_core::plan::graph::Graph;
 use eve_core::plan::{FailurePolicy, Plan, reversed};
+use eve_core::ports::Step;
 use eve_core::secret::PinnedSecrets;
-use eve_k8s::{Adopted, Installed, Inventory};
+use eve_k8s::{Adopted, Installed, Inventory, KubeExecutor};
 use eve_store::{RunFile, RunSource};
+use serde_json::Value;
 
 use super::admit::admit;
 use super::drive::{self, Deadline, Limits, Task, Work};
@@ -22,6 +26,12 @@ use crate::output::{Printer, clean, count};
 use crate::signals::Signals;
 use crate::sketch::Specs;
 use crate::wiring::{self, Connected, DEFAULT_NAMESPACE};
+
+/// Kinds whose objects hold others, which may keep them.
+const CONTAINERS: [&str; 2] = ["Namespace", "CustomResourceDefinition"];
+
+/// Why something stays, by its kind and name: it is an object of the cluster.
+type Occupied = BTreeMap<(String, String), String>;
 
 pub(super) fn run(args: &Delete, arguments: Vec<String>, printer: &Arc<Printer>) -> Result<Exit, Halt> {
     let result = match &args.plan {
@@ -123,7 +133,7 @@ fn by_labels(
         let (connected, graph) = drive::unless_stopped(&mut signals, reading).await?;
         let call =
             Call { verb: "delete", arguments, sources: vec![RunSource::Installed], specs: Specs::Kept };
-        let found = (connected, Arc::new(graph));
+        let found = (connected, graph);
         remove(args, printer, found, Origin::Call(call), (limits, signals)).await
     })
 }
@@ -133,18 +143,42 @@ async fn found(
     args: &Delete,
     (plan, namespace): (&str, &str),
     printer: &Printer,
-) -> Result<(Connected, Graph), Halt> {
+) -> Result<(Connected, Arc<Graph>), Halt> {
     let connected = connect(args).await?;
     let inventory = connected.inventory_of(namespace, plan).await?;
-    if !printer.is_quiet() {
-        printer.err(&announcement(&inventory, (plan, namespace), adopted(args)));
-    }
     let installed = connected.plan_of(&inventory, (plan, namespace)).await?;
-    let graph = turned(args, &installed)?;
+    let graph = Arc::new(turned(args, &installed)?);
+    if !printer.is_quiet() {
+        let occupied = occupied(&connected.deleter(adopted(args)), &graph).await;
+        printer.err(&announcement(&inventory, (plan, namespace), adopted(args), &occupied));
+    }
     Ok((connected, graph))
 }
 
-fn announcement(inventory: &Inventory, (plan, namespace): (&str, &str), adopted: Adopted) -> String {
+/// What stays because of what it holds, and why. What cannot be told now is found out when it is to go.
+async fn occupied(executor: &KubeExecutor, graph: &Arc<Graph>) -> Occupied {
+    let mut occupied = Occupied::new();
+    for id in graph.ids().filter(|id| !graph.node(*id).action().is_join()) {
+        let step = Step::new(RunId::new("delete"), Arc::clone(graph), id, Attempt::FIRST);
+        let text = |pointer: &str| graph.node(id).spec().pointer(pointer).and_then(Value::as_str);
+        let (Some(kind), Some(name)) = (text("/object/kind"), text("/object/metadata/name")) else {
+            continue;
+        };
+        if CONTAINERS.contains(&kind)
+            && let Ok(Some(why)) = executor.stays_occupied(&step).await
+        {
+            occupied.insert((kind.to_owned(), name.to_owned()), why);
+        }
+    }
+    occupied
+}
+
+fn announcement(
+    inventory: &Inventory,
+    (plan, namespace): (&str, &str),
+    adopted: Adopted,
+    occupied: &Occupied,
+) -> String {
     let mut lines: Vec<String> = unseen(inventory).collect();
     let objects = count(inventory.objects.len(), "object");
     lines.push(format!("plan {} in namespace {}: {objects}", clean(plan), clean(namespace)));
@@ -155,8 +189,10 @@ fn announcement(inventory: &Inventory, (plan, namespace): (&str, &str), adopted:
     }
     for object in &inventory.objects {
         let stays = object.keep.is_some() || (object.is_adopted && adopted == Adopted::Keep);
-        let fate = if stays { "stays" } else { "goes" };
-        lines.push(format!("  {fate}  {}", clean(&words(object))));
+        let why = occupied.get(&(object.kind.clone(), object.name.clone())).filter(|_| !stays);
+        let fate = if stays || why.is_some() { "stays" } else { "goes" };
+        let why = why.map(|why| format!(": {}", clean(why))).unwrap_or_default();
+        lines.push(format!("  {fate}  {}{why}", clean(&words(object))));
     }
     lines.join("\n")
 }

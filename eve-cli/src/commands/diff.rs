@@ -15,12 +15,12 @@ use eve_core::plan::{Action, FailurePolicy, UndoRule};
 use eve_core::ports::Step;
 use eve_core::secret::{HashKey, PinnedSecrets, Secrets};
 use eve_k8s::diff::{FieldChange, Shown};
-use eve_k8s::{Difference, KubeExecutor};
+use eve_k8s::{Difference, Followed, KubeExecutor};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::admit::admit;
+use super::admit::{admit, leaving};
 use super::foreseen::Foreseen;
 use super::lines::{self, Line};
 use super::or_json;
@@ -29,12 +29,20 @@ use crate::diagnose;
 use crate::exit::Exit;
 use crate::halt::Halt;
 use crate::inputs::{self, Checked};
-use crate::output::{Printer, clean, count, object, style};
+use crate::output::{Printer, clean, count, left_over_json, left_over_words, object, style};
 use crate::vault;
-use crate::wiring::{self, DEFAULT_NAMESPACE};
+use crate::wiring::{self, DEFAULT_NAMESPACE, LeftOver};
 
 /// What was found of one component.
 type Finding = (ComponentId, Result<Foreseen, Failure>);
+
+/// What was found.
+struct Compared {
+    graph: Arc<Graph>,
+    findings: Vec<Finding>,
+    /// What is of the plan, and not in the input.
+    left: Vec<LeftOver>,
+}
 
 pub(super) fn run(args: &Diff, printer: &Printer) -> Result<Exit, Halt> {
     let result = compare(args, printer);
@@ -58,19 +66,28 @@ fn compare(args: &Diff, printer: &Printer) -> Result<Exit, Halt> {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|error| Halt::error(Exit::Internal, format!("cannot start: {error}")))?;
-    let result = runtime.block_on(on_cluster(args, checked));
+    let result = runtime.block_on(on_cluster(args, checked, printer));
     // A signal ends the process as it is: nothing is written.
     runtime.shutdown_background();
-    let (graph, findings) = result?;
+    let Compared { graph, findings, left } = result?;
     let tally = Tally::of(&findings);
     match args.output {
-        DiffOutput::Text => printer.out(text(&graph, &findings, &tally).trim_end()),
-        DiffOutput::Json => printer.out(&json(&graph, &findings, &tally).to_string()),
+        DiffOutput::Text => {
+            let of_input = text(&graph, &findings, &tally);
+            printer.out(&format!("{}{}", outside(&left), of_input.trim_end()));
+        }
+        DiffOutput::Json => {
+            let mut compared = json(&graph, &findings, &tally);
+            if let Some(compared) = compared.as_object_mut() {
+                compared.insert("notInInput".to_owned(), left_over_json(&left));
+            }
+            printer.out(&compared.to_string());
+        }
     }
     Ok(tally.exit(args.exit_code))
 }
 
-async fn on_cluster(args: &Diff, checked: Checked) -> Result<(Arc<Graph>, Vec<Finding>), Halt> {
+async fn on_cluster(args: &Diff, checked: Checked, printer: &Printer) -> Result<Compared, Halt> {
     let connected =
         wiring::connect(&args.cluster, &args.allow_namespaces, &args.allow_cluster_scoped).await?;
     let connected = admit(connected, &checked, &checked.graph)?;
@@ -79,8 +96,10 @@ async fn on_cluster(args: &Diff, checked: Checked) -> Result<(Arc<Graph>, Vec<Fi
     let PinnedSecrets { values, .. } = vault::secrets(&args.vault, &checked.plan, None, &key).await?;
     let graph = checked.graph;
     let executor = Arc::new(connected.executor(&[], &args.take_over));
-    let findings = findings(executor, (&graph, &values), args.concurrency).await?;
-    Ok((graph, findings))
+    leaving(&executor, &graph, Followed::ByNothing, printer).await?;
+    let findings = findings(Arc::clone(&executor), (&graph, &values), args.concurrency).await?;
+    let left = executor.left_over(&graph);
+    Ok(Compared { graph, findings, left })
 }
 
 /// Looks at all objects that `eve apply` may write, in the order of the plan.
@@ -201,6 +220,14 @@ fn text(graph: &Graph, findings: &[Finding], tally: &Tally) -> String {
     }
     let _ = writeln!(text, "{} of {}", tally.text(), count(findings.len(), "object"));
     text
+}
+
+/// A line for each object that is not in the input, and that nothing is done with.
+fn outside(left: &[LeftOver]) -> String {
+    let line = |one: &LeftOver| {
+        format!("{} {}  is not in the input, and stays\n", style::faint("="), left_over_words(one))
+    };
+    left.iter().map(line).collect()
 }
 
 /// A line for what would be done with an object, and one for each field; none where nothing would be done with what is

@@ -27,7 +27,7 @@ use crate::halt::Halt;
 use crate::journal::{self, Call, Origin};
 use crate::output::{Ending, HumanReporter, JsonReporter, Printer, clean, style};
 use crate::signals::Signals;
-use crate::wiring;
+use crate::wiring::{self, LeftOver};
 
 /// How often the frame is drawn: often enough that seconds tick evenly.
 const FRAME_INTERVAL: Duration = Duration::from_millis(100);
@@ -232,15 +232,23 @@ pub(super) async fn run(
     let run = match work.task {
         Task::Undo(run, undone) if records.is_empty() => {
             // Nobody goes on with it: this run came after it, and holds the plan.
-            let begun = Run::rollback_of_abandoned(graph, options, id.clone(), (&run, &undone), clock.now());
+            let begun = Run::rollback_of_abandoned(
+                Arc::clone(&graph),
+                options,
+                id.clone(),
+                (&run, &undone),
+                clock.now(),
+            );
             begun.map_err(|error| Halt::error(Exit::Refused, wiring::chain(&error)))
         }
         Task::Apply | Task::Delete | Task::Undo(..) => {
-            Run::resume(graph, options, id.clone(), &records, clock.now()).map_err(|error| unreadable(&error))
+            Run::resume(Arc::clone(&graph), options, id.clone(), &records, clock.now())
+                .map_err(|error| unreadable(&error))
         }
     }?;
     let forgetter = Forgetter { objects, purpose, namespace, plan };
-    drive_run(run, &ports, Watched { display: &display, printer, journal, forgetter }, signals).await
+    let watched = Watched { display: &display, printer, journal, forgetter, graph };
+    drive_run(run, &ports, watched, signals).await
 }
 
 /// Passes on what other processes ask of the run, until nobody wants to know. `look` gives what was asked after the request
@@ -370,9 +378,9 @@ impl Display {
         human.chain(self.json.iter().map(|json| json.effect(mode))).next().unwrap_or_default()
     }
 
-    fn end(&self, exit: Exit) {
-        self.human.iter().for_each(|human| human.end(exit));
-        self.json.iter().for_each(|json| json.end(exit));
+    fn end(&self, exit: Exit, left: &[LeftOver]) {
+        self.human.iter().for_each(|human| human.end(exit, left));
+        self.json.iter().for_each(|json| json.end(exit, left));
     }
 }
 
@@ -382,9 +390,18 @@ struct Watched<'a> {
     printer: &'a Arc<Printer>,
     journal: Arc<RunFile>,
     forgetter: Forgetter,
+    graph: Arc<Graph>,
 }
 
 impl Watched<'_> {
+    /// What is of the plan and not in its input, once all of that is there.
+    fn left_over(&self, exit: Exit) -> Vec<LeftOver> {
+        match self.forgetter.purpose {
+            Purpose::Apply if exit == Exit::Succeeded => self.forgetter.objects.left_over(&self.graph),
+            Purpose::Apply | Purpose::Delete | Purpose::Undo(_) => Vec::new(),
+        }
+    }
+
     fn exit_of(&self, outcome: Outcome) -> Exit {
         match self.forgetter.purpose {
             Purpose::Undo(_) => Exit::of_undoing(outcome),
@@ -426,7 +443,7 @@ async fn drive_run(
             ended = &mut driving => break joined(ended)?,
             exit = signals.next() => {
                 if interrupted {
-                    display.end(exit);
+                    display.end(exit, &[]);
                     printer.err(&format!("{}: {}", style::hint("hint"), journal::resume_hint(&id)));
                     return Ok(exit);
                 }
@@ -444,7 +461,7 @@ async fn drive_run(
         }
     };
     let exit = ended.as_ref().map_or(Exit::Internal, |outcome| watched.exit_of(*outcome));
-    display.end(exit);
+    display.end(exit, &watched.left_over(exit));
     let exit = written(printer, exit, signals).await;
     if let Ok(outcome) = &ended {
         watched.forgetter.forget(&id, *outcome, printer, signals).await;

@@ -44,7 +44,8 @@ impl Foreseen {
         let deadline = clock.now().plus(PATIENCE);
         let cx = Context::new(deadline, Arc::new(clock), Arc::new(|_| {}));
         if executor.prepare(&step, &cx).await?.change != Change::None {
-            return Ok(Self::Deleted);
+            let kept = executor.stays_occupied(&step).await?;
+            return Ok(kept.map_or(Self::Deleted, Self::Kept));
         }
         let untouched = Applied::new(Change::None);
         let outputs = executor.wait(&step, &untouched, Until::Ready, &cx).await?;

@@ -1,5 +1,6 @@
 //! `eve validate`: every problem of an input, without a cluster.
 
+use super::admit::refused;
 use super::warn;
 use crate::cli::Validate;
 use crate::exit::Exit;
@@ -15,6 +16,8 @@ pub(super) fn run(args: &Validate, printer: &Printer) -> Result<Exit, Halt> {
     if !plan.misplaced_secrets().is_empty() {
         return Err(Halt::problems(plan.diagnostics(plan.misplaced_secrets().to_vec())));
     }
+    let (namespaces, kinds) = (&args.allow_namespaces, &args.allow_cluster_scoped);
+    refused(&plan, &wiring::preflight_offline(&graph, namespaces, kinds))?;
     warn(&plan, printer);
     let outline = Outline::of(&graph, Detail::Components);
     let parts: usize = outline.picture.node_weights().map(|item| item.parts).sum();

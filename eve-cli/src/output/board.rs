@@ -89,6 +89,8 @@ pub(crate) struct Row {
     pub(crate) kept: Option<String>,
     /// Which fields were taken over from `kubectl apply`.
     pub(crate) taken_over: Option<String>,
+    /// That it counts as ready because nothing reports a status for it.
+    pub(crate) no_status: Option<String>,
     /// Whether it is known what would put it back.
     pub(crate) has_token: bool,
     /// Whether this run has written it, or may have: a rollback would put it back.
@@ -156,6 +158,7 @@ impl Board {
             because: None,
             kept: None,
             taken_over: None,
+            no_status: None,
             touched: false,
             touched_before: false,
             has_token: false,
@@ -298,6 +301,7 @@ impl Board {
                 self.edit(*component, |row| {
                     row.kept = said(wiring::KEPT);
                     row.taken_over = said(wiring::TAKEN_OVER);
+                    row.no_status = said(wiring::NO_STATUS);
                 });
                 self.enter(*component, Stage::Ready, at);
             }

@@ -16,9 +16,10 @@ use super::lines::line;
 use super::live::{Size, frame};
 use super::summary::Summary;
 use super::text::{Precision, clean, cut_styled, rfc3339};
-use super::{Ending, Printer, effect, report, style};
+use super::{Ending, Printer, effect, leftover, report, style};
 use crate::duration::show;
 use crate::exit::Exit;
+use crate::wiring::LeftOver;
 
 /// How wide a terminal is that does not say.
 const USUAL: Size = Size { width: 80, height: 24 };
@@ -124,7 +125,7 @@ impl Ending for HumanReporter {
         effect(&self.board(), mode)
     }
 
-    fn end(&self, _exit: Exit) {
+    fn end(&self, _exit: Exit, left: &[LeftOver]) {
         let board = self.board();
         self.printer.frame(Vec::new());
         let summary = Summary::of(&board);
@@ -134,7 +135,8 @@ impl Ending for HumanReporter {
             self.printer.err(&format!("{gap}{}", failures.trim_end()));
         }
         if !self.printer.is_quiet() {
-            self.printer.out(&report::figures(&board, &summary));
+            let left = leftover::line(&board.graph, left);
+            self.printer.out(&format!("{}{left}", report::figures(&board, &summary)));
         }
     }
 }

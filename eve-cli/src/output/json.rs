@@ -14,6 +14,7 @@ use super::board::Board;
 use super::summary::Summary;
 use super::{Ending, Printer, effect, undoing};
 use crate::exit::Exit;
+use crate::wiring::LeftOver;
 
 /// Writes JSON lines to stdout.
 #[derive(Debug)]
@@ -53,9 +54,13 @@ impl Ending for JsonReporter {
         effect(&self.board.lock().unwrap_or_else(PoisonError::into_inner), mode)
     }
 
-    fn end(&self, exit: Exit) {
+    fn end(&self, exit: Exit, left: &[LeftOver]) {
         let board = self.board.lock().unwrap_or_else(PoisonError::into_inner);
-        self.printer.out(&summary(&board, exit).to_string());
+        let mut summary = summary(&board, exit);
+        if let Some(summary) = summary.as_object_mut() {
+            summary.insert("notInInput".to_owned(), left_over(left));
+        }
+        self.printer.out(&summary.to_string());
     }
 }
 
@@ -167,6 +172,12 @@ fn failure(failure: &Failure) -> Value {
         "code": failure.code, "class": failure.class, "message": failure.message, "notes": failure.lines().collect::<Vec<_>>(),
         "hint": failure.hint,
     })
+}
+
+/// What is of the plan, and not in the input.
+pub(crate) fn left_over(left: &[LeftOver]) -> Value {
+    let object = |one: &LeftOver| json!({ "kind": one.kind, "namespace": one.namespace, "name": one.name });
+    left.iter().map(object).collect()
 }
 
 /// The rollback as far as it has come; `null` where there is none.

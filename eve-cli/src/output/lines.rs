@@ -149,6 +149,9 @@ fn ready(board: &Board, component: ComponentId) -> String {
     if let Some(taken) = &row.taken_over {
         done = format!("{done}, took over {}", clean(taken));
     }
+    if let Some(unseen) = &row.no_status {
+        done = format!("{done}; {}", clean(unseen));
+    }
     match (row.began_at, row.ended_at) {
         (Some(began), Some(ended)) if row.change != Some(Change::None) => {
             format!("{} ({done}) after {}", style::good("ready"), show(ended.since(began)))

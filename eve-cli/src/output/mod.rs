@@ -5,6 +5,7 @@ mod board;
 mod explanation;
 mod human;
 mod json;
+mod leftover;
 mod lines;
 mod live;
 mod printer;
@@ -25,7 +26,10 @@ mod undoing;
 pub(crate) use board::Board;
 pub(crate) use explanation::{Explained, Findings, object};
 pub(crate) use human::HumanReporter;
-pub(crate) use json::{JsonReporter, rollback as rollback_json, summary as summary_json};
+pub(crate) use json::{
+    JsonReporter, left_over as left_over_json, rollback as rollback_json, summary as summary_json,
+};
+pub(crate) use leftover::words as left_over_words;
 pub(crate) use printer::Printer;
 pub(crate) use recorded::{Standing, header_json, requests_json, state_word, status};
 pub(crate) use stopping::effect;
@@ -36,12 +40,13 @@ pub(crate) use timeline::Timeline;
 use eve_core::run::StopMode;
 
 use crate::exit::Exit;
+use crate::wiring::LeftOver;
 
 /// Says the last words on a run.
 pub(crate) trait Ending {
     /// What a request to stop does to the run, as it stands.
     fn effect(&self, mode: StopMode) -> &'static str;
 
-    /// Called once, when nothing more will be reported.
-    fn end(&self, exit: Exit);
+    /// Called once, when nothing more will be reported. `left` is of the plan, and not in the input.
+    fn end(&self, exit: Exit, left: &[LeftOver]);
 }

@@ -150,6 +150,14 @@ pub(crate) fn figures(board: &Board, summary: &Summary) -> String {
     for (id, taken) in summary.taken_over.iter().take(KEPT_MAX) {
         let _ = write!(text, "\n{} {}: {}", style::warning("took over:"), board.name(*id), clean(taken));
     }
+    if !summary.no_status.is_empty() {
+        let unseen = names(board, &summary.no_status);
+        let _ = write!(
+            text,
+            "\n{} {unseen}",
+            style::faint("ready as soon as applied, for no status is reported:")
+        );
+    }
     if summary.taken_over.len() > KEPT_MAX {
         let more = summary.taken_over.len() - KEPT_MAX;
         let _ = write!(text, "\n{} of {more} more", style::warning("took over:"));

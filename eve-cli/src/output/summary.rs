@@ -31,6 +31,8 @@ pub(crate) struct Summary {
     pub(crate) kept: Vec<(ComponentId, String)>,
     /// Components that took fields over from `kubectl apply`, in plan order, with the fields.
     pub(crate) taken_over: Vec<(ComponentId, String)>,
+    /// Components that count as ready because nothing reports a status for them, in plan order.
+    pub(crate) no_status: Vec<ComponentId>,
     /// Components by how they ended.
     pub(crate) ready: usize,
     /// Failed.
@@ -64,6 +66,7 @@ impl Summary {
             absent: 0,
             kept: Vec::new(),
             taken_over: Vec::new(),
+            no_status: Vec::new(),
             ready: 0,
             failed: 0,
             cancelled: 0,
@@ -92,6 +95,7 @@ impl Summary {
             }
         } else {
             self.add_change(row);
+            self.no_status.extend(row.no_status.iter().map(|_| id));
             self.taken_over.extend(row.taken_over.iter().map(|taken| (id, taken.clone())));
         }
         match row.stage {

@@ -449,6 +449,28 @@ fn removal() -> Story {
 }
 
 #[test]
+fn what_counts_as_ready_without_a_status_is_said_to_have_none() {
+    let graph = graph([ComponentBuilder::new("widget", "x"), ComponentBuilder::new("web", "x")]);
+    let component = graph.find("widget").unwrap();
+    let outputs = Outputs::NONE.with(crate::wiring::NO_STATUS, "applied, no status reported");
+    let story = Story::begin(graph)
+        .created("widget", 0.0, 0.5)
+        .created("web", 0.0, 0.5)
+        .at(1.0, Event::Ready { component, outputs })
+        .ready("web", 2.0);
+    let mut board = Board::new(story.graph.clone());
+    let said = |board: &mut Board, record: &Record| {
+        board.record(record);
+        line(board, record).map(|said| plain(&said.text))
+    };
+    let lines: Vec<String> = story.records.iter().filter_map(|record| said(&mut board, record)).collect();
+    let unseen: Vec<&String> = lines.iter().filter(|line| line.contains("no status")).collect();
+    assert_eq!(unseen, ["widget: ready (created; applied, no status reported) after 1.0s"]);
+    let figures = plain(&report::figures(&board, &Summary::of(&board)));
+    assert!(figures.contains("for no status is reported: widget"), "{figures}");
+}
+
+#[test]
 fn what_is_removed_is_told_in_its_own_words() {
     let story = removal();
     let mut board = Board::new(story.graph.clone());

@@ -136,3 +136,31 @@ async fn what_kubectl_apply_left_is_no_conflict_and_a_flag_takes_over_what_other
     eve(&["apply", "--force-conflicts"], "2", 0).await;
     shop.nothing_to_do_with(&["apply", "-n", &namespace, "-f", "-"], &settings("2").to_string()).await;
 }
+
+#[tokio::test]
+async fn every_conflict_is_named_at_once_with_its_field_and_its_manager() {
+    let control_plane = ControlPlane::shared().await;
+    let namespace = control_plane.namespace("conflicts").await.name().to_owned();
+    let shop = Shop { control_plane, namespace: namespace.clone() };
+    let settings = |value: &str| {
+        ["one", "two", "three", "four"].map(|name| {
+            format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{ name: {name} }}\ndata: {{ key: {value} }}\n---\n")
+        })
+    };
+    let args = ["apply", "-n", &namespace, "-f", "-", "--concurrency", "1"];
+    let applied = eve(control_plane, &args, &settings("ours").concat()).await;
+    assert_eq!(applied.code, Some(0), "{}", applied.err);
+    for (name, manager) in [("one", "kubectl-edit"), ("three", "their-operator"), ("four", "kubectl-edit")] {
+        let theirs = json!({ "data": { "key": "theirs" } });
+        shop.patch(&format!("api/v1 configmaps/{name}"), manager, &theirs).await;
+    }
+    let ended = eve(control_plane, &args, &settings("ours").concat()).await;
+    assert_eq!(ended.code, Some(1), "{}", ended.err);
+    for (name, manager) in [("one", "kubectl-edit"), ("three", "their-operator"), ("four", "kubectl-edit")] {
+        let mut lines =
+            ended.err.lines().filter(|line| line.contains(&format!("ConfigMap {namespace}/{name}")));
+        let named = |line: &str| line.contains(&format!("`{manager}`")) && line.contains("`.data.key`");
+        assert!(lines.any(named), "{name}: {}", ended.err);
+    }
+    assert!(!ended.err.contains(&format!("ConfigMap {namespace}/two")), "{}", ended.err);
+}

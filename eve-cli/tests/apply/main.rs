@@ -18,12 +18,14 @@ mod expressions;
 mod failures;
 mod get;
 mod journal;
+mod leftover;
 mod occupied;
 mod owners;
 mod refusals;
 mod signals;
 mod state;
 mod success;
+mod terminating;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;

@@ -226,3 +226,44 @@ async fn custom_resources_go_before_the_program_that_looks_after_them_and_before
     assert!(gone("deployment/op") < begins("rolebinding/op"), "{}", ended.out);
     assert!(gone("rolebinding/op") < begins("role/op"), "{}", ended.out);
 }
+
+#[tokio::test]
+async fn a_namespace_that_will_stay_is_said_to_stay_before_anything_goes() {
+    let control_plane = ControlPlane::shared().await;
+    let name = "occupied-and-foreseen";
+    let flags = ["-n", name, "--allow-cluster-scoped", "Namespace"];
+    let manifest = [namespace(name), config_map("plain", "")].concat();
+    done(control_plane, "apply", &flags, &manifest).await;
+    let path = format!("/api/v1/namespaces/{name}/configmaps");
+    admin(control_plane, "POST", &path, &json!({ "metadata": { "name": "theirs" } })).await;
+
+    let gone = format!(
+        "apiVersion: eve.dev/v1alpha1\nkind: Plan\nmetadata: {{ name: {name}, namespace: {name} }}\nspec:\n  \
+         components:\n  - name: {name}\n    action: delete\n    manifests:\n      objects:\n      - apiVersion: v1\n        \
+         kind: Namespace\n        metadata: {{ name: {name} }}\n      - apiVersion: v1\n        kind: ConfigMap\n        \
+         metadata: {{ name: plain }}\n"
+    );
+    let why = "it holds an object that stays or is not the plan's: ConfigMap theirs";
+    let diff = done(control_plane, "diff", &flags[2..], &gone).await;
+    let objects = diff.records().pop().unwrap()["objects"].clone();
+    let of = |kind: &str| {
+        let objects = objects.as_array().unwrap();
+        let found =
+            objects.iter().find(|one| one["object"].as_str().is_some_and(|object| object.starts_with(kind)));
+        let found = found.unwrap_or_else(|| panic!("{objects:?}"));
+        (found["difference"].clone(), found["reason"].clone())
+    };
+    assert_eq!(of("Namespace "), (json!("kept"), json!(why)));
+    assert_eq!(of("ConfigMap "), (json!("delete"), Value::Null));
+
+    let delete = [&["delete", "--plan", name][..], &flags].concat();
+    let ended = eve(control_plane, &delete, "").await;
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    for line in [format!("  stays  Namespace {name}: {why}"), format!("  goes  ConfigMap {name}/plain")] {
+        assert!(ended.err.lines().any(|said| said == line), "{line}: {}", ended.err);
+    }
+    admin(control_plane, "DELETE", &format!("{path}/theirs"), &json!({})).await;
+    let ended = eve(control_plane, &delete, "").await;
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    assert!(ended.err.lines().any(|said| said == format!("  goes  Namespace {name}")), "{}", ended.err);
+}

@@ -63,6 +63,15 @@ pub(crate) enum Detail {
     Metadata,
 }
 
+/// What is known of a namespace.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Namespace {
+    There(Value),
+    Absent,
+    /// It may not be read.
+    Unseen,
+}
+
 /// Whether something was made or was there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ensured {
@@ -137,11 +146,19 @@ impl KubeClient {
     /// [`ApiError`]; neither a namespace that is missing nor one that may not be read is one.
     pub async fn has_namespace(&self, name: &str) -> Result<Option<bool>, ApiError> {
         let name = PathSegment::namespace(name)?;
-        let place = Location { resource: Arc::new(Resource::namespaces()?), namespace: None, name };
-        match self.get(&place).await {
-            Ok(_) => Ok(Some(true)),
-            Err(error) if error.is_code(404) => Ok(Some(false)),
-            Err(error) if error.is_code(403) => Ok(None),
+        Ok(match self.namespace(&name).await? {
+            Namespace::There(_) => Some(true),
+            Namespace::Absent => Some(false),
+            Namespace::Unseen => None,
+        })
+    }
+
+    /// A namespace as it is now.
+    pub(crate) async fn namespace(&self, name: &PathSegment) -> Result<Namespace, ApiError> {
+        match self.get(&Location::of_namespace(name.clone())?).await {
+            Ok(object) => Ok(Namespace::There(object)),
+            Err(error) if error.is_code(404) => Ok(Namespace::Absent),
+            Err(error) if error.is_code(403) => Ok(Namespace::Unseen),
             Err(error) => Err(error),
         }
     }
@@ -152,8 +169,7 @@ impl KubeClient {
     /// [`ApiError`]; a namespace that exists is none.
     pub async fn ensure_namespace(&self, name: &str) -> Result<Ensured, ApiError> {
         let name = PathSegment::namespace(name)?;
-        let namespaces = Arc::new(Resource::namespaces()?);
-        let place = Location { resource: namespaces, namespace: None, name };
+        let place = Location::of_namespace(name)?;
         // Looked for first: who may use a namespace may often not make one.
         match self.get(&place).await {
             Ok(_) => return Ok(Ensured::Existed),

@@ -29,6 +29,10 @@ pub(crate) struct Location {
 }
 
 impl Location {
+    pub(crate) fn of_namespace(name: PathSegment) -> Result<Self, PathError> {
+        Ok(Self { resource: Arc::new(Resource::namespaces()?), namespace: None, name })
+    }
+
     /// The request for people: `get Deployment shop/web`.
     pub(crate) fn call(&self, verb: &str) -> String {
         format!("{verb} {self}")

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::intent::Intent;
 use super::owner::Sent;
 use super::prepare::{Claim, Mark};
-use super::{KubeExecutor, Target, failure, maker, promise, wait};
+use super::{KubeExecutor, Target, blocked, failure, maker, promise, wait};
 use crate::client::{Effect, Ensured};
 
 /// How long a Job waits for the feed that will tell its end; without it a Job that removes itself may be missed.
@@ -54,6 +54,9 @@ impl KubeExecutor {
             after = Mark::of(&written);
         }
         self.surveys.made(graph, component);
+        if blocked::is_namespace(&target.place) {
+            self.surveys.is_back(graph, target.place.name.as_str());
+        }
         self.learn(&written);
         let mut applied = Applied::new(match (ensured, before) {
             _ if replaced.is_some() => Change::Replace,

@@ -138,7 +138,7 @@ impl Blocked {
     }
 }
 
-fn is_namespace(place: &Location) -> bool {
+pub(super) fn is_namespace(place: &Location) -> bool {
     place.resource.group.is_none() && *place.resource.kind == *"Namespace"
 }
 

@@ -6,11 +6,13 @@ use serde_json::Value;
 
 use super::failure::Foresight;
 use super::intent::Intent;
+use super::leaving::is_leaving;
 use super::prepare::Mark;
 use super::replace::{is_to_run_again, replacement};
-use super::{KubeExecutor, Located, Missing, failure};
+use super::{KubeExecutor, Located, Missing, blocked, failure};
 use crate::client::{Detail, Effect, Location};
 use crate::diff::{self, FieldChange};
+use crate::path::PathSegment;
 use crate::survey::Found;
 
 /// What applying one object would change.
@@ -41,6 +43,12 @@ impl KubeExecutor {
             Located::Unknown(unknown) => return Ok(Difference::Unverified(unknown.message)),
         };
         let place = &target.place;
+        if self.is_made_anew(step.graph(), place.namespace.as_ref(), None).await {
+            let namespace = place.namespace.as_ref().map_or("", PathSegment::as_str);
+            let why =
+                format!("its namespace `{namespace}` is being deleted, and is made anew once it is gone");
+            return Ok(Difference::Unverified(why));
+        }
         let live = match self.read(step, &target.place, None).await? {
             Found::There(live, detail) => Some((*live, detail)),
             Found::Absent => None,
@@ -49,6 +57,10 @@ impl KubeExecutor {
             }
         };
         live.as_ref().map_or(Ok(()), |(live, _)| self.is_of_other(step, place, live))?;
+        if blocked::is_namespace(place) && live.as_ref().is_some_and(|(live, _)| is_leaving(live)) {
+            let why = "it is being deleted, and is made anew once it is gone";
+            return Ok(Difference::Unverified(why.to_owned()));
+        }
         if step.is_unrendered() {
             let why = "it has expressions whose values are only known while the plan runs";
             return Ok(if live.is_some() {

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use eve_core::failure::{Failure, FailureClass};
 
+use super::leaving::TERMINATING;
 use crate::client::Location;
 use crate::error::{ApiError, ApiStatus, StatusCause};
 
@@ -49,7 +50,7 @@ pub(super) fn foresee(failure: &Failure) -> Foresight {
         "k8s.apply.conflict" | IMMUTABLE | "k8s.apply.invalid" | "k8s.apply.strict" | "k8s.api.forbidden" => {
             Foresight::Sure
         }
-        code if code.starts_with("k8s.apply.") || code == "k8s.namespace.terminating" => Foresight::Unsure,
+        code if code.starts_with("k8s.apply.") || code == TERMINATING => Foresight::Unsure,
         "k8s.api.conflict" | "k8s.kind.not-served" => Foresight::Unsure,
         _ => Foresight::Sure,
     }
@@ -166,7 +167,7 @@ fn forbidden(place: &Location, status: &ApiStatus) -> Failure {
     if status.details.causes.iter().any(|cause| cause.reason == "NamespaceTerminating") {
         let namespace = place.namespace.as_ref().map_or("", crate::path::PathSegment::as_str);
         let message = format!("{place}: the namespace `{namespace}` is being deleted");
-        return Failure::permanent("k8s.namespace.terminating", message);
+        return Failure::permanent(TERMINATING, message);
     }
     let who = status.message.find("User \"").and_then(|start| status.message.get(start..));
     let (code, why, hint) = match who {

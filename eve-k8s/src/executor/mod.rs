@@ -31,6 +31,8 @@ mod failure;
 mod inside;
 mod intent;
 mod keep;
+mod leaving;
+mod leftover;
 mod maker;
 mod namespace;
 mod occupied;
@@ -42,6 +44,7 @@ mod promise;
 mod publish;
 mod put;
 mod read;
+mod refused;
 mod replace;
 mod sight;
 mod terminating;
@@ -52,8 +55,10 @@ mod wait;
 pub use compare::Difference;
 pub use delete::KEPT;
 pub use explain::Explanation;
+pub use leaving::Followed;
 pub use owner::TakeOver;
 pub use put::TAKEN_OVER;
+pub use wait::NO_STATUS;
 
 /// Makes Kubernetes objects so: server-side apply, then a wait until they are ready.
 ///
@@ -159,7 +164,7 @@ impl KubeExecutorBuilder {
     pub fn build(self) -> KubeExecutor {
         KubeExecutor {
             live: Live::new(self.client.clone()),
-            surveys: Surveys::new(self.client.clone()),
+            surveys: Surveys::new(self.client.clone()).seeing_left_over(),
             fresh: Surveys::new(self.client.clone()),
             whole: Surveys::new(self.client.clone()).whole(),
             client: self.client,
@@ -304,7 +309,7 @@ impl Executor for KubeExecutor {
             Action::Delete => self.look_before_delete(step).await,
             // Whatever it is: it is only waited for.
             Action::Read => Ok(Prepared::new(Change::None)),
-            Action::Apply | Action::None => self.look_informed(step).await,
+            Action::Apply | Action::None => self.look_or_refuse(step).await,
         }?;
         self.promise(step, &mut prepared).await?;
         self.surveys.found(step.graph(), step.component(), step.action(), prepared.change);

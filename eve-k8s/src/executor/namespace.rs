@@ -6,11 +6,12 @@ use eve_core::plan::Action;
 use eve_core::plan::graph::Graph;
 
 use super::KubeExecutor;
-use crate::client::Location;
+use crate::client::{Location, Namespace};
 use crate::discovery::Scope;
 use crate::error::ApiError;
 use crate::object;
 use crate::path::PathSegment;
+use crate::survey::lock;
 
 impl KubeExecutor {
     /// Whether the namespace of the graph's plan is there; `None` where that may not be asked.
@@ -26,7 +27,28 @@ impl KubeExecutor {
         {
             return Ok(Some(true));
         }
-        self.client.has_namespace(graph.namespace()).await
+        let name = PathSegment::namespace(graph.namespace())?;
+        Ok(match self.namespace_now(graph, &name).await? {
+            Namespace::There(_) => Some(true),
+            Namespace::Absent => Some(false),
+            Namespace::Unseen => None,
+        })
+    }
+
+    /// The namespace as it was when it was first read for the run of this graph.
+    pub(super) async fn namespace_now(
+        &self,
+        graph: &Arc<Graph>,
+        name: &PathSegment,
+    ) -> Result<Namespace, ApiError> {
+        let leaving = self.surveys.leaving(graph);
+        let known = lock(&leaving.read).get(name).cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let read = self.client.namespace(name).await?;
+        lock(&leaving.read).insert(name.clone(), read.clone());
+        Ok(read)
     }
 
     /// The first object of the plan that is applied in its namespace and of which a list may be made.

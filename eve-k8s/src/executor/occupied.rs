@@ -7,11 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use eve_core::failure::Failure;
 use eve_core::plan::Action;
 use eve_core::ports::Step;
+use eve_core::run::Change;
 use serde_json::Value;
 
 use super::delete::Fate;
 use super::inside::{self, Container};
-use super::{Adopted, KubeExecutor};
+use super::leaving::is_leaving;
+use super::{Adopted, KubeExecutor, Located, Missing, failure};
 use crate::client::{Collection, Location};
 use crate::discovery::Scope;
 use crate::labels::PlanName;
@@ -28,6 +30,26 @@ const NAMES_BYTES_MAX: usize = 500;
 const OWNERS_MAX: usize = 50;
 
 impl KubeExecutor {
+    /// Why the object of a component that is to be deleted will stay all the same, for what it holds and the run does not
+    /// remove; `None` where it goes, is not there, or stays for another reason. Writes nothing.
+    ///
+    /// # Errors
+    /// It cannot be told at the moment.
+    pub async fn stays_occupied(&self, step: &Step) -> Result<Option<String>, Failure> {
+        let Located::Known(target) = self.locate(step, Missing::Accept).await? else { return Ok(None) };
+        let is_container = inside::container(&target.place, target.object).is_some();
+        if !is_container || self.look_before_delete(step).await?.change == Change::None {
+            return Ok(None);
+        }
+        let live = match self.client.get(&target.place).await {
+            Ok(live) if !is_leaving(&live) => live,
+            Ok(_) => return Ok(None),
+            Err(error) if error.is_code(404) => return Ok(None),
+            Err(error) => return Err(failure::of_read(&target.place, error)),
+        };
+        self.occupied(step, &target.place, &live).await
+    }
+
     /// Why this object stays because of what it holds at this moment; `None` where it may go.
     ///
     /// # Errors

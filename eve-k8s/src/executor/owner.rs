@@ -95,7 +95,8 @@ impl KubeExecutor {
             let step = Step::new(RunId::new("owners"), Arc::clone(graph), id, Attempt::FIRST);
             let Ok(Located::Known(target)) = self.locate(&step, Missing::Accept).await else { return None };
             let is_other = |live: &Value| self.is_of_other(&step, &target.place, live).err();
-            let failure = self.surveys.peek(graph, &target.place, &self.live, is_other).await.flatten()?;
+            let failure =
+                self.surveys.peek(graph, &target.place, Some(&self.live), is_other).await.flatten()?;
             Some(PlanProblem {
                 code: failure.code.into_owned().into(),
                 component: Some(step.name().to_owned()),

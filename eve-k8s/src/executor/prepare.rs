@@ -10,7 +10,7 @@ use super::failure::Foresight;
 use super::intent::{self, Doubt, Intent};
 use super::put::Put;
 use super::replace::{is_to_run_again, replacement};
-use super::{KubeExecutor, Located, Missing, Target, failure, maker};
+use super::{KubeExecutor, Located, Missing, Target, blocked, failure, maker};
 use crate::client::{Conflicts, Detail, Effect, Ensured, Location};
 use crate::error::ApiStatus;
 use crate::labels::{self, FIELD_MANAGER, fnv};
@@ -152,6 +152,10 @@ impl KubeExecutor {
             // Its definition is still to come; where it is not, `apply` says so.
             Located::Unknown(_) => return Ok(Prepared::new(Change::Unknown)),
         };
+        if self.is_made_anew(step.graph(), target.place.namespace.as_ref(), Some(&self.live)).await {
+            // What is in it now goes with it.
+            return Ok(Prepared::new(Change::Unknown));
+        }
         let (live, detail) = match self.read(step, &target.place, Some(&self.live)).await? {
             Found::There(live, detail) => (*live, detail),
             Found::Absent => {
@@ -208,6 +212,11 @@ impl KubeExecutor {
         let mut prepared = Prepared::new(Change::None);
         prepared.desired = intent.desired.as_deref().map(Into::into);
         prepared.token = before.token();
+        if before.leaves && blocked::is_namespace(&target.place) {
+            // Nothing can be made in it any more, and no write keeps it.
+            prepared.change = Change::Replace;
+            return Ok(prepared);
+        }
         if let Err(doubt) = intent.holds(&live) {
             prepared.change = match self.try_out(step, target, &intent, (&live, detail, &doubt)).await {
                 Err(refused) if refused.code == failure::IMMUTABLE => {

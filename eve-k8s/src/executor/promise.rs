@@ -6,7 +6,7 @@ use eve_core::ports::Step;
 use eve_core::run::{Change, Prepared, UndoToken};
 use serde::{Deserialize, Serialize};
 
-use super::{KubeExecutor, Located, Missing, failure};
+use super::{KubeExecutor, Located, Missing, blocked, failure};
 use crate::client::{Collection, Location};
 use crate::discovery::{Resource, Scope};
 use crate::object::{self, Identity};
@@ -60,7 +60,9 @@ impl Promise {
     }
 
     fn of(step: &Step, place: &Location, prepared: &Prepared, key: SealKey) -> Self {
-        let uid = uid(prepared);
+        // What was going anyway is not put back: before the run there was nothing that stays.
+        let is_gone = prepared.change == Change::Replace && blocked::is_namespace(place);
+        let uid = if is_gone { "" } else { uid(prepared) };
         let known =
             |pointer: &str| prepared.token.as_deref().map_or("", |token| text(token, pointer)).to_owned();
         Self {
@@ -76,7 +78,7 @@ impl Promise {
             }),
             desired: prepared.desired.as_deref().map(str::to_owned),
             deletes: step.action() == Action::Delete,
-            replaces: prepared.change == Change::Replace,
+            replaces: prepared.change == Change::Replace && !is_gone,
         }
     }
 

@@ -28,6 +28,10 @@ use crate::readiness::storage::CLAIM_PENDING;
 use crate::readiness::{self, Bygone, Readiness, UNSEEN, text};
 use crate::reasons::{self, Finding, Patience, Trouble};
 
+/// The output of a component that counts as ready because nothing reports a status for it; for people. Absent elsewhere.
+pub const NO_STATUS: &str = "noStatus";
+const UNREPORTED: &str = "applied, no status reported";
+
 /// How often an object is read where its collection may not be watched.
 const POLL: Duration = Duration::from_secs(2);
 /// How long the feed may lag behind our own write before the object is read by name.
@@ -276,8 +280,11 @@ impl Waiter<'_> {
         match readiness::judge(place.resource.group(), &place.resource.kind, object) {
             Readiness::Ready => self.granted(object).await,
             Readiness::NoStatus => {
-                self.cx.progress(Cause::new("k8s.resource.no-status", "applied, no status reported"));
-                self.granted(object).await
+                self.cx.progress(Cause::new("k8s.resource.no-status", UNREPORTED));
+                Ok(match self.granted(object).await? {
+                    Judged::Ready(outputs) => Judged::Ready(outputs.with(NO_STATUS, UNREPORTED)),
+                    waiting @ Judged::Waiting(_) => waiting,
+                })
             }
             Readiness::Failed(failure) => {
                 let pods = match &mut self.pods {

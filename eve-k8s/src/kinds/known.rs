@@ -2,6 +2,8 @@
 //!
 //! Advice only: what a cluster really has is told by its discovery.
 
+use crate::discovery::Scope;
+
 /// Kinds of Kubernetes 1.33 and their `apiVersion`, from its API reference.
 const KINDS: [(&str, &str); 39] = [
     ("APIService", "apiregistration.k8s.io/v1"),
@@ -45,6 +47,30 @@ const KINDS: [(&str, &str); 39] = [
     ("ValidatingWebhookConfiguration", "admissionregistration.k8s.io/v1"),
 ];
 
+/// Those of them that are in no namespace.
+const OF_THE_CLUSTER: [&str; 14] = [
+    "APIService",
+    "CSIDriver",
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "CustomResourceDefinition",
+    "IngressClass",
+    "MutatingWebhookConfiguration",
+    "Namespace",
+    "PersistentVolume",
+    "PriorityClass",
+    "RuntimeClass",
+    "StorageClass",
+    "ValidatingAdmissionPolicy",
+    "ValidatingWebhookConfiguration",
+];
+
+/// The scope of a known kind, in whatever version.
+pub(crate) fn scope(api_version: &str, kind: &str) -> Option<Scope> {
+    let known = self::api_version(kind).filter(|known| group(known) == group(api_version));
+    known.map(|_| if OF_THE_CLUSTER.contains(&kind) { Scope::Cluster } else { Scope::Namespaced })
+}
+
 /// The names of all known kinds.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
     KINDS.iter().map(|(kind, _)| *kind)
@@ -84,5 +110,19 @@ mod tests {
         assert!(KINDS.is_sorted());
         assert_eq!(api_version("Deployment"), Some("apps/v1"));
         assert_eq!(api_version("deployment"), None);
+    }
+
+    #[test]
+    fn a_scope_is_known_of_kubernetes_own_kinds_only() {
+        for (api_version, kind, known) in [
+            ("v1", "Namespace", Some(Scope::Cluster)),
+            ("v1", "Secret", Some(Scope::Namespaced)),
+            ("autoscaling/v1", "HorizontalPodAutoscaler", Some(Scope::Namespaced)),
+            ("management.cattle.io/v3", "ClusterRole", None),
+            ("x.dev/v1", "Thing", None),
+        ] {
+            assert_eq!(scope(api_version, kind), known, "{api_version} {kind}");
+        }
+        assert!(OF_THE_CLUSTER.iter().all(|kind| api_version(kind).is_some()));
     }
 }

@@ -5,7 +5,7 @@
 
 mod contents;
 mod dynamic;
-mod known;
+pub(crate) mod known;
 mod manifests;
 mod metadata;
 mod object;

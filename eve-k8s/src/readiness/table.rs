@@ -250,6 +250,10 @@ pub fn markdown() -> String {
          - A status or condition with an `observedGeneration` older than the object's `generation` is never judged. \
          Workloads and budgets are not ready before they state theirs.\n\
          - What is being deleted is not ready; its finalizers are named.\n\
+         - Nothing can be made in a namespace that is being deleted. One that the plan makes is waited for, until the \
+         deadline, and made anew with what the plan has in it. Any other is refused before the first write \
+         (`k8s.namespace.terminating`), with what holds it and with its conditions (`NamespaceDeletionContentFailure`, \
+         `NamespaceContentRemaining`, `NamespaceFinalizersRemaining`).\n\
          - `until: applied` on a component, or `--until applied=KIND/NAME` on the command line, waives the readiness of \
          an object: it is ready once it is written.\n\n\
          | API group | kinds | ready when | fails when | why so |\n|---|---|---|---|---|\n",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use eve_core::plan::Until;
 use eve_core::ports::Executor;
 use eve_core::run::Change;
-use eve_k8s::{KubeExecutor, ScopePolicy, preflight};
+use eve_k8s::{KubeExecutor, NO_STATUS, ScopePolicy, preflight};
 use eve_testbed::{ControlPlane, DELAY};
 use serde_json::json;
 
@@ -112,8 +112,9 @@ async fn a_definition_and_its_resources_come_up_in_one_run() {
     deploy(&executor, &step(&graph, 0)).await.unwrap();
     let (_, applied) = write(&executor, &step(&graph, 1)).await.unwrap();
     assert_eq!(applied.change, Change::Create);
-    executor.wait(&step(&graph, 1), &applied, Until::Ready, &cx).await.unwrap();
+    let outputs = executor.wait(&step(&graph, 1), &applied, Until::Ready, &cx).await.unwrap();
     assert_eq!(told.texts(), "k8s.resource.no-status: applied, no status reported\n");
+    assert_eq!(outputs.get(NO_STATUS), Some(&json!("applied, no status reported")));
 }
 
 #[tokio::test]

@@ -402,10 +402,14 @@ async fn what_was_there_before_is_marked_as_adopted_and_stays_marked() {
 }
 
 #[tokio::test]
-async fn one_object_of_a_kind_is_listed_by_its_name() {
+async fn one_object_of_a_kind_is_listed_by_its_plan_and_for_the_fresh_look_by_its_name() {
     let place = Place::new("single").await;
     let (_, entries) = place.apply(&[secret()]).await;
     let lists: Vec<String> = entries.verb("list").iter().map(|entry| entry.uri.clone()).collect();
-    assert_eq!(lists.len(), 2, "{lists:?}");
-    assert!(lists.iter().all(|list| list.contains("fieldSelector=metadata.name%3Dpassword")), "{lists:?}");
+    let selectors = ["labelSelector=eve.dev%2Fplan%3D", "fieldSelector=metadata.name%3Dpassword"];
+    assert_eq!(lists.len(), selectors.len(), "{lists:?}");
+    for (list, selector) in lists.iter().zip(selectors) {
+        assert!(list.contains(selector), "{lists:?}");
+    }
+    assert_eq!(entries.verb("get").len(), 1, "without the label it may be there all the same: {entries:?}");
 }
