@@ -129,6 +129,14 @@ impl Cluster {
         self.kinds.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// What the cluster is known again by; `None` where that may not be read.
+    ///
+    /// # Errors
+    /// Why the cluster could not be asked.
+    pub async fn identity(&self) -> Result<Option<String>, Failure> {
+        self.client.identity().await.map_err(Failure::from)
+    }
+
     /// Reports again and again whether the API server answers. Never returns.
     pub async fn watch_over(&self, health: &Health) {
         let words = Words {

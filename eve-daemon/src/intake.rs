@@ -16,6 +16,7 @@ use eve_core::secret::PinnedSecrets;
 
 use crate::cluster::{Cluster, refused};
 use crate::credentials;
+use crate::home::Home;
 use crate::keys::StepKeys;
 use crate::outages::Outages;
 use crate::problems;
@@ -33,6 +34,8 @@ pub struct PlanIntake {
     pub options: RunOptions,
     /// Which of them cannot be opened yet.
     pub outages: Arc<Outages>,
+    /// Whether the journal is of this cluster; none is opened before.
+    pub home: Arc<Home>,
 }
 
 /// Reads plans for one cluster, without I/O.
@@ -110,6 +113,7 @@ fn manifests() -> Failure {
 
 impl PlanIntake {
     async fn opened(&self, run: &RunId, body: &[u8], begun: Option<&RunStart>) -> Result<Opened, Failure> {
+        self.home.is_here().await?;
         // A large plan takes a thread for seconds: one that nobody else waits for.
         let (reader, body) = (Arc::clone(&self.reader), body.to_vec());
         // What a run has begun it brings to its end: each component finds out for itself what stands in its way by now.

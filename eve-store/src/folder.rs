@@ -130,12 +130,18 @@ impl RunFolder {
         StoredKey::load_or_make(&self.root.join("key"))
     }
 
-    /// The key of this user's keyed hashes, which must be there: what it said of a run that was begun, no other key can say.
+    /// The key of this user's keyed hashes, which must be there and be the one that this run began with: what it said of that
+    /// run, no other key can say.
     ///
     /// # Errors
-    /// [`FileError::Missing`] where it is lost; otherwise as [`key`](Self::key).
-    pub fn key_of_old(&self) -> Result<StoredKey, FileError> {
-        StoredKey::load(&self.root.join("key"))
+    /// [`FileError::Missing`] where it is lost; [`FileError::OtherKey`]; otherwise as [`key`](Self::key).
+    pub fn key_of(&self, run: &RunFile) -> Result<StoredKey, FileError> {
+        let path = self.root.join("key");
+        let key = StoredKey::load(&path)?;
+        if run.is_of(&key) == Some(false) {
+            return Err(FileError::OtherKey { path, of: run.path().to_owned() });
+        }
+        Ok(key)
     }
 
     /// Begins the file of a new run and holds it, and its plan.
@@ -146,7 +152,7 @@ impl RunFolder {
         let path = self.file(&header.run)?;
         let plan = self.lock_plan(header)?;
         let run = self.lock_run(&header.run)?;
-        RunFile::create(&path, header, [plan, run])
+        RunFile::create(&path, (header, &self.key()?), [plan, run])
     }
 
     /// Takes over a run whose process is gone, and holds it, and its plan. A run that has finished can be taken over too;

@@ -63,6 +63,7 @@
 
 mod database;
 mod error;
+mod facts;
 mod folder;
 mod header;
 mod key;

@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 
 use crate::database;
 use crate::error::FileError;
+use crate::facts::Fact;
 use crate::header::StopRequest;
 use crate::ledger_file;
 use crate::read::{Reading, place};
@@ -65,8 +66,13 @@ impl SqliteStore {
     fn start(path: PathBuf, connection: Connection) -> Result<Self, FileError> {
         let (jobs, queue) = channel::<Job>();
         let failure = Arc::new(OnceLock::new());
-        let mut writer =
-            Writer { connection, path: path.clone(), chains: BTreeMap::new(), failure: Arc::clone(&failure) };
+        let mut writer = Writer {
+            connection,
+            path: path.clone(),
+            chains: BTreeMap::new(),
+            noted: Vec::new(),
+            failure: Arc::clone(&failure),
+        };
         let work = move || queue.iter().for_each(|job| job(&mut writer));
         let started = std::thread::Builder::new().name("eve-store".to_owned()).spawn(work);
         let writer = started.map_err(|error| FileError::io("start the writer of", &path, &error))?;
@@ -101,6 +107,13 @@ impl SqliteStore {
     /// Has the log of a new file begun while nobody waits for it; where that fails, the first append says so.
     pub(crate) fn begin_log(&self) {
         let job: Job = Box::new(Writer::begin_log);
+        // Without a writer nothing is appended either.
+        let _ = self.jobs.as_ref().map(|jobs| jobs.send(job));
+    }
+
+    /// Writes a fact with the next append. Waits for nothing.
+    pub(crate) fn note(&self, fact: Fact) {
+        let job: Job = Box::new(move |writer: &mut Writer| writer.noted.push(fact));
         // Without a writer nothing is appended either.
         let _ = self.jobs.as_ref().map(|jobs| jobs.send(job));
     }
@@ -158,6 +171,8 @@ struct Writer {
     path: PathBuf,
     /// The runs that were verified or begun here: their number in this file, and where their chain stands.
     chains: BTreeMap<RunId, (i64, Chain)>,
+    /// What the next append writes besides.
+    noted: Vec<Fact>,
     failure: Arc<OnceLock<FileError>>,
 }
 
@@ -204,10 +219,13 @@ impl Writer {
                 self.load(&batch.run)?;
             }
         }
-        let Self { connection, path, chains, .. } = self;
+        let Self { connection, path, chains, noted, .. } = self;
         let failed = |error: rusqlite::Error| FileError::sqlite("append to", path, &error);
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate);
         let appending = Appending { transaction: transaction.map_err(failed)?, path };
+        for fact in &*noted {
+            fact.write(&appending.transaction).map_err(failed)?;
+        }
         let mut moved = BTreeMap::new();
         for batch in batches {
             let known = moved.get(&batch.run).or_else(|| chains.get(&batch.run)).cloned();
@@ -223,6 +241,7 @@ impl Writer {
             None => Vec::new(),
         };
         appending.transaction.commit().map_err(failed)?;
+        noted.clear();
         chains.extend(moved);
         for run in &dropped {
             chains.remove(run);

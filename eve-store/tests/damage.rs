@@ -14,18 +14,19 @@ use support::{append_each, batch, folder, header, samples};
 use tempfile::TempDir;
 
 /// All that a file says.
-type Told = (RunHeader, Vec<Record>, Vec<StopRequest>);
+type Told = (RunHeader, Vec<Record>, Vec<StopRequest>, Option<String>);
 
 fn told(path: &Path) -> Result<Told, FileError> {
     let reader = RunReader::open(path)?;
     reader.check()?;
-    Ok((reader.header()?, reader.records()?, reader.requests()?))
+    Ok((reader.header()?, reader.records()?, reader.requests()?, reader.cluster()?))
 }
 
 /// The files of a run as a kill leaves them, copied while it is open: part of it in the database, part in its log.
 async fn left_by_a_kill(folder: &RunFolder, copy: &Path) -> Told {
     let header = header(folder, "r1");
-    let file = folder.create(&header).unwrap();
+    let mut file = folder.create(&header).unwrap();
+    file.belongs_to("c1").unwrap();
     folder.request_stop(&header.run, StopMode::Drain, "kim").unwrap();
     // Several records an append, so that not every place is the end of one.
     for pair in samples()[..10].chunks(2) {
@@ -56,11 +57,11 @@ fn judge(found: Result<Told, FileError>, whole: &Told, what: &str) -> &'static s
             "loud"
         }
         Ok(told) if told == *whole => "identical",
-        Ok((header, records, requests)) => {
+        Ok((header, records, requests, cluster)) => {
             assert_eq!(header, whole.0, "{what}");
             assert!([10, 14, 18].contains(&records.len()), "{what}: {} records", records.len());
             assert_eq!(records, whole.1[..records.len()], "{what}");
-            assert_eq!(requests, whole.2, "{what}");
+            assert_eq!((&requests, &cluster), (&whole.2, &whole.3), "{what}");
             "a beginning"
         }
     }
@@ -144,7 +145,8 @@ async fn no_truncation_goes_unseen() {
 async fn a_closed_file_is_read_whole_or_not_at_all() {
     let (_keep, folder) = folder();
     let header = header(&folder, "r1");
-    let file = folder.create(&header).unwrap();
+    let mut file = folder.create(&header).unwrap();
+    file.belongs_to("c1").unwrap();
     append_each(&file, &samples()).await;
     let path = file.path().to_owned();
     drop(file);

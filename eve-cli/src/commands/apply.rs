@@ -17,7 +17,7 @@ use eve_k8s::KubeExecutor;
 use eve_store::RunFile;
 
 use super::admit::{admit, refused};
-use super::drive::{self, Beginning, Deadline, Limits, Task, Work};
+use super::drive::{self, Beginning, Deadline, Limits, Place, Task, Work};
 use super::{or_json, warn, warn_of_request};
 use crate::cli::{Apply, ApplyOutput};
 use crate::exit::Exit;
@@ -69,7 +69,7 @@ fn deploy(args: &Apply, arguments: Vec<String>, printer: &Arc<Printer>) -> Resul
 }
 
 /// The same run of the same plan, from its journal on.
-pub(super) fn resume(args: &Apply, file: Box<RunFile>, printer: &Arc<Printer>) -> Result<Exit, Halt> {
+pub(super) fn resume(args: &Apply, mut file: Box<RunFile>, printer: &Arc<Printer>) -> Result<Exit, Halt> {
     let namespace = file.header().namespace.clone();
     let checked = inputs::check(&args.input, namespace, &overrides(args))?;
     journal::is_of(&file, &checked.graph)?;
@@ -77,6 +77,12 @@ pub(super) fn resume(args: &Apply, file: Box<RunFile>, printer: &Arc<Printer>) -
         let mut signals = drive::signals()?;
         let connected =
             drive::unless_stopped(&mut signals, Box::pin(connect(args, &OnceCell::new()))).await?;
+        // Before anything else of another cluster is in the way.
+        let deadline = Deadline::of(args.timeout);
+        let asking = Box::pin(deadline.hold(connected.identity().found()));
+        let identity = drive::unless_stopped(&mut signals, asking).await?;
+        let place = Place { server: connected.server(), identity: identity.as_deref() };
+        drive::is_at(&mut file, place)?;
         let prepared = Prepared { checked, connected, signals: &mut signals, begun: &mut None };
         Box::pin(on_cluster(args, printer, prepared, Origin::Journal(file))).await
     })
@@ -143,6 +149,8 @@ async fn on_cluster(
 ) -> Result<Exit, Halt> {
     let Prepared { checked, connected, signals, begun } = prepared;
     let connected = admit(connected, &checked, &checked.graph)?;
+    // Beside all that is asked before the journal is needed.
+    let identity = connected.identity();
     // The deadline of the run holds for what comes before it as well.
     let deadline = Deadline::of(args.timeout);
     let graph = checked.graph;
@@ -162,9 +170,14 @@ async fn on_cluster(
     }
     let asking = deadline.hold(secrets(args, &checked.plan, &origin));
     let secrets = drive::unless_stopped(signals, Box::pin(asking)).await?;
+    let identity = drive::unless_stopped(signals, Box::pin(deadline.hold(identity.found()))).await?;
+    let identity = identity.as_deref();
     let journal = match begun.take() {
-        Some(begun) => begun.claimed(signals).await?,
-        None => drive::journal(origin, &args.cluster, connected.server(), &graph, signals).await?,
+        Some(begun) => begun.claimed(identity, signals).await?,
+        None => {
+            let place = Place { server: connected.server(), identity };
+            drive::journal(origin, &args.cluster, place, &graph, signals).await?
+        }
     };
     if args.create_namespace {
         let creating = deadline.hold(connected.create_namespace(namespace));
