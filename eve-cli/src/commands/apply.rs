@@ -16,7 +16,7 @@ use eve_core::secret::PinnedSecrets;
 use eve_k8s::KubeExecutor;
 use eve_store::RunFile;
 
-use super::admit::{admit, refused};
+use super::admit::{admit, refusal};
 use super::drive::{self, Beginning, Deadline, Limits, Place, Task, Work};
 use super::{or_json, warn, warn_of_request};
 use crate::cli::{Apply, ApplyOutput};
@@ -164,11 +164,7 @@ async fn on_cluster(
             return Err(Halt::error(Exit::Refused, message).with_hint(hint));
         }
     }
-    if let Origin::Call(_) = origin {
-        let asking = deadline.hold(of_no_other(&executor, &checked.plan, &graph));
-        drive::unless_stopped(signals, Box::pin(asking)).await?;
-    }
-    let asking = deadline.hold(secrets(args, &checked.plan, &origin));
+    let asking = deadline.hold(secrets(args, (&executor, &checked.plan, &graph), &origin));
     let secrets = drive::unless_stopped(signals, Box::pin(asking)).await?;
     let identity = drive::unless_stopped(signals, Box::pin(deadline.hold(identity.found()))).await?;
     let identity = identity.as_deref();
@@ -192,8 +188,35 @@ async fn on_cluster(
     drive::run(&limits, printer, work, signals).await
 }
 
-/// The secrets of the run. One that goes on has those that it began with; where it puts back what it changed, it needs none.
-async fn secrets(args: &Apply, plan: &Loaded, origin: &Origin) -> Result<PinnedSecrets, Halt> {
+/// The secrets of the run, where nothing of its plan belongs to another one; whatever is wrong with either is told at once. A
+/// run that goes on is not asked for the latter: it has written already, and what it has still to write is looked at when it
+/// is prepared.
+async fn secrets(
+    args: &Apply,
+    (executor, plan, graph): (&KubeExecutor, &Loaded, &Arc<Graph>),
+    origin: &Origin,
+) -> Result<PinnedSecrets, Halt> {
+    let of_others = async {
+        match origin {
+            Origin::Call(_) => executor.of_other_plans(graph).await,
+            Origin::Journal(_) => Vec::new(),
+        }
+    };
+    let (of_others, found) = tokio::join!(Box::pin(of_others), Box::pin(from_vault(args, plan, origin)));
+    let found = match (of_others.as_slice(), found) {
+        ([], found) => return found,
+        (_, found) => found.err(),
+    };
+    let bad = match found {
+        Some(Halt::Problems(bad) | Halt::Unreachable(bad)) => bad.list,
+        Some(Halt::Error { .. }) | None => Vec::new(),
+    };
+    Err(refusal(plan, &of_others, bad))
+}
+
+/// What Vault has of it. A run that goes on has the secrets that it began with; where it puts back what it changed, it needs
+/// none.
+async fn from_vault(args: &Apply, plan: &Loaded, origin: &Origin) -> Result<PinnedSecrets, Halt> {
     if plan.secrets().is_empty() {
         return Ok(PinnedSecrets::default());
     }
@@ -235,10 +258,4 @@ async fn make_namespace(
         return Err(Halt::error(Exit::Cancelled, "stopped before anything of the plan was written"));
     }
     Ok(())
-}
-
-/// Everything that belongs to another plan. A run that goes on is not asked: it has written already, and what it has still
-/// to write is looked at when it is prepared.
-async fn of_no_other(executor: &KubeExecutor, plan: &Loaded, graph: &Arc<Graph>) -> Result<(), Halt> {
-    refused(plan, &executor.of_other_plans(graph).await)
 }
