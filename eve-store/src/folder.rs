@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 use crate::database::{beside, sync_folder};
 use crate::error::FileError;
 use crate::header::RunHeader;
+use crate::height;
 use crate::key::{StoredKey, hex};
 use crate::lock::{HeldBy, Holder, Lock, now};
 use crate::run_file::{self, Progress, RunFile, RunReader, remove_if_there};
@@ -31,7 +32,7 @@ const RUN_ID_BYTES_MAX: usize = 128;
 ///   key                   the key of keyed hashes
 ///   pruned                empty; changed when it was last looked for runs that need not be kept
 ///   locks/HASH.lock       held while a run of that plan, namespace and cluster is driven; never removed
-///   runs/RUN.run          the run, an SQLite file; beside it -wal and -shm while it is open
+///   runs/RUN.run          the run, an SQLite file; beside it -wal and -shm while it is open, and -head: how far it came
 ///   runs/RUN.lock         held while the run is driven; says by whom
 /// ```
 ///
@@ -324,7 +325,7 @@ impl RunFolder {
     /// Removes a run that this process holds.
     fn remove_files(&self, run: &RunId) -> Result<(), FileError> {
         let path = self.file(run)?;
-        for ending in ["", "-wal", "-shm"] {
+        for ending in ["", "-wal", "-shm", height::ENDING] {
             remove_if_there(&beside(&path, ending))?;
         }
         remove_if_there(&self.lock_file(run)?)
@@ -383,7 +384,7 @@ impl RunFolder {
 /// Whether a file only goes with that of a run.
 fn is_companion(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    [".lock", ".new", "-wal", "-shm", "-journal"].iter().any(|ending| name.ends_with(ending))
+    [".lock", ".new", "-wal", "-shm", "-journal", height::ENDING].iter().any(|ending| name.ends_with(ending))
 }
 
 fn changed_at(path: &Path) -> Timestamp {

@@ -22,6 +22,7 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use crate::database;
 use crate::error::FileError;
 use crate::facts::{Fact, Facts};
+use crate::height::{self, Height};
 use crate::key::StoredKey;
 use crate::lock::Lock;
 use crate::read::{Reading, SEQ_MAX, link, place, seq};
@@ -70,6 +71,7 @@ impl LedgerFile {
         if !path.exists() {
             create(&path)?;
         }
+        Height::check(&path)?;
         let (has_past, facts) = {
             let connection = database::open_to_write(&path)?;
             let reading = Reading { connection: &connection, path: &path };
@@ -169,6 +171,7 @@ fn create(path: &Path) -> Result<(), FileError> {
         // What a process left that died here; it held the lock that is held now.
         remove_if_there(&database::beside(&draft, ending))?;
     }
+    height::forget(path)?;
     let failed = |error: rusqlite::Error| FileError::sqlite("create", path, &error);
     let connection = database::create(&draft)?;
     connection.execute_batch(SCHEMA).map_err(failed)?;

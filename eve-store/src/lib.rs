@@ -66,6 +66,7 @@ mod error;
 mod facts;
 mod folder;
 mod header;
+mod height;
 mod key;
 mod ledger_file;
 mod lock;

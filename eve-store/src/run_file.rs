@@ -13,6 +13,7 @@ use crate::database;
 use crate::error::FileError;
 use crate::facts::{Fact, Facts};
 use crate::header::{RunHeader, StopRequest, sum};
+use crate::height::{self, Height};
 use crate::key::StoredKey;
 use crate::lock::{Lock, now};
 use crate::read::{Reading, RunRow};
@@ -47,6 +48,7 @@ impl RunFile {
             // What a process left that died here; it held the locks that are held now.
             remove_if_there(left)?;
         }
+        height::forget(path)?;
         let failed = |error: rusqlite::Error| FileError::sqlite("create", path, &error);
         let bytes = header.encode().map_err(|reason| FileError::Io {
             doing: "write the header of",
@@ -72,6 +74,7 @@ impl RunFile {
 
     /// Opens the file of a run to go on with it, once all of it is known to be as it was written.
     pub(crate) fn resume(path: &Path, locks: [Lock; 2]) -> Result<Self, FileError> {
+        Height::check(path)?;
         let connection = database::open_to_write(path)?;
         let reading = Reading { connection: &connection, path };
         reading.check()?;
@@ -243,14 +246,18 @@ impl RunReader {
 
     /// Reads several things as they were at one moment.
     fn at_once<T>(&self, read: impl FnOnce(Reading<'_>) -> Result<T, FileError>) -> Result<T, FileError> {
+        let height = Height::beside(&self.path);
         let begun = self.connection.unchecked_transaction();
         let _moment = begun.map_err(|error| FileError::sqlite("read", &self.path, &error))?;
-        read(Reading { connection: &self.connection, path: &self.path })
+        let reading = Reading { connection: &self.connection, path: &self.path };
+        height.map_or(Ok(()), |height| height.is_reached(&reading))?;
+        read(reading)
     }
 }
 
 /// Writes a request into the file of a run, which another process may hold, and gives its number.
 pub(crate) fn request(path: &Path, run: &RunId, mode: StopMode, who: &str) -> Result<u64, FileError> {
+    Height::check(path)?;
     let mut connection = database::open_to_write(path)?;
     let failed = |error: rusqlite::Error| FileError::sqlite("ask through", path, &error);
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;

@@ -21,6 +21,7 @@ use crate::database;
 use crate::error::FileError;
 use crate::facts::Fact;
 use crate::header::StopRequest;
+use crate::height::{self, Gauge, Height};
 use crate::ledger_file;
 use crate::read::{Reading, place};
 
@@ -48,6 +49,7 @@ impl SqliteStore {
     pub fn create(path: impl Into<PathBuf>) -> Result<Self, FileError> {
         let path = path.into();
         let connection = database::create(&path)?;
+        height::forget(&path)?;
         path.parent().filter(|folder| *folder != Path::new("")).map_or(Ok(()), database::sync_folder)?;
         Self::start(path, connection)
     }
@@ -58,6 +60,7 @@ impl SqliteStore {
     /// [`FileError`]; a file that is not of eve, or of a newer one, is left as it is.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, FileError> {
         let path = path.into();
+        Height::check(&path)?;
         let connection = database::open_to_write(&path)?;
         Reading { connection: &connection, path: &path }.check_names()?;
         Self::start(path, connection)
@@ -71,6 +74,7 @@ impl SqliteStore {
             path: path.clone(),
             chains: BTreeMap::new(),
             noted: Vec::new(),
+            gauge: Gauge::of(&path),
             failure: Arc::clone(&failure),
         };
         let work = move || queue.iter().for_each(|job| job(&mut writer));
@@ -173,6 +177,7 @@ struct Writer {
     chains: BTreeMap<RunId, (i64, Chain)>,
     /// What the next append writes besides.
     noted: Vec<Fact>,
+    gauge: Gauge,
     failure: Arc<OnceLock<FileError>>,
 }
 
@@ -219,7 +224,7 @@ impl Writer {
                 self.load(&batch.run)?;
             }
         }
-        let Self { connection, path, chains, noted, .. } = self;
+        let Self { connection, path, chains, noted, gauge, .. } = self;
         let failed = |error: rusqlite::Error| FileError::sqlite("append to", path, &error);
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate);
         let appending = Appending { transaction: transaction.map_err(failed)?, path };
@@ -242,10 +247,16 @@ impl Writer {
         };
         appending.transaction.commit().map_err(failed)?;
         noted.clear();
-        chains.extend(moved);
         for run in &dropped {
+            moved.remove(run);
             chains.remove(run);
         }
+        let (run, seq) =
+            moved.values().next_back().map_or((0, 0), |(number, chain)| (*number, chain.head().seq));
+        let before = |batch: &LedgerBatch| batch.next.get().saturating_sub(1);
+        let ledger = ledger.map_or(0, |batch| before(batch).saturating_add(batch.ledger.len() as u64));
+        gauge.note(Height { ledger, run, seq });
+        chains.extend(moved);
         Ok(())
     }
 }

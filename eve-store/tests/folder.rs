@@ -336,3 +336,58 @@ async fn a_run_that_says_nothing_of_its_cluster_and_its_key_goes_on() {
     append_each(&file, &samples()[..1]).await;
     assert_eq!(folder.read(&header.run).unwrap().cluster().unwrap().as_deref(), Some("c1"));
 }
+
+/// A run as a kill leaves it, with its log gone.
+async fn without_its_log(folder: &RunFolder, run: &str) -> std::path::PathBuf {
+    let header = header(folder, run);
+    let file = folder.create(&header).unwrap();
+    let path = file.path().to_owned();
+    let with = |ending: &str| std::path::PathBuf::from(format!("{}{ending}", path.display()));
+    append_each(&file, &samples()[..3]).await;
+    let copies = ["", "-head"].map(|ending| (with(ending), fs::read(with(ending)).unwrap()));
+    drop(file);
+    copies.iter().for_each(|(path, bytes)| fs::write(path, bytes).unwrap());
+    path
+}
+
+#[tokio::test]
+async fn a_run_whose_log_is_lost_is_named_and_neither_gone_on_with_nor_removed() {
+    let (_keep, folder) = folder();
+    let path = without_its_log(&folder, "r1").await;
+    let before = fs::read(&path).unwrap();
+    let run = RunId::new("r1");
+    let errors = [
+        folder.resume(&run).unwrap_err(),
+        folder.read(&run).unwrap().records().unwrap_err(),
+        folder.request_stop(&run, StopMode::Now, "kim").unwrap_err(),
+    ];
+    for error in errors {
+        assert!(error.to_string().contains("record 3 of a run was written and is missing"), "{error}");
+    }
+    assert_eq!(names(&folder), ["damaged r1.run"]);
+    assert_eq!(folder.prune(Retention { count: 0, age: Duration::ZERO }).unwrap(), []);
+    assert_eq!(fs::read(&path).unwrap(), before, "it is left as it was");
+}
+
+#[tokio::test]
+async fn a_run_that_was_closed_by_whoever_asked_it_to_stop_has_lost_nothing() {
+    let (_keep, folder) = folder();
+    let header = header(&folder, "r1");
+    let file = folder.create(&header).unwrap();
+    append_each(&file, &samples()[..3]).await;
+    drop(file);
+    folder.request_stop(&header.run, StopMode::Now, "kim").unwrap();
+    let file = folder.resume(&header.run).unwrap();
+    assert_eq!(file.load(&header.run).await.unwrap(), samples()[..3]);
+    append_each(&file, &samples()[3..4]).await;
+    let path = file.path().to_owned();
+    drop(file);
+    folder.resume(&header.run).unwrap();
+    // A run without a record leaves nothing of itself.
+    let other = RunHeader { run: RunId::new("r2"), ..header };
+    drop(folder.resume(&RunId::new("r1")).unwrap());
+    assert!(folder.discard(folder.create(&other).unwrap()).unwrap());
+    let left = fs::read_dir(path.parent().unwrap()).unwrap();
+    let left: Vec<_> = left.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    assert!(left.iter().all(|name| name.starts_with("r1")), "{left:?}");
+}

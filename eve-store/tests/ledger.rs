@@ -284,3 +284,45 @@ async fn a_ledger_belongs_to_the_cluster_that_was_named_first() {
     assert_eq!(file.cluster().as_deref(), Some("c1"));
     assert!(file.failure().is_none(), "to be asked is no failure");
 }
+
+#[tokio::test]
+async fn a_ledger_whose_log_is_lost_is_not_gone_on_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = path(&folder);
+    let records = samples();
+    let file = LedgerFile::open(&path).unwrap();
+    file.append(ledger(&records[..2])).await.unwrap();
+    let before = fs::read(&path).unwrap();
+    let runs = vec![of_run("run-1", &sample_events()[..3])];
+    file.append(with_runs(&records[2..3], runs)).await.unwrap();
+    let whole = fs::read(with(&path, "-head")).unwrap();
+    let late = LedgerBatch {
+        next: Seq::new(4),
+        ledger: Vec::new(),
+        runs: vec![of_run("run-1", &sample_events()[3..4])],
+    };
+    file.append(late).await.unwrap();
+    let copy = folder.path().join("copy.ledger");
+    for ending in ["", "-wal", "-head"] {
+        fs::copy(with(&path, ending), with(&copy, ending)).unwrap();
+    }
+    drop(LedgerFile::open(&copy).unwrap());
+    drop(file);
+    drop(LedgerFile::open(&path).unwrap());
+    fs::write(with(&path, "-head"), &whole).unwrap();
+    drop(LedgerFile::open(&path).unwrap());
+    let refused = |copy: &Path, head: &[u8]| {
+        fs::write(copy, &before).unwrap();
+        fs::write(with(copy, "-head"), head).unwrap();
+        for ending in ["-wal", "-shm"] {
+            let _ = fs::remove_file(with(copy, ending));
+        }
+        LedgerFile::open(copy).unwrap_err().to_string()
+    };
+    let error = refused(&copy, &whole);
+    assert!(error.contains("record 3 of its ledger was written and is missing"), "{error}");
+    assert_eq!(fs::read(&copy).unwrap(), before, "it is left as it was");
+    fs::remove_file(&copy).unwrap();
+    let anew = LedgerFile::open(&copy).unwrap();
+    assert_eq!(anew.load().await.unwrap(), [], "a ledger that is made anew has nothing to miss");
+}
