@@ -435,9 +435,11 @@ pub(crate) fn is_on(header: &RunHeader, server: &str) -> Result<(), Halt> {
 /// Holds a run to the cluster of this identity; where that may not be read, its address alone has to tell.
 pub(crate) fn belongs_to(file: &mut RunFile, identity: Option<&str>) -> Result<(), Halt> {
     let Some(identity) = identity else { return Ok(()) };
-    file.belongs_to(identity).map_err(|error| match &error {
-        FileError::OtherCluster { known, found, .. } => of_another_cluster(file.header(), known, found),
-        _ => halt(&error),
+    file.belongs_to(identity).map_err(|error| {
+        if let FileError::OtherCluster { known, found, .. } = &error {
+            return of_another_cluster(file.header(), known, found);
+        }
+        halt(&error)
     })
 }
 

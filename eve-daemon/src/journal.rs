@@ -79,16 +79,14 @@ impl Journal {
     /// # Errors
     /// It belongs to another one. Nothing is written.
     pub fn belongs_to(&self, identity: &str, server: &str) -> Result<(), StartError> {
-        self.file.belongs_to(identity).map_err(|error| match &error {
-            FileError::OtherCluster { path, known, found } => {
-                let message = format!(
-                    "the journal {} belongs to another cluster than the one that answers at {server}: the uid of its \
-                     namespace `kube-system` is {known}, and here it is {found}",
-                    path.display()
-                );
-                StartError::new(message).with_hint(StartError::from(error).hint())
-            }
-            _ => StartError::from(error),
+        self.file.belongs_to(identity).map_err(|error| {
+            let FileError::OtherCluster { path, known, found } = &error else { return StartError::from(error) };
+            let message = format!(
+                "the journal {} belongs to another cluster than the one that answers at {server}: the uid of its namespace \
+                 `kube-system` is {known}, and here it is {found}",
+                path.display()
+            );
+            StartError::new(message).with_hint(StartError::from(error).hint())
         })
     }
 

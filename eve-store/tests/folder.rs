@@ -343,10 +343,12 @@ async fn without_its_log(folder: &RunFolder, run: &str) -> std::path::PathBuf {
     let file = folder.create(&header).unwrap();
     let path = file.path().to_owned();
     let with = |ending: &str| std::path::PathBuf::from(format!("{}{ending}", path.display()));
-    append_each(&file, &samples()[..3]).await;
+    append_each(&file, samples().get(..3).unwrap()).await;
     let copies = ["", "-head"].map(|ending| (with(ending), fs::read(with(ending)).unwrap()));
     drop(file);
-    copies.iter().for_each(|(path, bytes)| fs::write(path, bytes).unwrap());
+    for (path, bytes) in copies {
+        fs::write(path, bytes).unwrap();
+    }
     path
 }
 

@@ -168,12 +168,11 @@ async fn on_cluster(
     let secrets = drive::unless_stopped(signals, Box::pin(asking)).await?;
     let identity = drive::unless_stopped(signals, Box::pin(deadline.hold(identity.found()))).await?;
     let identity = identity.as_deref();
-    let journal = match begun.take() {
-        Some(begun) => begun.claimed(identity, signals).await?,
-        None => {
-            let place = Place { server: connected.server(), identity };
-            drive::journal(origin, &args.cluster, place, &graph, signals).await?
-        }
+    let journal = if let Some(begun) = begun.take() {
+        begun.claimed(identity, signals).await?
+    } else {
+        let place = Place { server: connected.server(), identity };
+        drive::journal(origin, &args.cluster, place, &graph, signals).await?
     };
     if args.create_namespace {
         let creating = deadline.hold(connected.create_namespace(namespace));
