@@ -93,7 +93,6 @@ pub(crate) fn begin(call: &Call, cluster: &Cluster, server: &str, graph: &Graph)
     let chosen = wiring::chosen(cluster)?;
     let absolute = |path: &PathBuf| writable(std::path::absolute(path).unwrap_or_else(|_| path.clone()));
     let key = folder.key().map_err(|error| halt(&error))?;
-    // No key is younger than the runs it belongs to.
     let now = SystemClock::new().now();
     let sketch = serde_json::to_string(&Sketch::of(graph, call.specs));
     let header = RunHeader {
@@ -143,7 +142,7 @@ pub(crate) fn key(origin: &Origin) -> Result<StoredKey, Halt> {
     let folder = folder()?;
     let key = match origin {
         Origin::Call(_) => folder.key(),
-        Origin::Journal(_) => folder.key_of_old(),
+        Origin::Journal(file) => folder.key_of(file),
     };
     key.map_err(|error| halt(&error))
 }
@@ -394,9 +393,18 @@ fn files(header: &RunHeader) -> Result<Vec<PathBuf>, Halt> {
 
 /// Whether this graph is the one that the run began with.
 pub(crate) fn is_of(file: &RunFile, graph: &Graph) -> Result<(), Halt> {
-    let RunHeader { run, digest: begun_with, started_at, .. } = file.header();
+    let RunHeader { run, digest: begun_with, .. } = file.header();
     let anew = "bring it back, or start a new run: `eve apply` goes on from what the cluster has";
-    let key = match folder()?.key_of_old() {
+    let key = match folder()?.key_of(file) {
+        Err(FileError::OtherKey { path, .. }) => {
+            let message = format!(
+                "the key {} is not the one that run {run} began with: whether the plan is the one that it began with \
+                 cannot be told",
+                path.display()
+            );
+            let hint = "bring the key back as it was, or start a new run: `eve apply` goes on from what the cluster has";
+            return Err(Halt::error(Exit::Refused, message).with_hint(hint.to_owned()));
+        }
         Err(FileError::Missing { path }) => {
             let message = format!(
                 "the key {} is lost: whether the plan is the one that run {run} began with cannot be told",
@@ -409,27 +417,42 @@ pub(crate) fn is_of(file: &RunFile, graph: &Graph) -> Result<(), Halt> {
     if digest(&key, graph) == *begun_with {
         return Ok(());
     }
-    if key.made_at() > *started_at {
-        let message = format!(
-            "the key of this user's runs is younger than the run {run}: whether the plan is the one that it began with \
-             cannot be told without the old key"
-        );
-        return Err(Halt::error(Exit::Refused, message).with_hint(anew.to_owned()));
-    }
     let message = format!("the plan is not the one that run {run} began with");
     let hint = "bring its files back as they were, or start a new run: `eve apply` goes on from what the cluster has";
     Err(Halt::error(Exit::Refused, message).with_hint(hint.to_owned()))
 }
 
-/// Whether this is the cluster that the run was begun on.
-pub(crate) fn is_on(file: &RunFile, server: &str) -> Result<(), Halt> {
-    let begun_on = &file.header().cluster;
-    if begun_on == server {
+/// Whether this is the address of the cluster that the run was begun on.
+pub(crate) fn is_on(header: &RunHeader, server: &str) -> Result<(), Halt> {
+    let RunHeader { run, cluster, .. } = header;
+    if cluster == server {
         return Ok(());
     }
-    let message =
-        format!("run {} was begun on {begun_on}; the kubeconfig now leads to {server}", file.header().run);
+    let message = format!("run {run} was begun on {cluster}; the kubeconfig now leads to {server}");
     Err(Halt::error(Exit::Refused, message).with_hint("bring the kubeconfig back as it was".to_owned()))
+}
+
+/// Holds a run to the cluster of this identity; where that may not be read, its address alone has to tell.
+pub(crate) fn belongs_to(file: &mut RunFile, identity: Option<&str>) -> Result<(), Halt> {
+    let Some(identity) = identity else { return Ok(()) };
+    file.belongs_to(identity).map_err(|error| {
+        if let FileError::OtherCluster { known, found, .. } = &error {
+            return of_another_cluster(file.header(), known, found);
+        }
+        halt(&error)
+    })
+}
+
+/// What is said where another cluster answers at the address of the one that a run was begun on.
+pub(crate) fn of_another_cluster(header: &RunHeader, known: &str, found: &str) -> Halt {
+    let RunHeader { run, cluster, .. } = header;
+    let message = format!(
+        "run {run} was begun on another cluster than the one that now answers at {cluster}: the uid of its namespace \
+         `kube-system` was {known}, and is {found} here"
+    );
+    let hint = "lead the kubeconfig back to that cluster, or start a new run here: `eve apply` goes on from what the cluster \
+                has";
+    Halt::error(Exit::Refused, message).with_hint(hint.to_owned())
 }
 
 /// The name of a run for people who want to go on with it.

@@ -17,6 +17,7 @@ use eve_k8s::{
     Adopted, ApiError, Chosen, ConnectError, Ensured, Grace, Graces, Inventory, InventoryScope, KindPattern,
     KubeClient, KubeConfigOptions, KubeExecutor, OBJECT_KIND, ScopePolicy, TakeOver, Trouble,
 };
+use tokio::task::JoinHandle;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -114,7 +115,28 @@ pub(crate) fn preflight_offline(
     eve_k8s::preflight_offline(graph, &policy(allow_namespaces, allow_cluster_scoped))
 }
 
+/// What the cluster is known again by, asked for beside whatever else is.
+#[derive(Debug)]
+pub(crate) struct Identity(JoinHandle<Result<Option<String>, Halt>>);
+
+impl Identity {
+    /// Waits for it; `None` where it may not be read.
+    pub(crate) async fn found(self) -> Result<Option<String>, Halt> {
+        let broken =
+            |error| Halt::error(Exit::Internal, format!("the cluster was not asked who it is: {error}"));
+        self.0.await.map_err(broken)?
+    }
+}
+
 impl Connected {
+    /// Begins to ask what the cluster is known again by.
+    pub(crate) fn identity(&self) -> Identity {
+        let client = self.client.clone();
+        Identity(tokio::spawn(async move {
+            client.identity().await.map_err(|error| unreachable(&client, &error))
+        }))
+    }
+
     /// The address of its API server.
     pub(crate) fn server(&self) -> &str {
         self.client.server()

@@ -98,11 +98,12 @@ impl Cluster {
         self.client.default_namespace()
     }
 
-    /// Asks everything that can refuse a plan before its first write, all problems of a kind at once. Reads only.
+    /// Asks everything that can refuse a plan before its first write, all problems of a kind at once. Gives what belongs to
+    /// other plans, for it to be told with whatever else is wrong. Reads only.
     ///
     /// # Errors
     /// What is refused, with its places in the plan, or why the cluster could not be asked.
-    pub async fn admit(&self, plan: &Loaded, graph: &Arc<Graph>) -> Result<(), Failure> {
+    pub async fn admit(&self, plan: &Loaded, graph: &Arc<Graph>) -> Result<Vec<PlanProblem>, Failure> {
         refused(plan, &self.preflight(graph).await?, Vec::new())?;
         let namespace = graph.namespace();
         if !defines_namespace(graph, namespace) {
@@ -112,11 +113,11 @@ impl Cluster {
                 return Err(Failure::permanent("k8s.namespace.missing", message));
             }
         }
-        refused(plan, &self.executor.of_other_plans(graph).await, Vec::new())?;
+        let others = self.executor.of_other_plans(graph).await;
         for cause in self.executor.leaving_namespaces(graph, Followed::ByRun).await? {
             tracing::warn!(plan = graph.name(), "{}", cause.message);
         }
-        Ok(())
+        Ok(others)
     }
 
     /// What of a graph is not served here or may not be touched. The API server is asked again for what it did not serve.
@@ -135,6 +136,14 @@ impl Cluster {
         self.kinds.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// What the cluster is known again by; `None` where that may not be read.
+    ///
+    /// # Errors
+    /// Why the cluster could not be asked.
+    pub async fn identity(&self) -> Result<Option<String>, Failure> {
+        self.client.identity().await.map_err(Failure::from)
+    }
+
     /// Reports again and again whether the API server answers. Never returns.
     pub async fn watch_over(&self, health: &Health) {
         let words = Words {
@@ -146,16 +155,18 @@ impl Cluster {
     }
 }
 
-/// All problems of a plan as one failure, with others that were found of it.
+/// All problems of a plan as one failure, with others that were found of it; none where nothing was found.
 pub(crate) fn refused(plan: &Loaded, found: &[PlanProblem], others: Vec<Diagnostic>) -> Result<(), Failure> {
-    if found.is_empty() && others.is_empty() {
-        return Ok(());
-    }
+    if found.is_empty() && others.is_empty() { Ok(()) } else { Err(refusal(plan, found, others)) }
+}
+
+/// The same where something was found.
+pub(crate) fn refusal(plan: &Loaded, found: &[PlanProblem], others: Vec<Diagnostic>) -> Failure {
     let told = |problem: &PlanProblem| {
         let hint = hint(&problem.code).map(str::to_owned).or_else(|| problem.hint.clone());
         plan.diagnose_executor(&PlanProblem { hint, ..problem.clone() })
     };
-    Err(problems::failure(&plan.diagnostics(others.into_iter().chain(found.iter().map(told)).collect())))
+    problems::failure(&plan.diagnostics(others.into_iter().chain(found.iter().map(told)).collect()))
 }
 
 /// What to do about problems for which a command line has flags and a daemon has none.

@@ -14,8 +14,9 @@ use eve_core::plan::load::{Glance, LoadOptions, Loaded, Source, glance, load};
 use eve_core::run::{RunOptions, RunStart};
 use eve_core::secret::PinnedSecrets;
 
-use crate::cluster::{Cluster, refused};
+use crate::cluster::{Cluster, refusal, refused};
 use crate::credentials;
+use crate::home::Home;
 use crate::keys::StepKeys;
 use crate::outages::Outages;
 use crate::problems;
@@ -33,6 +34,8 @@ pub struct PlanIntake {
     pub options: RunOptions,
     /// Which of them cannot be opened yet.
     pub outages: Arc<Outages>,
+    /// Whether the journal is of this cluster; none is opened before.
+    pub home: Arc<Home>,
 }
 
 /// Reads plans for one cluster, without I/O.
@@ -110,6 +113,7 @@ fn manifests() -> Failure {
 
 impl PlanIntake {
     async fn opened(&self, run: &RunId, body: &[u8], begun: Option<&RunStart>) -> Result<Opened, Failure> {
+        self.home.is_here().await?;
         // A large plan takes a thread for seconds: one that nobody else waits for.
         let (reader, body) = (Arc::clone(&self.reader), body.to_vec());
         // What a run has begun it brings to its end: each component finds out for itself what stands in its way by now.
@@ -119,11 +123,18 @@ impl PlanIntake {
             Failure::permanent("plan.panicked", format!("reading the plan did not come to its end: {error}"))
         })??;
         let graph = Arc::new(graph);
-        if begun.is_none() {
-            self.reader.cluster.admit(&plan, &graph).await?;
+        let of_others = match begun {
+            None => self.reader.cluster.admit(&plan, &graph).await?,
+            Some(_) => Vec::new(),
+        };
+        let found = self.secrets(run, (&plan, &graph), begun).await;
+        if !of_others.is_empty() {
+            // What may pass is no problem of the plan.
+            let bad = found.err().filter(|unread| !unread.may_pass);
+            let bad = bad.map_or_else(Vec::new, |unread| unread.problems);
+            return Err(refusal(&plan, &of_others, bad));
         }
-        let secrets =
-            self.secrets(run, (&plan, &graph), begun).await.map_err(|unread| unread.failure(&plan))?;
+        let secrets = found.map_err(|unread| unread.failure(&plan))?;
         if !self.reader.keys.may_ask(&graph) {
             self.reader.secrets.close(run).await;
         }

@@ -10,7 +10,7 @@ use eve_core::ports::{Ledger, LedgerBatch, StoreError};
 use eve_core::run::{Outcome, Record};
 use eve_core::scheduler::{Awaited, LedgerEvent, LedgerRecord, Reason, SchedulerView, Stand, Ticket};
 use eve_core::time::Timestamp;
-use eve_store::{LedgerFile, StoredKey};
+use eve_store::{FileError, LedgerFile, StoredKey};
 
 use crate::health::{Health, Part};
 use crate::metrics::Metrics;
@@ -72,6 +72,22 @@ impl Journal {
     /// Its file cannot be used.
     pub fn key(&self) -> Result<StoredKey, StartError> {
         Ok(self.file.key()?)
+    }
+
+    /// Holds the journal to the cluster of this identity, which answers at this address.
+    ///
+    /// # Errors
+    /// It belongs to another one. Nothing is written.
+    pub fn belongs_to(&self, identity: &str, server: &str) -> Result<(), StartError> {
+        self.file.belongs_to(identity).map_err(|error| {
+            let FileError::OtherCluster { path, known, found } = &error else { return StartError::from(error) };
+            let message = format!(
+                "the journal {} belongs to another cluster than the one that answers at {server}: the uid of its namespace \
+                 `kube-system` is {known}, and here it is {found}",
+                path.display()
+            );
+            StartError::new(message).with_hint(StartError::from(error).hint())
+        })
     }
 
     /// Takes up what an earlier process left.

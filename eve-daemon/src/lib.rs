@@ -8,6 +8,7 @@ mod credentials;
 pub mod folder;
 pub mod forget;
 pub mod health;
+pub mod home;
 pub mod http;
 pub mod intake;
 pub mod journal;

@@ -43,8 +43,9 @@ async fn serve_until_told(config: &Config) -> Result<ExitCode, StartError> {
     let (health, metrics): (Arc<Health>, Arc<Metrics>) = (Arc::default(), Arc::default());
     let signals = Signals::new()?;
     let listener = listen(config).await?;
-    let Daemon { mut scheduler, ports, cluster, secrets, undelivered, source } =
+    let Daemon { mut scheduler, ports, cluster, home, secrets, undelivered, source } =
         wiring::wire(config, &health, &metrics).await?;
+    home.look().await?;
     let address = listener.as_ref().and_then(|listener| listener.local_addr().ok());
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -61,6 +62,7 @@ async fn serve_until_told(config: &Config) -> Result<ExitCode, StartError> {
     let grace = config.shutdown.grace.map_or(GRACE, |grace| grace.0);
     let ended = tokio::select! {
         ended = serve(&mut scheduler, &ports, received) => ended,
+        error = home.is_another() => return Err(error),
         () = end_on_signal(signals, &orders, &health, grace) => Ok(()),
         () = cluster.watch_over(&health) => Ok(()),
         () = secrets.watch_over(&health) => Ok(()),

@@ -11,7 +11,7 @@ use eve_vault::VaultConfigError;
 use crate::config::Wrong;
 
 /// Why the daemon does not start. Holds no secret.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct StartError {
     message: String,
@@ -39,6 +39,11 @@ impl StartError {
     /// The same as a problem of this field of the configuration.
     pub(crate) fn at(self, pointer: impl Into<String>, code: &'static str) -> Wrong {
         Wrong::new(pointer, code, self.message).with_hint(self.hint)
+    }
+
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        self.hint.clone()
     }
 
     /// As lines for a terminal.
@@ -86,6 +91,14 @@ fn file_hint(error: &FileError) -> &'static str {
              begins anew there, and plans that are delivered again run from what the cluster has"
         }
         FileError::BadKey { .. } => "bring the file back as it was",
+        FileError::OtherKey { .. } => {
+            "the journal and its key belong together: bring the key back from a copy of the folder; if it is gone for good, give \
+             another `state.folder`: the daemon begins anew there, and plans that are delivered again run from what the cluster has"
+        }
+        FileError::OtherCluster { .. } => {
+            "lead `kubernetes.kubeconfig` and `kubernetes.context` to the cluster of the journal, or give the daemon of this \
+             cluster a `state.folder` of its own"
+        }
         FileError::Missing { .. } | FileError::Io { .. } => "mend what is named, then start again",
         FileError::Poisoned(first) => file_hint(first),
         FileError::OutOfOrder { .. } | FileError::WriterGone { .. } => {

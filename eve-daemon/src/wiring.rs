@@ -24,6 +24,7 @@ use crate::cluster::Cluster;
 use crate::config::{Config, NewerPlan};
 use crate::forget::Forget;
 use crate::health::Health;
+use crate::home::Home;
 use crate::intake::{PlanIntake, PlanReader};
 use crate::journal::Journal;
 use crate::keys::StepKeys;
@@ -53,6 +54,8 @@ pub struct Daemon {
     pub ports: ServePorts,
     /// The cluster, to be watched over.
     pub cluster: Arc<Cluster>,
+    /// Whether the journal is of that cluster.
+    pub home: Arc<Home>,
     /// Where secrets come from, to be watched over.
     pub secrets: Arc<Keeper>,
     /// What no receiver has taken yet.
@@ -103,7 +106,8 @@ pub async fn wire(
         keys,
     };
     let (reader, options) = (Arc::new(reader), run_options(config));
-    let intake = PlanIntake { reader, options, outages: journal.outages() };
+    let home = Arc::new(Home::new(Arc::clone(&cluster), Arc::clone(&journal)));
+    let intake = PlanIntake { reader, options, outages: journal.outages(), home: Arc::clone(&home) };
     let undelivered = journal.undelivered();
     let (observed, objects) = (Arc::clone(&journal), cluster.executor());
     let ports = ServePorts {
@@ -116,7 +120,7 @@ pub async fn wire(
         observer: Arc::new(move |view| observed.observe(view)),
         clock,
     };
-    Ok(Daemon { scheduler, ports, cluster, secrets, undelivered, source: opened.what })
+    Ok(Daemon { scheduler, ports, cluster, home, secrets, undelivered, source: opened.what })
 }
 
 /// Who is shown a run: the log, and who tidies up after it.

@@ -554,6 +554,24 @@ async fn a_namespace_is_asked_whether_it_is_being_deleted_only_where_something_i
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_cluster_is_known_by_its_system_namespace_where_that_may_be_read() {
+    for (code, known) in
+        [(200, Some(Some("c1".to_owned()))), (403, Some(None)), (404, Some(None)), (500, None)]
+    {
+        let api = FakeApi::new(move |asked, _, _| match (asked, code) {
+            ("get /api/v1/namespaces/kube-system", 200) => {
+                Answer::Json(200, json!({ "metadata": { "name": "kube-system", "uid": "c1" } }))
+            }
+            ("get /api/v1/namespaces/kube-system", 403) => status(403, "Forbidden", "no"),
+            ("get /api/v1/namespaces/kube-system", 500) => status(500, "InternalError", "broken"),
+            ("get /readyz", _) => Answer::Text(200, "ok"),
+            _ => not_found(),
+        });
+        assert_eq!(api.client.identity().await.ok(), known);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_list_that_failed_is_made_anew_for_who_asks_then() {
     let api = FakeApi::new(|asked, before, _| match (asked.split_once(' ').unwrap(), before) {
         (("get", SETTINGS), 0) => status(503, "ServiceUnavailable", "try again later"),

@@ -114,6 +114,24 @@ pub enum FileError {
         /// Where it was.
         path: PathBuf,
     },
+    /// The key of keyed hashes is not the one that they were made with.
+    #[error("{} is another key than the one of {}", path.display(), of.display())]
+    OtherKey {
+        /// The key.
+        path: PathBuf,
+        /// What has hashes of another one.
+        of: PathBuf,
+    },
+    /// The file belongs to another cluster. Nothing was changed.
+    #[error("{} belongs to another cluster: its `kube-system` had the uid {known}, and that of this one has {found}", path.display())]
+    OtherCluster {
+        /// The file.
+        path: PathBuf,
+        /// The identity of its cluster.
+        known: String,
+        /// That of the cluster at hand.
+        found: String,
+    },
     /// The run's name cannot be that of a file.
     #[error("a run cannot be called {0:?}: 1 to 128 of a-z, A-Z, 0-9, '-', '_' and '.', not '.' first")]
     BadRunId(RunId),
@@ -188,6 +206,8 @@ impl FileError {
                  can only be started anew"
             }
             Self::LostKey { .. } => "bring the file back from a copy of the folder",
+            Self::OtherKey { .. } => "bring the key back as it was, from a copy of the folder",
+            Self::OtherCluster { .. } => "bring the kubeconfig back as it was",
             Self::BadRunId(_) => "take the name from the list of runs",
             Self::NoPlace => "set XDG_STATE_HOME to an absolute path",
             Self::Poisoned(first) => first.hint(),

@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 use crate::database::{beside, sync_folder};
 use crate::error::FileError;
 use crate::header::RunHeader;
+use crate::height;
 use crate::key::{StoredKey, hex};
 use crate::lock::{HeldBy, Holder, Lock, now};
 use crate::run_file::{self, Progress, RunFile, RunReader, remove_if_there};
@@ -31,7 +32,7 @@ const RUN_ID_BYTES_MAX: usize = 128;
 ///   key                   the key of keyed hashes
 ///   pruned                empty; changed when it was last looked for runs that need not be kept
 ///   locks/HASH.lock       held while a run of that plan, namespace and cluster is driven; never removed
-///   runs/RUN.run          the run, an SQLite file; beside it -wal and -shm while it is open
+///   runs/RUN.run          the run, an SQLite file; beside it -wal and -shm while it is open, and -head: how far it came
 ///   runs/RUN.lock         held while the run is driven; says by whom
 /// ```
 ///
@@ -130,12 +131,18 @@ impl RunFolder {
         StoredKey::load_or_make(&self.root.join("key"))
     }
 
-    /// The key of this user's keyed hashes, which must be there: what it said of a run that was begun, no other key can say.
+    /// The key of this user's keyed hashes, which must be there and be the one that this run began with: what it said of that
+    /// run, no other key can say.
     ///
     /// # Errors
-    /// [`FileError::Missing`] where it is lost; otherwise as [`key`](Self::key).
-    pub fn key_of_old(&self) -> Result<StoredKey, FileError> {
-        StoredKey::load(&self.root.join("key"))
+    /// [`FileError::Missing`] where it is lost; [`FileError::OtherKey`]; otherwise as [`key`](Self::key).
+    pub fn key_of(&self, run: &RunFile) -> Result<StoredKey, FileError> {
+        let path = self.root.join("key");
+        let key = StoredKey::load(&path)?;
+        if run.is_of(&key) == Some(false) {
+            return Err(FileError::OtherKey { path, of: run.path().to_owned() });
+        }
+        Ok(key)
     }
 
     /// Begins the file of a new run and holds it, and its plan.
@@ -146,7 +153,7 @@ impl RunFolder {
         let path = self.file(&header.run)?;
         let plan = self.lock_plan(header)?;
         let run = self.lock_run(&header.run)?;
-        RunFile::create(&path, header, [plan, run])
+        RunFile::create(&path, (header, &self.key()?), [plan, run])
     }
 
     /// Takes over a run whose process is gone, and holds it, and its plan. A run that has finished can be taken over too;
@@ -318,7 +325,7 @@ impl RunFolder {
     /// Removes a run that this process holds.
     fn remove_files(&self, run: &RunId) -> Result<(), FileError> {
         let path = self.file(run)?;
-        for ending in ["", "-wal", "-shm"] {
+        for ending in ["", "-wal", "-shm", height::ENDING] {
             remove_if_there(&beside(&path, ending))?;
         }
         remove_if_there(&self.lock_file(run)?)
@@ -377,7 +384,7 @@ impl RunFolder {
 /// Whether a file only goes with that of a run.
 fn is_companion(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    [".lock", ".new", "-wal", "-shm", "-journal"].iter().any(|ending| name.ends_with(ending))
+    [".lock", ".new", "-wal", "-shm", "-journal", height::ENDING].iter().any(|ending| name.ends_with(ending))
 }
 
 fn changed_at(path: &Path) -> Timestamp {

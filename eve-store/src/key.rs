@@ -6,10 +6,8 @@ use std::ops::Deref;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::SystemTime;
 
-use eve_core::secret::HashKey;
-use eve_core::time::Timestamp;
+use eve_core::secret::{HashKey, KeyedHash};
 use zeroize::Zeroizing;
 
 use crate::database::{open_file, sync_folder};
@@ -22,7 +20,6 @@ static DRAFTS: AtomicU64 = AtomicU64::new(0);
 #[derive(Debug)]
 pub struct StoredKey {
     key: HashKey,
-    made_at: Timestamp,
 }
 
 /// Bytes in hexadecimal digits.
@@ -39,9 +36,9 @@ impl Deref for StoredKey {
 }
 
 impl StoredKey {
-    /// When its file was written, by the clock of the file system. A run that was started before has another key.
-    pub const fn made_at(&self) -> Timestamp {
-        self.made_at
+    /// What this key makes of a text that is always the same: tells later whether a key is this one, and nothing of it.
+    pub(crate) fn mark(&self) -> KeyedHash {
+        self.key.hash(["eve.key.v1"])
     }
 
     /// The key in this file, which is made if it is missing. Two threads or processes that make it at once have the same.
@@ -89,8 +86,7 @@ impl StoredKey {
             let reason = format!("a key has {} bytes", HashKey::BYTES);
             return Err(FileError::BadKey { path: path.to_owned(), reason });
         }
-        let since = found.modified().map_err(failed)?.duration_since(SystemTime::UNIX_EPOCH);
-        Ok(Self { key: HashKey::new(&key), made_at: Timestamp::EPOCH.plus(since.unwrap_or_default()) })
+        Ok(Self { key: HashKey::new(&key) })
     }
 }
 
@@ -109,7 +105,7 @@ mod tests {
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no draft is left");
         let other = StoredKey::load_or_make(&folder.path().join("other")).unwrap();
         assert_ne!(made.hash(["a"]), other.hash(["a"]));
-        assert!(format!("{made:?}").starts_with("StoredKey { key: HashKey(***), made_at: "));
+        assert!(format!("{made:?}").starts_with("StoredKey { key: HashKey(***) }"));
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! ```
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use eve_core::ids::RunId;
@@ -20,6 +21,8 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
 use crate::database;
 use crate::error::FileError;
+use crate::facts::{Fact, Facts};
+use crate::height::{self, Height};
 use crate::key::StoredKey;
 use crate::lock::Lock;
 use crate::read::{Reading, SEQ_MAX, link, place, seq};
@@ -52,6 +55,7 @@ pub struct LedgerFile {
     _lock: Lock,
     /// Whether there were records when it was opened.
     has_past: bool,
+    facts: Mutex<Facts>,
 }
 
 impl LedgerFile {
@@ -67,13 +71,14 @@ impl LedgerFile {
         if !path.exists() {
             create(&path)?;
         }
-        let has_past = {
+        Height::check(&path)?;
+        let (has_past, facts) = {
             let connection = database::open_to_write(&path)?;
             let reading = Reading { connection: &connection, path: &path };
             reading.check()?;
-            !load(&reading)?.is_empty()
+            (!load(&reading)?.is_empty(), Mutex::new(Facts::load(&reading)?))
         };
-        Ok(Self { store: SqliteStore::open(path)?, _lock: lock, has_past })
+        Ok(Self { store: SqliteStore::open(path)?, _lock: lock, has_past, facts })
     }
 
     /// The file.
@@ -85,15 +90,47 @@ impl LedgerFile {
     ///
     /// # Errors
     /// [`FileError`]; also for a file that others may read. [`FileError::LostKey`] where it is missing and the ledger had
-    /// records when it was opened: another key could not say whether the secrets of their runs are still the same.
+    /// records when it was opened, [`FileError::OtherKey`] where it is not the one that those were made with: another key could
+    /// not say whether the secrets of their runs are still the same.
     pub fn key(&self) -> Result<StoredKey, FileError> {
         let path = self.path().with_file_name("key");
-        if !self.has_past {
-            return StoredKey::load_or_make(&path);
+        let key = if self.has_past {
+            StoredKey::load(&path).map_err(|error| {
+                if let FileError::Missing { path } = error { FileError::LostKey { path } } else { error }
+            })?
+        } else {
+            StoredKey::load_or_make(&path)?
+        };
+        let is_known = self.facts().is_of(&key);
+        if self.has_past && is_known == Some(false) {
+            return Err(FileError::OtherKey { path, of: self.path().to_owned() });
         }
-        StoredKey::load(&path).map_err(|error| {
-            if let FileError::Missing { path } = error { FileError::LostKey { path } } else { error }
-        })
+        if is_known != Some(true) {
+            // With the first record there are hashes by it.
+            self.store.note(Fact::Key(key.mark()));
+        }
+        Ok(key)
+    }
+
+    /// Says which cluster is at hand, by what it is known again by. A ledger of which that was never said belongs to this one
+    /// from its next record on, with which it is written.
+    ///
+    /// # Errors
+    /// [`FileError::OtherCluster`] where the ledger belongs to another one.
+    pub fn belongs_to(&self, cluster: &str) -> Result<(), FileError> {
+        if let Some(fact) = self.facts().take_cluster(self.path(), cluster)? {
+            self.store.note(fact);
+        }
+        Ok(())
+    }
+
+    /// What the cluster of the ledger is known again by, where that was ever said.
+    pub fn cluster(&self) -> Option<String> {
+        self.facts().cluster.clone()
+    }
+
+    fn facts(&self) -> MutexGuard<'_, Facts> {
+        self.facts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What ended the life of this store: the first append that failed, if one has.
@@ -134,6 +171,7 @@ fn create(path: &Path) -> Result<(), FileError> {
         // What a process left that died here; it held the lock that is held now.
         remove_if_there(&database::beside(&draft, ending))?;
     }
+    height::forget(path)?;
     let failed = |error: rusqlite::Error| FileError::sqlite("create", path, &error);
     let connection = database::create(&draft)?;
     connection.execute_batch(SCHEMA).map_err(failed)?;

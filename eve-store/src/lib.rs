@@ -63,8 +63,10 @@
 
 mod database;
 mod error;
+mod facts;
 mod folder;
 mod header;
+mod height;
 mod key;
 mod ledger_file;
 mod lock;

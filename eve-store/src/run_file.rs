@@ -11,7 +11,10 @@ use rusqlite::{Connection, TransactionBehavior, params};
 
 use crate::database;
 use crate::error::FileError;
+use crate::facts::{Fact, Facts};
 use crate::header::{RunHeader, StopRequest, sum};
+use crate::height::{self, Height};
+use crate::key::StoredKey;
 use crate::lock::{Lock, now};
 use crate::read::{Reading, RunRow};
 use crate::sqlite::{SqliteStore, column};
@@ -25,12 +28,17 @@ pub struct RunFile {
     // Closed before the locks are let go.
     store: SqliteStore,
     header: RunHeader,
+    facts: Facts,
     locks: [Lock; 2],
 }
 
 impl RunFile {
     /// Writes the file of a new run, whole before it has its name.
-    pub(crate) fn create(path: &Path, header: &RunHeader, locks: [Lock; 2]) -> Result<Self, FileError> {
+    pub(crate) fn create(
+        path: &Path,
+        (header, key): (&RunHeader, &StoredKey),
+        locks: [Lock; 2],
+    ) -> Result<Self, FileError> {
         if path.exists() {
             return Err(FileError::Exists { path: path.to_owned() });
         }
@@ -40,6 +48,7 @@ impl RunFile {
             // What a process left that died here; it held the locks that are held now.
             remove_if_there(left)?;
         }
+        height::forget(path)?;
         let failed = |error: rusqlite::Error| FileError::sqlite("create", path, &error);
         let bytes = header.encode().map_err(|reason| FileError::Io {
             doing: "write the header of",
@@ -52,23 +61,26 @@ impl RunFile {
         let insert = "INSERT INTO runs (id, seq, link, header, sum) VALUES (?1, 0, ?2, ?3, ?4)";
         let row = params![id, head.link.as_bytes(), bytes, sum("header", id, 0, &bytes)];
         connection.execute(insert, row).map_err(failed)?;
+        Fact::Key(key.mark()).write(&connection).map_err(failed)?;
+        let facts = Facts::load(&Reading { connection: &connection, path: &draft })?;
         database::finish(connection, &draft)?;
         database::lay_out_log(path)?;
         std::fs::rename(&draft, path).map_err(|error| FileError::io("create", path, &error))?;
         path.parent().map_or(Ok(()), database::sync_folder)?;
         let store = SqliteStore::open(path)?;
         store.begin_log();
-        Ok(Self { store, header: header.clone(), locks })
+        Ok(Self { store, header: header.clone(), facts, locks })
     }
 
     /// Opens the file of a run to go on with it, once all of it is known to be as it was written.
     pub(crate) fn resume(path: &Path, locks: [Lock; 2]) -> Result<Self, FileError> {
+        Height::check(path)?;
         let connection = database::open_to_write(path)?;
         let reading = Reading { connection: &connection, path };
         reading.check()?;
-        let header = reading.header()?;
+        let (header, facts) = (reading.header()?, Facts::load(&reading)?);
         drop(connection);
-        Ok(Self { store: SqliteStore::open(path)?, header, locks })
+        Ok(Self { store: SqliteStore::open(path)?, header, facts, locks })
     }
 
     /// Closes the file, and holds its run and its plan still.
@@ -85,6 +97,23 @@ impl RunFile {
     /// The file.
     pub fn path(&self) -> &Path {
         self.store.path()
+    }
+
+    /// Says which cluster is at hand, by what it is known again by. A run of which that was never said belongs to this one
+    /// from its next record on, with which it is written.
+    ///
+    /// # Errors
+    /// [`FileError::OtherCluster`] where the run belongs to another one.
+    pub fn belongs_to(&mut self, cluster: &str) -> Result<(), FileError> {
+        if let Some(fact) = self.facts.take_cluster(self.store.path(), cluster)? {
+            self.store.note(fact);
+        }
+        Ok(())
+    }
+
+    /// Whether this is the key of the hashes in this file, where the file says so.
+    pub(crate) fn is_of(&self, key: &StoredKey) -> Option<bool> {
+        self.facts.is_of(key)
     }
 
     /// What was asked of the run after the request of this number, in order. All of it after 0, also what was asked of
@@ -153,6 +182,14 @@ impl RunReader {
         self.at_once(|reading| reading.header())
     }
 
+    /// What the cluster of the run is known again by, where that was ever said.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn cluster(&self) -> Result<Option<String>, FileError> {
+        self.at_once(|reading| Ok(Facts::load(&reading)?.cluster))
+    }
+
     /// All records so far, verified from the first to the last.
     ///
     /// # Errors
@@ -193,6 +230,7 @@ impl RunReader {
     /// [`FileError::Damaged`] with what is wrong first.
     pub fn check(&self) -> Result<(), FileError> {
         self.at_once(|reading| reading.check())?;
+        self.cluster()?;
         self.records()?;
         self.requests().map(|_| ())
     }
@@ -208,14 +246,18 @@ impl RunReader {
 
     /// Reads several things as they were at one moment.
     fn at_once<T>(&self, read: impl FnOnce(Reading<'_>) -> Result<T, FileError>) -> Result<T, FileError> {
+        let height = Height::beside(&self.path);
         let begun = self.connection.unchecked_transaction();
         let _moment = begun.map_err(|error| FileError::sqlite("read", &self.path, &error))?;
-        read(Reading { connection: &self.connection, path: &self.path })
+        let reading = Reading { connection: &self.connection, path: &self.path };
+        height.map_or(Ok(()), |height| height.is_reached(&reading))?;
+        read(reading)
     }
 }
 
 /// Writes a request into the file of a run, which another process may hold, and gives its number.
 pub(crate) fn request(path: &Path, run: &RunId, mode: StopMode, who: &str) -> Result<u64, FileError> {
+    Height::check(path)?;
     let mut connection = database::open_to_write(path)?;
     let failed = |error: rusqlite::Error| FileError::sqlite("ask through", path, &error);
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;

@@ -19,7 +19,9 @@ use tokio::sync::oneshot;
 
 use crate::database;
 use crate::error::FileError;
+use crate::facts::Fact;
 use crate::header::StopRequest;
+use crate::height::{self, Gauge, Height};
 use crate::ledger_file;
 use crate::read::{Reading, place};
 
@@ -47,6 +49,7 @@ impl SqliteStore {
     pub fn create(path: impl Into<PathBuf>) -> Result<Self, FileError> {
         let path = path.into();
         let connection = database::create(&path)?;
+        height::forget(&path)?;
         path.parent().filter(|folder| *folder != Path::new("")).map_or(Ok(()), database::sync_folder)?;
         Self::start(path, connection)
     }
@@ -57,6 +60,7 @@ impl SqliteStore {
     /// [`FileError`]; a file that is not of eve, or of a newer one, is left as it is.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, FileError> {
         let path = path.into();
+        Height::check(&path)?;
         let connection = database::open_to_write(&path)?;
         Reading { connection: &connection, path: &path }.check_names()?;
         Self::start(path, connection)
@@ -65,8 +69,14 @@ impl SqliteStore {
     fn start(path: PathBuf, connection: Connection) -> Result<Self, FileError> {
         let (jobs, queue) = channel::<Job>();
         let failure = Arc::new(OnceLock::new());
-        let mut writer =
-            Writer { connection, path: path.clone(), chains: BTreeMap::new(), failure: Arc::clone(&failure) };
+        let mut writer = Writer {
+            connection,
+            path: path.clone(),
+            chains: BTreeMap::new(),
+            noted: Vec::new(),
+            gauge: Gauge::of(&path),
+            failure: Arc::clone(&failure),
+        };
         let work = move || queue.iter().for_each(|job| job(&mut writer));
         let started = std::thread::Builder::new().name("eve-store".to_owned()).spawn(work);
         let writer = started.map_err(|error| FileError::io("start the writer of", &path, &error))?;
@@ -101,6 +111,13 @@ impl SqliteStore {
     /// Has the log of a new file begun while nobody waits for it; where that fails, the first append says so.
     pub(crate) fn begin_log(&self) {
         let job: Job = Box::new(Writer::begin_log);
+        // Without a writer nothing is appended either.
+        let _ = self.jobs.as_ref().map(|jobs| jobs.send(job));
+    }
+
+    /// Writes a fact with the next append. Waits for nothing.
+    pub(crate) fn note(&self, fact: Fact) {
+        let job: Job = Box::new(move |writer: &mut Writer| writer.noted.push(fact));
         // Without a writer nothing is appended either.
         let _ = self.jobs.as_ref().map(|jobs| jobs.send(job));
     }
@@ -158,6 +175,9 @@ struct Writer {
     path: PathBuf,
     /// The runs that were verified or begun here: their number in this file, and where their chain stands.
     chains: BTreeMap<RunId, (i64, Chain)>,
+    /// What the next append writes besides.
+    noted: Vec<Fact>,
+    gauge: Gauge,
     failure: Arc<OnceLock<FileError>>,
 }
 
@@ -204,10 +224,13 @@ impl Writer {
                 self.load(&batch.run)?;
             }
         }
-        let Self { connection, path, chains, .. } = self;
+        let Self { connection, path, chains, noted, gauge, .. } = self;
         let failed = |error: rusqlite::Error| FileError::sqlite("append to", path, &error);
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate);
         let appending = Appending { transaction: transaction.map_err(failed)?, path };
+        for fact in &*noted {
+            fact.write(&appending.transaction).map_err(failed)?;
+        }
         let mut moved = BTreeMap::new();
         for batch in batches {
             let known = moved.get(&batch.run).or_else(|| chains.get(&batch.run)).cloned();
@@ -223,10 +246,17 @@ impl Writer {
             None => Vec::new(),
         };
         appending.transaction.commit().map_err(failed)?;
-        chains.extend(moved);
+        noted.clear();
         for run in &dropped {
+            moved.remove(run);
             chains.remove(run);
         }
+        let (run, seq) =
+            moved.values().next_back().map_or((0, 0), |(number, chain)| (*number, chain.head().seq));
+        let before = |batch: &LedgerBatch| batch.next.get().saturating_sub(1);
+        let ledger = ledger.map_or(0, |batch| before(batch).saturating_add(batch.ledger.len() as u64));
+        gauge.note(Height { ledger, run, seq });
+        chains.extend(moved);
         Ok(())
     }
 }

@@ -14,18 +14,19 @@ use support::{append_each, batch, folder, header, samples};
 use tempfile::TempDir;
 
 /// All that a file says.
-type Told = (RunHeader, Vec<Record>, Vec<StopRequest>);
+type Told = (RunHeader, Vec<Record>, Vec<StopRequest>, Option<String>);
 
 fn told(path: &Path) -> Result<Told, FileError> {
     let reader = RunReader::open(path)?;
     reader.check()?;
-    Ok((reader.header()?, reader.records()?, reader.requests()?))
+    Ok((reader.header()?, reader.records()?, reader.requests()?, reader.cluster()?))
 }
 
 /// The files of a run as a kill leaves them, copied while it is open: part of it in the database, part in its log.
 async fn left_by_a_kill(folder: &RunFolder, copy: &Path) -> Told {
     let header = header(folder, "r1");
-    let file = folder.create(&header).unwrap();
+    let mut file = folder.create(&header).unwrap();
+    file.belongs_to("c1").unwrap();
     folder.request_stop(&header.run, StopMode::Drain, "kim").unwrap();
     // Several records an append, so that not every place is the end of one.
     for pair in samples()[..10].chunks(2) {
@@ -36,7 +37,7 @@ async fn left_by_a_kill(folder: &RunFolder, copy: &Path) -> Told {
     for four in samples()[10..].chunks(4) {
         eve_core::ports::RunStore::append(&file, batch(&header.run, four)).await.unwrap();
     }
-    for ending in ["", "-wal"] {
+    for ending in ["", "-wal", "-head"] {
         fs::copy(with(file.path(), ending), with(copy, ending)).unwrap();
     }
     let expected = told(file.path()).unwrap();
@@ -56,11 +57,11 @@ fn judge(found: Result<Told, FileError>, whole: &Told, what: &str) -> &'static s
             "loud"
         }
         Ok(told) if told == *whole => "identical",
-        Ok((header, records, requests)) => {
+        Ok((header, records, requests, cluster)) => {
             assert_eq!(header, whole.0, "{what}");
             assert!([10, 14, 18].contains(&records.len()), "{what}: {} records", records.len());
             assert_eq!(records, whole.1[..records.len()], "{what}");
-            assert_eq!(requests, whole.2, "{what}");
+            assert_eq!((&requests, &cluster), (&whole.2, &whole.3), "{what}");
             "a beginning"
         }
     }
@@ -79,6 +80,8 @@ async fn setup() -> (TempDir, PathBuf, Told) {
     let (keep, folder) = folder();
     let path = keep.path().join("copy.run");
     let whole = left_by_a_kill(&folder, &path).await;
+    // What a file says without any help.
+    fs::rename(with(&path, "-head"), keep.path().join("head")).unwrap();
     (keep, path, whole)
 }
 
@@ -144,7 +147,8 @@ async fn no_truncation_goes_unseen() {
 async fn a_closed_file_is_read_whole_or_not_at_all() {
     let (_keep, folder) = folder();
     let header = header(&folder, "r1");
-    let file = folder.create(&header).unwrap();
+    let mut file = folder.create(&header).unwrap();
+    file.belongs_to("c1").unwrap();
     append_each(&file, &samples()).await;
     let path = file.path().to_owned();
     drop(file);
@@ -165,5 +169,51 @@ async fn a_closed_file_is_read_whole_or_not_at_all() {
             assert_eq!(found, whole, "byte {place}");
         }
         open.write_all_at(&[*byte], place as u64).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn records_that_are_missing_at_the_end_are_missed() {
+    let (keep, path, whole) = setup().await;
+    fs::rename(keep.path().join("head"), with(&path, "-head")).unwrap();
+    assert_eq!(told(&path).unwrap(), whole);
+    let restored = Restored::of(&path);
+    let (log, bytes) = &restored.files[1];
+    let judge = |what: String| match told(&path) {
+        Err(error) => assert!(error.to_string().contains("copy.run"), "{what}: {error}"),
+        Ok(told) => assert_eq!(told, whole, "{what}"),
+    };
+    let end = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    for length in (0..=end).step_by(211) {
+        let _ = fs::remove_file(with(&path, "-shm"));
+        fs::OpenOptions::new().write(true).open(log).unwrap().set_len(length as u64).unwrap();
+        judge(format!("cut to {length}"));
+        restored.all();
+        let _ = fs::remove_file(with(&path, "-shm"));
+        let open = fs::OpenOptions::new().write(true).open(log).unwrap();
+        open.write_all_at(&[bytes[length] ^ 4], length as u64).unwrap();
+        judge(format!("byte {length}"));
+        restored.all();
+    }
+    for ending in ["-wal", "-shm"] {
+        let _ = fs::remove_file(with(&path, ending));
+    }
+    let error = told(&path).unwrap_err();
+    let FileError::Damaged { reason, .. } = &error else { panic!("{error}") };
+    assert!(reason.contains("was written and is missing") && reason.contains("-wal is lost"), "{error}");
+}
+
+#[tokio::test]
+async fn how_far_a_file_came_says_nothing_where_it_is_damaged_itself() {
+    let (keep, path, whole) = setup().await;
+    let head = with(&path, "-head");
+    let bytes = fs::read(keep.path().join("head")).unwrap();
+    for place in 0..bytes.len() {
+        let mut flipped = bytes.clone();
+        flipped[place] ^= 1;
+        fs::write(&head, flipped).unwrap();
+        assert_eq!(told(&path).unwrap(), whole, "byte {place}");
+        fs::write(&head, &bytes[..place]).unwrap();
+        assert_eq!(told(&path).unwrap(), whole, "cut to {place}");
     }
 }

@@ -268,3 +268,128 @@ async fn records_out_of_order_are_refused_and_end_the_store() {
     drop(file);
     assert_eq!(folder.read(&header.run).unwrap().records().unwrap(), samples()[..2]);
 }
+
+#[tokio::test]
+async fn a_run_belongs_to_the_cluster_that_was_named_before_its_first_record() {
+    let (_keep, folder) = folder();
+    let header = header(&folder, "r1");
+    let mut file = folder.create(&header).unwrap();
+    file.belongs_to("c1").unwrap();
+    assert_eq!(folder.read(&header.run).unwrap().cluster().unwrap(), None, "nothing is synced for it alone");
+    append_each(&file, &samples()[..1]).await;
+    assert_eq!(folder.read(&header.run).unwrap().cluster().unwrap().as_deref(), Some("c1"));
+    drop(file);
+    let mut file = folder.resume(&header.run).unwrap();
+    file.belongs_to("c1").unwrap();
+    let (known, found) = ("c1".to_owned(), "c2".to_owned());
+    let other = FileError::OtherCluster { path: file.path().to_owned(), known, found };
+    assert_eq!(file.belongs_to("c2").unwrap_err(), other);
+}
+
+#[tokio::test]
+async fn a_run_of_which_no_cluster_was_named_belongs_to_the_one_that_is_named_next() {
+    let (_keep, folder) = folder();
+    let header = header(&folder, "r1");
+    let file = folder.create(&header).unwrap();
+    append_each(&file, &samples()[..1]).await;
+    drop(file);
+    let mut file = folder.resume(&header.run).unwrap();
+    file.belongs_to("c2").unwrap();
+    append_each(&file, &samples()[1..2]).await;
+    drop(file);
+    let mut file = folder.resume(&header.run).unwrap();
+    assert!(matches!(file.belongs_to("c1"), Err(FileError::OtherCluster { .. })));
+}
+
+#[test]
+fn the_key_of_a_run_is_the_one_that_it_began_with() {
+    let (_keep, folder) = folder();
+    let header = header(&folder, "r1");
+    let file = folder.create(&header).unwrap();
+    folder.key_of(&file).unwrap();
+    let path = folder.path().join("key");
+    let (first, made) = (fs::read(&path).unwrap(), path.metadata().unwrap().modified().unwrap());
+    fs::write(&path, [7; 32]).unwrap();
+    fs::File::options().write(true).open(&path).unwrap().set_modified(made).unwrap();
+    let error = folder.key_of(&file).unwrap_err();
+    assert_eq!(error, FileError::OtherKey { path: path.clone(), of: file.path().to_owned() });
+    folder.key().unwrap();
+    fs::write(&path, first).unwrap();
+    folder.key_of(&file).unwrap();
+    fs::remove_file(&path).unwrap();
+    assert_eq!(folder.key_of(&file).unwrap_err(), FileError::Missing { path });
+}
+
+/// The files of an eve that knew no facts.
+#[tokio::test]
+async fn a_run_that_says_nothing_of_its_cluster_and_its_key_goes_on() {
+    let (_keep, folder) = folder();
+    let header = header(&folder, "r1");
+    let file = folder.create(&header).unwrap();
+    let path = file.path().to_owned();
+    drop(file);
+    rusqlite::Connection::open(&path).unwrap().execute_batch("DROP TABLE facts").unwrap();
+    assert_eq!(folder.read(&header.run).unwrap().cluster().unwrap(), None);
+    let mut file = folder.resume(&header.run).unwrap();
+    folder.key_of(&file).unwrap();
+    file.belongs_to("c1").unwrap();
+    append_each(&file, &samples()[..1]).await;
+    assert_eq!(folder.read(&header.run).unwrap().cluster().unwrap().as_deref(), Some("c1"));
+}
+
+/// A run as a kill leaves it, with its log gone.
+async fn without_its_log(folder: &RunFolder, run: &str) -> std::path::PathBuf {
+    let header = header(folder, run);
+    let file = folder.create(&header).unwrap();
+    let path = file.path().to_owned();
+    let with = |ending: &str| std::path::PathBuf::from(format!("{}{ending}", path.display()));
+    append_each(&file, samples().get(..3).unwrap()).await;
+    let copies = ["", "-head"].map(|ending| (with(ending), fs::read(with(ending)).unwrap()));
+    drop(file);
+    for (path, bytes) in copies {
+        fs::write(path, bytes).unwrap();
+    }
+    path
+}
+
+#[tokio::test]
+async fn a_run_whose_log_is_lost_is_named_and_neither_gone_on_with_nor_removed() {
+    let (_keep, folder) = folder();
+    let path = without_its_log(&folder, "r1").await;
+    let before = fs::read(&path).unwrap();
+    let run = RunId::new("r1");
+    let errors = [
+        folder.resume(&run).unwrap_err(),
+        folder.read(&run).unwrap().records().unwrap_err(),
+        folder.request_stop(&run, StopMode::Now, "kim").unwrap_err(),
+    ];
+    for error in errors {
+        assert!(error.to_string().contains("record 3 of a run was written and is missing"), "{error}");
+    }
+    assert_eq!(names(&folder), ["damaged r1.run"]);
+    assert_eq!(folder.prune(Retention { count: 0, age: Duration::ZERO }).unwrap(), []);
+    assert_eq!(fs::read(&path).unwrap(), before, "it is left as it was");
+}
+
+#[tokio::test]
+async fn a_run_that_was_closed_by_whoever_asked_it_to_stop_has_lost_nothing() {
+    let (_keep, folder) = folder();
+    let header = header(&folder, "r1");
+    let file = folder.create(&header).unwrap();
+    append_each(&file, &samples()[..3]).await;
+    drop(file);
+    folder.request_stop(&header.run, StopMode::Now, "kim").unwrap();
+    let file = folder.resume(&header.run).unwrap();
+    assert_eq!(file.load(&header.run).await.unwrap(), samples()[..3]);
+    append_each(&file, &samples()[3..4]).await;
+    let path = file.path().to_owned();
+    drop(file);
+    folder.resume(&header.run).unwrap();
+    // A run without a record leaves nothing of itself.
+    let other = RunHeader { run: RunId::new("r2"), ..header };
+    drop(folder.resume(&RunId::new("r1")).unwrap());
+    assert!(folder.discard(folder.create(&other).unwrap()).unwrap());
+    let left = fs::read_dir(path.parent().unwrap()).unwrap();
+    let left: Vec<_> = left.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    assert!(left.iter().all(|name| name.starts_with("r1")), "{left:?}");
+}

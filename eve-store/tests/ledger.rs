@@ -138,11 +138,15 @@ async fn the_file_of_a_run_is_no_ledger_and_a_ledger_no_run() {
     assert!(matches!(error, FileError::Foreign { .. }), "{error}");
 }
 
+/// What a ledger has, and of which cluster it is.
+type Told = (Vec<LedgerRecord>, Option<String>);
+
 /// The files as a kill leaves them: part in the database, part in its log.
-async fn left_by_a_kill(folder: &tempfile::TempDir) -> (PathBuf, Vec<LedgerRecord>) {
+async fn left_by_a_kill(folder: &tempfile::TempDir) -> (PathBuf, Told) {
     let (path, copy) = (path(folder), folder.path().join("copy.ledger"));
     let records = samples();
     let file = LedgerFile::open(&path).unwrap();
+    file.belongs_to("c1").unwrap();
     for pair in records[..10].chunks(2) {
         file.append(ledger(pair)).await.unwrap();
     }
@@ -154,29 +158,31 @@ async fn left_by_a_kill(folder: &tempfile::TempDir) -> (PathBuf, Vec<LedgerRecor
     for ending in ["", "-wal"] {
         fs::copy(with(&path, ending), with(&copy, ending)).unwrap();
     }
-    (copy, records)
+    (copy, (records, Some("c1".to_owned())))
 }
 
 fn with(path: &Path, ending: &str) -> PathBuf {
     PathBuf::from(format!("{}{ending}", path.display()))
 }
 
-async fn told(path: &Path) -> Result<Vec<LedgerRecord>, String> {
+async fn told(path: &Path) -> Result<Told, String> {
     let file = LedgerFile::open(path).map_err(|error| error.to_string())?;
-    file.load().await.map_err(|error| error.to_string())
+    let records = file.load().await.map_err(|error| error.to_string())?;
+    Ok((records, file.cluster()))
 }
 
 /// Loud, identical, or a beginning that ends with an append: nothing else may come of a damaged file.
-fn judge(found: Result<Vec<LedgerRecord>, String>, whole: &[LedgerRecord], what: &str) -> usize {
+fn judge(found: Result<Told, String>, whole: &Told, what: &str) -> usize {
     match found {
         Err(error) => {
             assert!(!error.is_empty(), "{what}");
             0
         }
-        Ok(records) if records == whole => 1,
-        Ok(records) => {
+        Ok(told) if told == *whole => 1,
+        Ok((records, cluster)) => {
             let ends = records.len() >= 10 && (records.len() - 10) % 4 == 0;
-            assert!(ends && whole.starts_with(&records), "{what}: {} records", records.len());
+            assert!(ends && whole.0.starts_with(&records), "{what}: {} records", records.len());
+            assert_eq!(cluster, whole.1, "{what}");
             2
         }
     }
@@ -231,4 +237,92 @@ async fn the_key_of_a_ledger_is_made_once_and_never_replaced() {
     assert!(!key.exists());
     fs::rename(&moved, &key).unwrap();
     assert_eq!(LedgerFile::open(&path).unwrap().key().unwrap().hash(["a"]), kept);
+}
+
+#[tokio::test]
+async fn another_key_beside_a_ledger_that_has_records_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, key) = (path(&folder), folder.path().join("key"));
+    {
+        let file = LedgerFile::open(&path).unwrap();
+        file.key().unwrap();
+        file.append(ledger(&samples())).await.unwrap();
+    }
+    let (first, other) = (fs::read(&key).unwrap(), [7; 32]);
+    fs::write(&key, other).unwrap();
+    let error = LedgerFile::open(&path).unwrap().key().unwrap_err();
+    assert_eq!(error, FileError::OtherKey { path: key.clone(), of: path.clone() });
+    assert_eq!(fs::read(&key).unwrap(), other, "nobody's key is replaced");
+    fs::write(&key, first).unwrap();
+    LedgerFile::open(&path).unwrap().key().unwrap();
+}
+
+#[tokio::test]
+async fn a_ledger_belongs_to_the_cluster_that_was_named_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = path(&folder);
+    {
+        let file = LedgerFile::open(&path).unwrap();
+        assert_eq!(file.cluster(), None);
+        file.belongs_to("c1").unwrap();
+        file.append(ledger(&samples()[..1])).await.unwrap();
+        let copy = folder.path().join("copy.ledger");
+        for ending in ["", "-wal"] {
+            fs::copy(with(&path, ending), with(&copy, ending)).unwrap();
+        }
+        assert_eq!(
+            LedgerFile::open(copy).unwrap().cluster().as_deref(),
+            Some("c1"),
+            "it is durable with the first record"
+        );
+    }
+    let file = LedgerFile::open(&path).unwrap();
+    file.belongs_to("c1").unwrap();
+    let error = file.belongs_to("c2").unwrap_err();
+    let (known, found) = ("c1".to_owned(), "c2".to_owned());
+    assert_eq!(error, FileError::OtherCluster { path, known, found });
+    assert_eq!(file.cluster().as_deref(), Some("c1"));
+    assert!(file.failure().is_none(), "to be asked is no failure");
+}
+
+#[tokio::test]
+async fn a_ledger_whose_log_is_lost_is_not_gone_on_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = path(&folder);
+    let records = samples();
+    let file = LedgerFile::open(&path).unwrap();
+    file.append(ledger(&records[..2])).await.unwrap();
+    let before = fs::read(&path).unwrap();
+    let runs = vec![of_run("run-1", &sample_events()[..3])];
+    file.append(with_runs(&records[2..3], runs)).await.unwrap();
+    let whole = fs::read(with(&path, "-head")).unwrap();
+    let late = LedgerBatch {
+        next: Seq::new(4),
+        ledger: Vec::new(),
+        runs: vec![of_run("run-1", &sample_events()[3..4])],
+    };
+    file.append(late).await.unwrap();
+    let copy = folder.path().join("copy.ledger");
+    for ending in ["", "-wal", "-head"] {
+        fs::copy(with(&path, ending), with(&copy, ending)).unwrap();
+    }
+    drop(LedgerFile::open(&copy).unwrap());
+    drop(file);
+    drop(LedgerFile::open(&path).unwrap());
+    fs::write(with(&path, "-head"), &whole).unwrap();
+    drop(LedgerFile::open(&path).unwrap());
+    let refused = |copy: &Path, head: &[u8]| {
+        fs::write(copy, &before).unwrap();
+        fs::write(with(copy, "-head"), head).unwrap();
+        for ending in ["-wal", "-shm"] {
+            let _ = fs::remove_file(with(copy, ending));
+        }
+        LedgerFile::open(copy).unwrap_err().to_string()
+    };
+    let error = refused(&copy, &whole);
+    assert!(error.contains("record 3 of its ledger was written and is missing"), "{error}");
+    assert_eq!(fs::read(&copy).unwrap(), before, "it is left as it was");
+    fs::remove_file(&copy).unwrap();
+    let anew = LedgerFile::open(&copy).unwrap();
+    assert_eq!(anew.load().await.unwrap(), [], "a ledger that is made anew has nothing to miss");
 }

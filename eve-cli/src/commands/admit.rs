@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use eve_core::failure::{Failure, FailureClass};
+use eve_core::plan::diagnostic::Diagnostic;
 use eve_core::plan::graph::Graph;
 use eve_core::plan::load::Loaded;
 use eve_core::plan::problem::PlanProblem;
@@ -21,11 +22,13 @@ pub(super) fn admit(connected: Connected, checked: &Checked, graph: &Graph) -> R
 
 /// What is refused of a plan, all at once.
 pub(super) fn refused(plan: &Loaded, problems: &[PlanProblem]) -> Result<(), Halt> {
-    if problems.is_empty() {
-        return Ok(());
-    }
-    let list = problems.iter().map(|problem| plan.diagnose_executor(problem)).collect();
-    Err(Halt::problems(plan.diagnostics(list)))
+    if problems.is_empty() { Ok(()) } else { Err(refusal(plan, problems, Vec::new())) }
+}
+
+/// All that is refused of a plan, with others that were found of it.
+pub(super) fn refusal(plan: &Loaded, problems: &[PlanProblem], mut others: Vec<Diagnostic>) -> Halt {
+    others.extend(problems.iter().map(|problem| plan.diagnose_executor(problem)));
+    Halt::problems(plan.diagnostics(others))
 }
 
 /// Refuses namespaces that are being deleted; says which of them the input itself makes, and are waited for.

@@ -16,8 +16,8 @@ use eve_core::secret::PinnedSecrets;
 use eve_k8s::{Followed, KubeExecutor};
 use eve_store::RunFile;
 
-use super::admit::{admit, leaving, refused};
-use super::drive::{self, Beginning, Deadline, Limits, Task, Work};
+use super::admit::{admit, leaving, refusal};
+use super::drive::{self, Beginning, Deadline, Limits, Place, Task, Work};
 use super::{or_json, warn, warn_of_request};
 use crate::cli::{Apply, ApplyOutput};
 use crate::exit::Exit;
@@ -69,7 +69,7 @@ fn deploy(args: &Apply, arguments: Vec<String>, printer: &Arc<Printer>) -> Resul
 }
 
 /// The same run of the same plan, from its journal on.
-pub(super) fn resume(args: &Apply, file: Box<RunFile>, printer: &Arc<Printer>) -> Result<Exit, Halt> {
+pub(super) fn resume(args: &Apply, mut file: Box<RunFile>, printer: &Arc<Printer>) -> Result<Exit, Halt> {
     let namespace = file.header().namespace.clone();
     let checked = inputs::check(&args.input, namespace, &overrides(args))?;
     journal::is_of(&file, &checked.graph)?;
@@ -77,6 +77,12 @@ pub(super) fn resume(args: &Apply, file: Box<RunFile>, printer: &Arc<Printer>) -
         let mut signals = drive::signals()?;
         let connected =
             drive::unless_stopped(&mut signals, Box::pin(connect(args, &OnceCell::new()))).await?;
+        // Before anything else of another cluster is in the way.
+        let deadline = Deadline::of(args.timeout);
+        let asking = Box::pin(deadline.hold(connected.identity().found()));
+        let identity = drive::unless_stopped(&mut signals, asking).await?;
+        let place = Place { server: connected.server(), identity: identity.as_deref() };
+        drive::is_at(&mut file, place)?;
         let prepared = Prepared { checked, connected, signals: &mut signals, begun: &mut None };
         Box::pin(on_cluster(args, printer, prepared, Origin::Journal(file))).await
     })
@@ -143,6 +149,8 @@ async fn on_cluster(
 ) -> Result<Exit, Halt> {
     let Prepared { checked, connected, signals, begun } = prepared;
     let connected = admit(connected, &checked, &checked.graph)?;
+    // Beside all that is asked before the journal is needed.
+    let identity = connected.identity();
     // The deadline of the run holds for what comes before it as well.
     let deadline = Deadline::of(args.timeout);
     let graph = checked.graph;
@@ -156,17 +164,19 @@ async fn on_cluster(
             return Err(Halt::error(Exit::Refused, message).with_hint(hint));
         }
     }
+    let asking = deadline.hold(secrets(args, (&executor, &checked.plan, &graph), &origin));
+    let secrets = drive::unless_stopped(signals, Box::pin(asking)).await?;
     if let Origin::Call(_) = origin {
-        let asking = deadline.hold(of_no_other(&executor, &checked.plan, &graph));
-        drive::unless_stopped(signals, Box::pin(asking)).await?;
         let asking = deadline.hold(leaving(&executor, &graph, Followed::ByRun, printer));
         drive::unless_stopped(signals, Box::pin(asking)).await?;
     }
-    let asking = deadline.hold(secrets(args, &checked.plan, &origin));
-    let secrets = drive::unless_stopped(signals, Box::pin(asking)).await?;
-    let journal = match begun.take() {
-        Some(begun) => begun.claimed(signals).await?,
-        None => drive::journal(origin, &args.cluster, connected.server(), &graph, signals).await?,
+    let identity = drive::unless_stopped(signals, Box::pin(deadline.hold(identity.found()))).await?;
+    let identity = identity.as_deref();
+    let journal = if let Some(begun) = begun.take() {
+        begun.claimed(identity, signals).await?
+    } else {
+        let place = Place { server: connected.server(), identity };
+        drive::journal(origin, &args.cluster, place, &graph, signals).await?
     };
     if args.create_namespace {
         let creating = deadline.hold(connected.create_namespace(namespace));
@@ -181,8 +191,35 @@ async fn on_cluster(
     drive::run(&limits, printer, work, signals).await
 }
 
-/// The secrets of the run. One that goes on has those that it began with; where it puts back what it changed, it needs none.
-async fn secrets(args: &Apply, plan: &Loaded, origin: &Origin) -> Result<PinnedSecrets, Halt> {
+/// The secrets of the run, where nothing of its plan belongs to another one; whatever is wrong with either is told at once. A
+/// run that goes on is not asked for the latter: it has written already, and what it has still to write is looked at when it
+/// is prepared.
+async fn secrets(
+    args: &Apply,
+    (executor, plan, graph): (&KubeExecutor, &Loaded, &Arc<Graph>),
+    origin: &Origin,
+) -> Result<PinnedSecrets, Halt> {
+    let of_others = async {
+        match origin {
+            Origin::Call(_) => executor.of_other_plans(graph).await,
+            Origin::Journal(_) => Vec::new(),
+        }
+    };
+    let (of_others, found) = tokio::join!(Box::pin(of_others), Box::pin(from_vault(args, plan, origin)));
+    let found = match (of_others.as_slice(), found) {
+        ([], found) => return found,
+        (_, found) => found.err(),
+    };
+    let bad = match found {
+        Some(Halt::Problems(bad) | Halt::Unreachable(bad)) => bad.list,
+        Some(Halt::Error { .. }) | None => Vec::new(),
+    };
+    Err(refusal(plan, &of_others, bad))
+}
+
+/// What Vault has of it. A run that goes on has the secrets that it began with; where it puts back what it changed, it needs
+/// none.
+async fn from_vault(args: &Apply, plan: &Loaded, origin: &Origin) -> Result<PinnedSecrets, Halt> {
     if plan.secrets().is_empty() {
         return Ok(PinnedSecrets::default());
     }
@@ -224,10 +261,4 @@ async fn make_namespace(
         return Err(Halt::error(Exit::Cancelled, "stopped before anything of the plan was written"));
     }
     Ok(())
-}
-
-/// Everything that belongs to another plan. A run that goes on is not asked: it has written already, and what it has still
-/// to write is looked at when it is prepared.
-async fn of_no_other(executor: &KubeExecutor, plan: &Loaded, graph: &Arc<Graph>) -> Result<(), Halt> {
-    refused(plan, &executor.of_other_plans(graph).await)
 }

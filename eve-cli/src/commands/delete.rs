@@ -15,7 +15,7 @@ use eve_store::{RunFile, RunSource};
 use serde_json::Value;
 
 use super::admit::admit;
-use super::drive::{self, Deadline, Limits, Task, Work};
+use super::drive::{self, Deadline, Limits, Place, Task, Work};
 use super::{or_json, unseen, warn};
 use crate::cli::{ApplyOutput, Delete, Input};
 use crate::exit::Exit;
@@ -105,7 +105,10 @@ async fn remove(
     origin: Origin,
     (limits, mut signals): (Limits, Signals),
 ) -> Result<Exit, Halt> {
-    let journal = drive::journal(origin, &args.cluster, connected.server(), &graph, &mut signals).await?;
+    let asking = Box::pin(limits.deadline.hold(connected.identity().found()));
+    let identity = drive::unless_stopped(&mut signals, asking).await?;
+    let place = Place { server: connected.server(), identity: identity.as_deref() };
+    let journal = drive::journal(origin, &args.cluster, place, &graph, &mut signals).await?;
     let work = Work {
         graph,
         objects: connected.deleter(adopted(args)),

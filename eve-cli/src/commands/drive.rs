@@ -132,18 +132,33 @@ impl Task {
     }
 }
 
+/// The cluster at hand: its address, and what it is known again by where that may be read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place<'a> {
+    pub(super) server: &'a str,
+    pub(super) identity: Option<&'a str>,
+}
+
 /// The journal of a run that begins, or of one that goes on: then it must be on the cluster that it was begun on.
 pub(super) async fn journal(
     origin: Origin,
     cluster: &Cluster,
-    server: &str,
+    place: Place<'_>,
     graph: &Arc<Graph>,
     signals: &mut Signals,
 ) -> Result<RunFile, Halt> {
     match origin {
-        Origin::Call(call) => Beginning::of(call, cluster, server, graph).claimed(signals).await,
-        Origin::Journal(file) => journal::is_on(&file, server).map(|()| *file),
+        Origin::Call(call) => {
+            Beginning::of(call, cluster, place.server, graph).claimed(place.identity, signals).await
+        }
+        Origin::Journal(mut file) => is_at(&mut file, place).map(|()| *file),
     }
+}
+
+/// Whether this is where the run was begun.
+pub(super) fn is_at(file: &mut RunFile, place: Place<'_>) -> Result<(), Halt> {
+    journal::is_on(file.header(), place.server)?;
+    journal::belongs_to(file, place.identity)
 }
 
 /// A journal that is begun while the cluster is still asked, because that takes as long. Of one that nobody claims nothing
@@ -169,10 +184,18 @@ impl Beginning {
         }))
     }
 
-    /// The journal, or why there is none. A disk that hangs holds up no signal.
-    pub(super) async fn claimed(self, signals: &mut Signals) -> Result<RunFile, Halt> {
+    /// The journal, on the cluster of this identity, or why there is none. A disk that hangs holds up no signal.
+    pub(super) async fn claimed(
+        self,
+        identity: Option<&str>,
+        signals: &mut Signals,
+    ) -> Result<RunFile, Halt> {
         let begun = unless_stopped(signals, async { joined(self.0.await)? }).await;
-        begun?.0.take().ok_or_else(|| Halt::error(Exit::Internal, "the journal was claimed already"))
+        let claimed = begun?.0.take();
+        let mut file =
+            claimed.ok_or_else(|| Halt::error(Exit::Internal, "the journal was claimed already"))?;
+        journal::belongs_to(&mut file, identity)?;
+        Ok(file)
     }
 
     /// Waits until there is a journal, and removes it; not past a signal, nor for a disk that hangs.

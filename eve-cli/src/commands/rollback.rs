@@ -7,7 +7,7 @@ use eve_core::run::{Outcome, Record};
 use eve_core::secret::PinnedSecrets;
 use eve_store::{Listed, RunFile, RunFolder, RunHeader, RunState, RunSummary};
 
-use super::drive::{self, Deadline, Limits, Task, Work};
+use super::drive::{self, Deadline, Limits, Place, Task, Work};
 use super::{ended, or_json};
 use crate::cli::{ApplyOutput, Rollback};
 use crate::exit::Exit;
@@ -46,6 +46,8 @@ struct Undone {
     header: RunHeader,
     state: RunState,
     records: Vec<Record>,
+    /// What its cluster is known again by, where that was ever said.
+    cluster: Option<String>,
 }
 
 impl Undone {
@@ -59,9 +61,21 @@ impl Undone {
     }
 
     fn read(folder: &RunFolder, run: RunSummary) -> Result<Self, Halt> {
-        let records = folder.read(&run.header.run).and_then(|reader| reader.records());
-        let records = records.map_err(|error| journal::halt(&error))?;
-        Ok(Self { header: run.header, state: run.state, records })
+        let read = folder.read(&run.header.run);
+        let read = read.and_then(|reader| Ok((reader.records()?, reader.cluster()?)));
+        let (records, cluster) = read.map_err(|error| journal::halt(&error))?;
+        Ok(Self { header: run.header, state: run.state, records, cluster })
+    }
+
+    /// Whether this is the cluster on which the run changed something.
+    fn is_on(&self, place: Place<'_>) -> Result<(), Halt> {
+        journal::is_on(&self.header, place.server)?;
+        match (&self.cluster, place.identity) {
+            (Some(known), Some(found)) if known != found => {
+                Err(journal::of_another_cluster(&self.header, known, found))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn board(&self) -> Result<Board, Halt> {
@@ -173,8 +187,11 @@ async fn on_cluster(
     let connecting = wiring::connect(&cluster, &allow_namespaces, &allow_cluster_scoped);
     let connecting = Box::pin(deadline.hold(connecting));
     let connected = drive::unless_stopped(&mut signals, connecting).await?;
-    is_on(&undone.header, connected.server())?;
-    let journal = drive::journal(origin, &cluster, connected.server(), &graph, &mut signals).await?;
+    let asking = Box::pin(deadline.hold(connected.identity().found()));
+    let identity = drive::unless_stopped(&mut signals, asking).await?;
+    let place = Place { server: connected.server(), identity: identity.as_deref() };
+    undone.is_on(place)?;
+    let journal = drive::journal(origin, &cluster, place, &graph, &mut signals).await?;
     let undone = if begins {
         match drive::unless_stopped(&mut signals, found_again(undone.header.run)).await {
             Ok(undone) => undone,
@@ -203,14 +220,4 @@ async fn found_again(run: RunId) -> Result<Undone, Halt> {
         Ok(undone)
     })
     .await
-}
-
-/// Whether this is the cluster on which the run changed something.
-fn is_on(header: &RunHeader, server: &str) -> Result<(), Halt> {
-    let RunHeader { run, cluster, .. } = header;
-    if cluster == server {
-        return Ok(());
-    }
-    let message = format!("run {run} was on {cluster}; the kubeconfig now leads to {server}");
-    Err(Halt::error(Exit::Refused, message).with_hint("bring the kubeconfig back as it was".to_owned()))
 }

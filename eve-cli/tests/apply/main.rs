@@ -10,6 +10,7 @@
     reason = "a test fails by a panic, and so do the functions that only tests call"
 )]
 
+mod cluster;
 mod configurations;
 mod delete;
 mod diff;

@@ -41,7 +41,8 @@ async fn a_lost_key_is_told_as_what_it_is_and_none_is_made() {
     put_key(&desk, &[7; 32]);
     let refused = desk.eve(&["resume", &run]).await;
     assert_eq!(refused.code, Some(5), "{}", refused.err);
-    assert!(refused.err.contains("is younger than the run"), "{}", refused.err);
+    let said = format!("eve/key is not the one that run {run} began with");
+    assert!(refused.err.contains(&said), "{}", refused.err);
 
     put_key(&desk, &whole);
     let resumed = desk.eve(&["resume", &run]).await;

@@ -66,6 +66,26 @@ async fn four_references_that_are_wrong_in_four_ways_are_named_at_once_and_nothi
 }
 
 #[tokio::test]
+async fn an_object_of_another_plan_and_a_reference_that_leads_nowhere_are_named_at_once() {
+    let value = canary();
+    let mut desk = Desk::new("both", std::slice::from_ref(&value)).await;
+    desk.put("shop/db", &value).await;
+    let good = "    good: vault:MOUNT/shop/db#password\n";
+    desk.write("one.yaml", &plan(good, SECRET));
+    desk.eve(&["apply", "-f", "one.yaml"]).await.with(0);
+    let absent = format!("{good}    absent: vault:MOUNT/shop/nothing#password\n");
+    desk.write("two.yaml", &plan(&absent, SECRET).replace("name: bad", "name: two"));
+    desk.mark().await;
+    let json = desk.eve(&["apply", "-f", "two.yaml", "-o", "json"]).await.with(5);
+    let answer: Value = serde_json::from_str(json.out.trim()).unwrap();
+    let codes: Vec<&str> =
+        answer["problems"].as_array().unwrap().iter().map(|one| one["code"].as_str().unwrap()).collect();
+    assert_eq!(codes, ["vault.absent-path", "k8s.object.other-plan", "k8s.object.other-plan"], "{answer}");
+    assert_eq!(desk.writes().await.len(), 0, "{:?}", desk.writes().await);
+    desk.assert_clean().await;
+}
+
+#[tokio::test]
 async fn a_value_that_would_stand_where_it_can_be_read_is_refused_before_vault_is_asked() {
     let value = canary();
     let mut desk = Desk::new("exposed", std::slice::from_ref(&value)).await;

@@ -11,6 +11,7 @@ mod cloud;
 mod desk;
 mod directory;
 mod function_keys;
+mod home;
 mod main_job;
 mod planted;
 mod refused;

@@ -73,6 +73,42 @@ spec:
 }
 
 #[tokio::test]
+async fn an_object_of_another_plan_and_a_reference_that_leads_nowhere_are_told_in_one_answer() {
+    let control_plane = ControlPlane::shared().await;
+    let namespace = control_plane.namespace("refused").await;
+    let vault = Vault::shared().await;
+    let mount = vault.kv("both", KvVersion::V2).await;
+    let rules = format!("path \"{mount}/data/*\" {{ capabilities = [\"read\"] }}");
+    vault.write("sys/policies/acl/refused-both", &json!({ "policy": rules })).await.unwrap();
+    let token = vault.write("auth/token/create", &json!({ "policies": ["refused-both"] })).await.unwrap();
+    let config = format!(
+        "source: {{ directory: {{ path: plans }} }}\nvault: {{ address: {}, auth: {{ tokenFile: token }} }}\n",
+        vault.address()
+    );
+    let desk = Desk::new(&config, &control_plane.kubeconfig_path());
+    desk.give("token", token["auth"]["client_token"].as_str().unwrap());
+    let _daemon = desk.start();
+    desk.send("one.yaml", &plan("one", &namespace, json!({})));
+    assert_eq!(desk.outcome("one.yaml").await["ending"], "succeeded");
+    let object = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "one" } });
+    let text = json!({
+        "apiVersion": "eve.dev/v1alpha1", "kind": "Plan",
+        "metadata": { "name": "two", "namespace": *namespace },
+        "spec": {
+            "secrets": { "lost": format!("vault:{mount}/nothing#password") },
+            "components": [{ "name": "settings", "manifests": { "objects": [object] } }],
+        },
+    });
+    desk.send("two.yaml", &text.to_string());
+    let outcome = desk.outcome("two.yaml").await;
+    assert_eq!(outcome["ending"], "failed", "{outcome}");
+    let message = outcome["failure"]["message"].as_str().unwrap();
+    for part in ["secret `lost`: ", "belongs to the plan `one`", "take it out of one of the two plans"] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+}
+
+#[tokio::test]
 async fn what_can_never_be_run_goes_to_the_dead_letters_and_is_told() {
     let control_plane = ControlPlane::shared().await;
     let namespace = control_plane.namespace("refused").await;

@@ -140,6 +140,22 @@ impl KubeClient {
         Kinds::from_discovery(&core?, &groups?)
     }
 
+    /// What this cluster is known again by, whatever its address: the uid of its namespace `kube-system`, which is there as long
+    /// as the cluster is (KEP-2149 of Kubernetes, `cluster.clusterset.k8s.io`). `None` where that may not be read, or is not
+    /// there.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn identity(&self) -> Result<Option<String>, ApiError> {
+        let name = PathSegment::namespace("kube-system")?;
+        let place = Location { resource: Arc::new(Resource::namespaces()?), namespace: None, name };
+        match self.get(&place).await {
+            Ok(found) => Ok(found.pointer("/metadata/uid").and_then(Value::as_str).map(str::to_owned)),
+            Err(error) if error.is_code(404) || error.is_code(403) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Whether the namespace exists; `None` where that may not be asked.
     ///
     /// # Errors
