@@ -41,11 +41,8 @@ pub fn render(diagnostics: &Diagnostics, colour: Colour) -> String {
         text.push_str(&one(diagnostic, diagnostics, &renderer));
         text.push_str("\n\n");
     }
-    if diagnostics.hidden > 0 {
-        let _ = writeln!(text, "{} further problems are not shown", diagnostics.hidden);
-    }
-    if diagnostics.hidden_warnings > 0 {
-        let _ = writeln!(text, "{} further warnings are not shown", diagnostics.hidden_warnings);
+    for line in diagnostics.unlisted() {
+        let _ = writeln!(text, "{line}");
     }
     match diagnostics.error_count() {
         0 => {}
