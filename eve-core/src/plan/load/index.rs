@@ -131,6 +131,35 @@ impl Index {
         spans
     }
 
+    /// Where problems of Secrets are placed: everything that belongs to one, aliases followed, and what is marked of the
+    /// lists and maps around it.
+    pub(super) fn around_secrets(&self) -> Vec<Range<usize>> {
+        let (mut spans, mut inside) = (Vec::new(), self.secret_maps());
+        let mut open: Vec<usize> = inside.iter().copied().collect();
+        while let Some(node) = open.pop().and_then(|at| self.nodes.get(at)) {
+            spans.push(node.span.clone());
+            let children = node.children.iter().map(|child| child.node);
+            open.extend(children.filter(|child| inside.insert(*child)));
+        }
+        let mut parents: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for (at, node) in self.nodes.iter().enumerate() {
+            node.children.iter().for_each(|child| parents.entry(child.node).or_default().push(at));
+        }
+        let mut open: Vec<usize> = inside.iter().copied().collect();
+        let mut around = BTreeSet::new();
+        while let Some(at) = open.pop() {
+            let outside = parents.get(&at).into_iter().flatten().filter(|parent| !inside.contains(parent));
+            open.extend(outside.filter(|parent| around.insert(**parent)));
+        }
+        for node in around.iter().filter_map(|at| self.nodes.get(*at)) {
+            spans.push(self.head(node));
+            let within = node.children.iter();
+            let within = within.filter(|child| around.contains(&child.node) || inside.contains(&child.node));
+            spans.extend(within.filter_map(|child| child.key.as_ref()).map(|(_, span)| span.clone()));
+        }
+        spans
+    }
+
     /// The maps that are Secrets: by a kind of their own, merged or behind an alias, or as items of a `SecretList`.
     fn secret_maps(&self) -> BTreeSet<usize> {
         let mut maps = BTreeSet::new();
@@ -391,8 +420,35 @@ mod tests {
     }
 
     #[test]
+    fn a_problem_of_a_secret_or_of_what_holds_it_is_placed_around_it() {
+        let text = "name: plan\nitems:\n- {kind: Secret, data: {p: &p {q: hidden}}}\n- kind: ConfigMap\n  data: {r: *p, s: t}\n";
+        let index = Index::build(text);
+        let spans = index.around_secrets();
+        let is_around = |part: &str| {
+            let at = text.find(part).unwrap();
+            spans.iter().any(|span| span.start <= at && at < span.end)
+        };
+        for (part, expected) in [
+            ("plan", true),
+            ("items", true),
+            ("kind: Secret", true),
+            ("data: {p", true),
+            ("q: hidden", true),
+            ("ConfigMap", false),
+            ("data: {r", true),
+            ("r: *p", true),
+            ("s: t", false),
+            ("t}", false),
+        ] {
+            assert_eq!(is_around(part), expected, "{part}");
+        }
+    }
+
+    #[test]
     fn alias_to_itself_does_not_hang() {
         let text = "kind: Secret\na: &a [*a, *a]\n";
-        assert!(!Index::build(text).secrets(text).is_empty());
+        let index = Index::build(text);
+        assert!(!index.secrets(text).is_empty());
+        assert!(!index.around_secrets().is_empty());
     }
 }

@@ -1,10 +1,10 @@
 //! A plan that was read and found good, and that knows where everything in it was written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::origin::Origin;
-use super::redact::redact;
+use super::redact::{Part, Redaction};
 use super::texts::{Mark, Texts};
 use crate::kind::EdgeSource;
 use crate::plan::diagnostic::{Diagnostic, Diagnostics, Place, Severity, Source};
@@ -238,6 +238,7 @@ pub(super) fn finish(texts: &Texts, mut list: Vec<Diagnostic>, problems_max: usi
         diagnostic.place.as_ref().map(|place| (place.source, place.span.start, place.span.end))
     };
     list.sort_by_key(start);
+    let broken: BTreeSet<usize> = places(list.iter().filter(is_broken)).map(|place| place.source).collect();
     // Each on its own, so that no number of warnings hides an error.
     let (mut errors, mut warnings) = (0_usize, 0_usize);
     list.retain(|diagnostic| {
@@ -250,10 +251,8 @@ pub(super) fn finish(texts: &Texts, mut list: Vec<Diagnostic>, problems_max: usi
     });
     let hidden = errors.saturating_sub(problems_max);
     let hidden_warnings = warnings.saturating_sub(problems_max);
-    let mut sources: Vec<usize> = places(&list).map(|place| place.source).collect();
-    sources.sort_unstable();
-    sources.dedup();
-    let mut secrets = Vec::new();
+    let sources: BTreeSet<usize> = places(list.iter()).map(|place| place.source).collect();
+    let (mut secrets, mut parts) = (Vec::new(), Vec::new());
     for source in sources {
         // Lines between two places may be shown as well.
         let lines = |diagnostic: &Diagnostic| {
@@ -261,14 +260,23 @@ pub(super) fn finish(texts: &Texts, mut list: Vec<Diagnostic>, problems_max: usi
             let lines = places.filter(|place| place.source == source).map(|place| place.line);
             lines.clone().min().zip(lines.max()).map(|(first, last)| first..=last)
         };
-        let broken = list.iter().filter(|diagnostic| diagnostic.code.starts_with("yaml."));
-        let broken = broken.filter_map(lines).flatten().collect();
-        secrets.extend(texts.secrets(source, &broken).into_iter().map(|span| (source, span)));
+        let lines = list.iter().filter(is_broken).filter_map(lines).flatten().collect();
+        let spans = texts.secrets(source, &lines);
+        secrets.extend(spans.iter().map(|span| (source, span.clone())));
+        // What is a value and what is not is known of whole texts alone.
+        let around = (!broken.contains(&source)).then(|| texts.around_secrets(source));
+        let text = texts.source(source).map(Source::text).unwrap_or_default();
+        parts.push(Part { source, text, secrets: spans, around });
     }
-    redact(texts.sources(), &secrets, &mut list);
+    Redaction::of(&parts).apply(&mut list);
     Diagnostics { sources: texts.sources().to_vec(), list, hidden, hidden_warnings, secrets }
 }
 
-fn places(list: &[Diagnostic]) -> impl Iterator<Item = &Place> {
-    list.iter().flat_map(|diagnostic| diagnostic.place.iter().chain(&diagnostic.related))
+/// Whether the text itself is what is wrong.
+fn is_broken(diagnostic: &&Diagnostic) -> bool {
+    diagnostic.code.starts_with("yaml.")
+}
+
+fn places<'a>(list: impl Iterator<Item = &'a Diagnostic>) -> impl Iterator<Item = &'a Place> {
+    list.flat_map(|diagnostic| diagnostic.place.iter().chain(&diagnostic.related))
 }

@@ -117,6 +117,11 @@ impl Texts {
         })
     }
 
+    /// Where problems of the Secrets of a source are placed.
+    pub(super) fn around_secrets(&self, source: usize) -> Vec<Range<usize>> {
+        self.index(source).map(Index::around_secrets).unwrap_or_default()
+    }
+
     /// The spans of what must not be shown of a source: values of Secrets. Where the text is broken and speaks of
     /// Secrets, `broken` are lines (from 1) on which everything that may be a value is hidden.
     pub(super) fn secrets(&self, source: usize, broken: &BTreeSet<usize>) -> Vec<Range<usize>> {
