@@ -14,7 +14,7 @@ use super::pointer;
 use super::problems::FieldProblem;
 use super::read;
 use super::salvage::{Salvage, salvage};
-use super::schema::Validator;
+use super::schema::{Judged, Validator};
 use super::texts::{DocumentAt, Mark, Texts};
 use crate::kind::Kinds;
 use crate::plan::diagnostic::{Diagnostic, Diagnostics, Severity, Source};
@@ -70,6 +70,8 @@ struct Place {
     texts: Texts,
     at: DocumentAt,
     problems_max: usize,
+    /// How many problems there are besides those that were found.
+    hidden: usize,
     given: BTreeMap<String, String>,
 }
 
@@ -84,7 +86,7 @@ pub fn document<T: JsonSchema + DeserializeOwned>(
 ) -> Result<Document<T>, Diagnostics> {
     let problems_max = options.limits.problems_max;
     let at = DocumentAt { source: 0, number: 0 };
-    let mut place = Place { texts: Texts::default(), at, problems_max, given: BTreeMap::new() };
+    let mut place = Place { texts: Texts::default(), at, problems_max, hidden: 0, given: BTreeMap::new() };
     let (read, mut found) = place.read(source, options);
     let schema = schemars::schema_for!(T).to_value();
     let is_read = read.is_some();
@@ -96,7 +98,9 @@ pub fn document<T: JsonSchema + DeserializeOwned>(
     }
     place.given = overlay.given;
     let kinds = Kinds::new();
-    let problems = Validator::run((options.whole, &schema), &kinds, &written, problems_max);
+    let Judged { problems, hidden } =
+        Validator::run((options.whole, &schema), &kinds, &written, problems_max);
+    place.hidden += hidden;
     let values = problems.iter().filter(|problem| problem.code != MISSING_FIELD);
     let wrong: BTreeSet<String> = values.map(|problem| problem.pointer.clone()).collect();
     found.extend(problems.into_iter().map(|problem| place.diagnose(options.codes, problem)));
@@ -173,6 +177,10 @@ impl Place {
         }
         let read = read::read(text.text(), limits);
         let mut found: Vec<Diagnostic> = Vec::new();
+        self.hidden += read.hidden;
+        if !read.problems.is_empty() {
+            self.texts.mark_broken(0);
+        }
         for problem in read.problems {
             let related = problem.related.and_then(|(span, label)| self.texts.place(0, span, label));
             let place = self.texts.place(0, problem.span, "");
@@ -228,7 +236,7 @@ impl Place {
     }
 
     fn diagnostics(&self, list: Vec<Diagnostic>) -> Diagnostics {
-        finish(&self.texts, list, self.problems_max)
+        finish(&self.texts, (list, self.hidden), self.problems_max)
     }
 }
 

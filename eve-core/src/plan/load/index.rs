@@ -22,6 +22,8 @@ pub(super) struct Index {
 struct Node {
     span: Range<usize>,
     children: Vec<Child>,
+    /// Of a map: the positions of its children, in order of their keys.
+    by_key: Vec<usize>,
     is_map: bool,
     word: Word,
 }
@@ -86,6 +88,7 @@ impl Index {
                 }
             }
         }
+        walk.index.nodes.iter_mut().filter(|node| node.is_map).for_each(Node::sort);
         walk.index
     }
 
@@ -164,9 +167,7 @@ impl Index {
     fn secret_maps(&self) -> BTreeSet<usize> {
         let mut maps = BTreeSet::new();
         for (at, node) in self.nodes.iter().enumerate().filter(|(_, node)| node.is_map) {
-            let own =
-                node.children.iter().filter(|child| matches!(&child.key, Some((key, _)) if &**key == "kind"));
-            let kinds = own.chain(self.child(at, "kind"));
+            let kinds = node.children_of("kind").chain(self.child(at, "kind"));
             for word in kinds.filter_map(|child| self.nodes.get(child.node)).map(|kind| kind.word) {
                 match word {
                     Word::Secret => drop(maps.insert(at)),
@@ -211,18 +212,15 @@ impl Index {
         if !node.is_map {
             return node.children.get(segment.parse::<usize>().ok()?);
         }
-        let has_key =
-            |child: &&Child, wanted: &str| child.key.as_ref().is_some_and(|(key, _)| &**key == wanted);
         let mut waiting = VecDeque::from([at]);
         let mut seen = BTreeSet::new();
         while let Some(map) = waiting.pop_front() {
             let Some(node) = self.nodes.get(map).filter(|_| seen.insert(map)) else { continue };
             // The last of two equal keys is the one that is marked: the first is shown beside it.
-            if let Some(child) = node.children.iter().rev().find(|child| has_key(child, segment)) {
+            if let Some(child) = node.children_of(segment).last() {
                 return Some(child);
             }
-            let merged = node.children.iter().filter(|child| has_key(child, "<<"));
-            merged.for_each(|child| waiting.extend(self.maps(child.node)));
+            node.children_of("<<").for_each(|child| waiting.extend(self.maps(child.node)));
         }
         None
     }
@@ -239,9 +237,7 @@ impl Index {
     /// or item.
     fn head(&self, node: &Node) -> Range<usize> {
         let value_of = |node: &Node, wanted: &str| {
-            let child =
-                node.children.iter().find(|child| matches!(&child.key, Some((key, _)) if &**key == wanted));
-            child.and_then(|child| self.nodes.get(child.node))
+            node.children_of(wanted).next().and_then(|child| self.nodes.get(child.node))
         };
         let name = value_of(node, "name").or_else(|| value_of(value_of(node, "metadata")?, "name"));
         if let Some(name) = name.filter(|name| !name.is_container()) {
@@ -282,6 +278,23 @@ fn unquoted(written: &str) -> &str {
 impl Node {
     fn is_container(&self) -> bool {
         self.is_map || !self.children.is_empty()
+    }
+
+    fn sort(&mut self) {
+        let mut by_key: Vec<usize> = (0..self.children.len()).collect();
+        by_key.sort_by_key(|at| self.key(*at));
+        self.by_key = by_key;
+    }
+
+    fn key(&self, at: usize) -> Option<&str> {
+        self.children.get(at)?.key.as_ref().map(|(key, _)| &**key)
+    }
+
+    /// The children of a map that have this key, in their order.
+    fn children_of(&self, wanted: &str) -> impl Iterator<Item = &Child> {
+        let first = self.by_key.partition_point(|at| self.key(*at) < Some(wanted));
+        let equal = self.by_key.iter().skip(first).take_while(move |at| self.key(**at) == Some(wanted));
+        equal.filter_map(|at| self.children.get(*at))
     }
 }
 
@@ -348,7 +361,13 @@ impl Walk {
 
     fn node(&mut self, span: Range<usize>, anchor: usize, is_map: bool) -> usize {
         let node = self.index.nodes.len();
-        self.index.nodes.push(Node { span, children: Vec::new(), is_map, word: Word::Other });
+        self.index.nodes.push(Node {
+            span,
+            children: Vec::new(),
+            by_key: Vec::new(),
+            is_map,
+            word: Word::Other,
+        });
         if anchor != 0 {
             self.anchors.insert(anchor, node);
         }

@@ -1,7 +1,7 @@
 //! A plan that was read and found good, and that knows where everything in it was written.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::origin::Origin;
 use super::redact::{Part, Redaction};
@@ -36,6 +36,8 @@ pub(super) struct Inner {
     pub(super) warnings: Vec<Diagnostic>,
     pub(super) misplaced: Vec<Diagnostic>,
     pub(super) limits: Limits,
+    /// Where each component is in `components`, by its name; made only when it is asked for.
+    pub(super) names: OnceLock<BTreeMap<Box<str>, usize>>,
 }
 
 impl Loaded {
@@ -119,15 +121,17 @@ impl Loaded {
         })
     }
 
-    /// Linear: only for what is shown to people.
     fn find(&self, name: &str) -> Option<(&Expanded, &Origin)> {
-        let expanded = self.inner.components.iter().find(|component| &*component.name == name)?;
+        let all = &self.inner.components;
+        let names =
+            || all.iter().enumerate().rev().map(|(at, component)| (component.name.clone(), at)).collect();
+        let expanded = all.get(*self.inner.names.get_or_init(names).get(name)?)?;
         Some((expanded, self.inner.origins.get(expanded.from)?))
     }
 
     /// These diagnostics together with the sources of the plan, in order, ready to be shown.
     pub fn diagnostics(&self, list: Vec<Diagnostic>) -> Diagnostics {
-        finish(&self.inner.texts, list, self.inner.limits.problems_max)
+        finish(&self.inner.texts, (list, 0), self.inner.limits.problems_max)
     }
 
     /// What was read, in order; the places of diagnostics count in it.
@@ -232,13 +236,16 @@ impl Plan for Loaded {
     }
 }
 
-/// Sorts, cuts, and adds what must be hidden.
-pub(super) fn finish(texts: &Texts, mut list: Vec<Diagnostic>, problems_max: usize) -> Diagnostics {
+/// Sorts, cuts, and adds what must be hidden; so many further errors are only counted.
+pub(super) fn finish(
+    texts: &Texts,
+    (mut list, further): (Vec<Diagnostic>, usize),
+    problems_max: usize,
+) -> Diagnostics {
     let start = |diagnostic: &Diagnostic| {
         diagnostic.place.as_ref().map(|place| (place.source, place.span.start, place.span.end))
     };
     list.sort_by_key(start);
-    let broken: BTreeSet<usize> = places(list.iter().filter(is_broken)).map(|place| place.source).collect();
     // Each on its own, so that no number of warnings hides an error.
     let (mut errors, mut warnings) = (0_usize, 0_usize);
     list.retain(|diagnostic| {
@@ -249,7 +256,7 @@ pub(super) fn finish(texts: &Texts, mut list: Vec<Diagnostic>, problems_max: usi
         *count += 1;
         *count <= problems_max
     });
-    let hidden = errors.saturating_sub(problems_max);
+    let hidden = errors.saturating_sub(problems_max).saturating_add(further);
     let hidden_warnings = warnings.saturating_sub(problems_max);
     let sources: BTreeSet<usize> = places(list.iter()).map(|place| place.source).collect();
     let (mut secrets, mut parts) = (Vec::new(), Vec::new());
@@ -264,7 +271,7 @@ pub(super) fn finish(texts: &Texts, mut list: Vec<Diagnostic>, problems_max: usi
         let spans = texts.secrets(source, &lines);
         secrets.extend(spans.iter().map(|span| (source, span.clone())));
         // What is a value and what is not is known of whole texts alone.
-        let around = (!broken.contains(&source)).then(|| texts.around_secrets(source));
+        let around = (!texts.is_broken(source)).then(|| texts.around_secrets(source));
         let text = texts.source(source).map(Source::text).unwrap_or_default();
         parts.push(Part { source, text, secrets: spans, around });
     }
