@@ -55,8 +55,8 @@ impl fmt::Debug for DocumentOptions<'_> {
 /// A document, or what of it has the form of its type; knows where everything in it was written, and what is wrong with it.
 #[derive(Debug)]
 pub struct Document<T> {
-    /// What it says. Where something is wrong with it, without that and what cannot be without it: only for finding out what
-    /// else is wrong.
+    /// What it says. Where something is wrong with it, without that, and with something that stands in where it is required:
+    /// only for finding out what else is wrong.
     pub value: T,
     place: Place,
     written: Value,
@@ -102,9 +102,10 @@ pub fn document<T: JsonSchema + DeserializeOwned>(
         Validator::run((options.whole, &schema), &kinds, &written, problems_max);
     place.hidden += hidden;
     let values = problems.iter().filter(|problem| problem.code != MISSING_FIELD);
-    let wrong: BTreeSet<String> = values.map(|problem| problem.pointer.clone()).collect();
+    let mut wrong: BTreeSet<String> = values.map(|problem| problem.pointer.clone()).collect();
     found.extend(problems.into_iter().map(|problem| place.diagnose(options.codes, problem)));
     let kept = salvage(&schema, &written, &wrong);
+    wrong.extend(kept.iter().flat_map(|(_, salvage)| salvage.stood_in.iter().cloned()));
     match kept.map(|(kept, salvage)| (serde_json::from_value(kept), salvage)) {
         Some((Ok(value), salvage)) => Ok(Document { value, place, written, found, wrong, salvage }),
         Some((Err(error), _)) if found.is_empty() => {
@@ -124,10 +125,13 @@ impl<T> Document<T> {
     /// Whether the field at this JSON Pointer of the whole document has the form that it should, and all that is in it, and
     /// what it is in.
     pub fn is_right(&self, pointer: &str) -> bool {
-        let holds = |outer: &str, inner: &str| {
-            inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
         !self.wrong.iter().any(|wrong| holds(pointer, wrong) || holds(wrong, pointer))
+    }
+
+    /// Whether what the value has at this JSON Pointer was written so: nothing stands in for it, or for what it is in.
+    pub fn is_written(&self, pointer: &str) -> bool {
+        let original = self.salvage.original(pointer);
+        !self.wrong.iter().any(|wrong| holds(wrong, &original))
     }
 
     /// A problem of the field at this JSON Pointer of the value, with its place.
@@ -154,6 +158,11 @@ impl<T> Document<T> {
         let is_wrong = all.iter().any(|problem| problem.severity == Severity::Error);
         if is_wrong { Err(self.place.diagnostics(all)) } else { Ok(()) }
     }
+}
+
+/// Whether the field at the outer pointer is the one at the inner one, or holds it.
+fn holds(outer: &str, inner: &str) -> bool {
+    inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 impl Place {
