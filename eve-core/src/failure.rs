@@ -133,9 +133,9 @@ impl Failure {
     /// The same with the first [`FEW_MAX`] of these as notes, and one that says how many more there are.
     #[must_use]
     pub fn with_few(self, notes: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        let mut notes = notes.into_iter();
-        let noted = notes.by_ref().take(FEW_MAX).fold(self, Self::with_note);
-        more(notes.count()).into_iter().fold(noted, Self::with_note)
+        let mut left = notes.into_iter();
+        let told = left.by_ref().take(FEW_MAX).fold(self, Self::with_note);
+        more(left.count()).into_iter().fold(told, Self::with_note)
     }
 
     /// The same with one more line of a log; dropped beyond [`Failure::NOTES_MAX`].

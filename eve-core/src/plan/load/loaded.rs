@@ -1,6 +1,7 @@
 //! A plan that was read and found good, and that knows where everything in it was written.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::sync::{Arc, OnceLock};
 
 use super::origin::Origin;
@@ -267,8 +268,7 @@ pub(super) fn finish(
             let lines = places.filter(|place| place.source == source).map(|place| place.line);
             lines.clone().min().zip(lines.max()).map(|(first, last)| first..=last)
         };
-        let lines = list.iter().filter(is_broken).filter_map(lines).flatten().collect();
-        let spans = texts.secrets(source, &lines);
+        let spans = texts.secrets(source, &union(list.iter().filter(|one| is_broken(one)).filter_map(lines)));
         secrets.extend(spans.iter().map(|span| (source, span.clone())));
         // What is a value and what is not is known of whole texts alone.
         let around = (!texts.is_broken(source)).then(|| texts.around_secrets(source));
@@ -279,8 +279,21 @@ pub(super) fn finish(
     Diagnostics { sources: texts.sources().to_vec(), list, hidden, hidden_warnings, secrets }
 }
 
+/// All numbers of these ranges, each gone through once.
+fn union(ranges: impl Iterator<Item = RangeInclusive<usize>>) -> BTreeSet<usize> {
+    let mut ranges: Vec<RangeInclusive<usize>> = ranges.collect();
+    ranges.sort_by_key(|range| *range.start());
+    let mut next = 0;
+    let rest = |range: RangeInclusive<usize>| {
+        let first = next.max(*range.start());
+        next = next.max(range.end() + 1);
+        first..=*range.end()
+    };
+    ranges.into_iter().flat_map(rest).collect()
+}
+
 /// Whether the text itself is what is wrong.
-fn is_broken(diagnostic: &&Diagnostic) -> bool {
+fn is_broken(diagnostic: &Diagnostic) -> bool {
     diagnostic.code.starts_with("yaml.")
 }
 

@@ -227,8 +227,8 @@ mod tests {
             }
         }
         let around = around.map(|around| {
-            let start = plain.find(around).unwrap();
-            vec![start..start + around.len()]
+            let found = plain.match_indices(around).take(1);
+            found.map(|(start, text)| start..start + text.len()).collect()
         });
         let at = plain.find('@').unwrap();
         let place = Place { source: 0, span: at..at + 1, line: 1, column: 1, label: String::new() };
