@@ -41,11 +41,8 @@ pub fn render(diagnostics: &Diagnostics, colour: Colour) -> String {
         text.push_str(&one(diagnostic, diagnostics, &renderer));
         text.push_str("\n\n");
     }
-    if diagnostics.hidden > 0 {
-        let _ = writeln!(text, "{} further problems are not shown", diagnostics.hidden);
-    }
-    if diagnostics.hidden_warnings > 0 {
-        let _ = writeln!(text, "{} further warnings are not shown", diagnostics.hidden_warnings);
+    for line in diagnostics.unlisted() {
+        let _ = writeln!(text, "{line}");
     }
     match diagnostics.error_count() {
         0 => {}
@@ -182,9 +179,14 @@ impl Shown {
         if window.start > 0 {
             self.text.push('…');
         }
+        let (from, to) = (at + window.start, at + window.end);
+        let hidden: Vec<&Range<usize>> =
+            hidden.iter().filter(|span| span.end > from && span.start < to).collect();
         let mut masked: Option<usize> = None;
-        for (offset, c) in content.char_indices().filter(|(offset, _)| window.contains(offset)) {
-            let byte = at + offset;
+        let start = content.ceil_char_boundary(window.start);
+        let written = content.get(start..content.ceil_char_boundary(window.end)).unwrap_or_default();
+        for (offset, c) in written.char_indices() {
+            let byte = at + start + offset;
             let span = hidden.iter().position(|span| span.contains(&byte));
             if span.is_some() && span == masked {
                 continue;

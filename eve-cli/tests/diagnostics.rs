@@ -101,6 +101,34 @@ fn secret() -> String {
     TEMPLATE.replace("VALUE", canary().value())
 }
 
+/// A Secret whose values are words that stand in the open beside it, and something wrong next to it and in it.
+const COMMON_WORDS: &str = "apiVersion: v1
+kind: Secret
+metadata: {name: login}
+stringData: {env: prod, user: admin, on: 'true', app: web, place: prod-web, pin: VALUE}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: web, namespace: prod, labels: {role: admin}}
+data: {admin: 1, web: true, prod-web: 1}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: other}
+stringData: {admin: true, prod: [VALUE]}
+";
+
+#[test]
+fn a_word_that_stands_in_the_open_is_hidden_only_where_a_secret_stands() {
+    let found = find(Source::new("words.yaml", COMMON_WORDS.replace("VALUE", canary().value())));
+    let told: Vec<String> = found.list.iter().map(|one| format!("{}: {}", one.code, one.message)).collect();
+    let mut scan = CanaryScan::new([canary()]);
+    scan.sink("what is shown", render(&found, Colour::Never));
+    scan.sink("what is told", told.join("\n"));
+    scan.assert_clean();
+    insta::assert_snapshot!(told.join("\n"));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -8,6 +8,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::few::{FEW_MAX, more};
+
 /// What kind of failure it is; the retry rule reads this and nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -128,6 +130,14 @@ impl Failure {
         self
     }
 
+    /// The same with the first [`FEW_MAX`] of these as notes, and one that says how many more there are.
+    #[must_use]
+    pub fn with_few(self, notes: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        let mut left = notes.into_iter();
+        let told = left.by_ref().take(FEW_MAX).fold(self, Self::with_note);
+        more(left.count()).into_iter().fold(told, Self::with_note)
+    }
+
     /// The same with one more line of a log; dropped beyond [`Failure::NOTES_MAX`].
     #[must_use]
     pub fn with_log(mut self, line: impl Into<String>) -> Self {
@@ -223,6 +233,15 @@ mod tests {
         ] {
             assert_eq!(*text, format!("{} …", "ä".repeat(most / 2 - 2)));
         }
+    }
+
+    #[test]
+    fn of_many_notes_a_few_are_kept_and_the_rest_is_counted() {
+        let noted =
+            |number: usize| Failure::permanent("t", "t").with_few((0..number).map(|at| at.to_string())).notes;
+        assert_eq!((noted(0).len(), noted(10).len(), noted(11).len()), (0, 10, 11));
+        assert_eq!(noted(10).last().map(String::as_str), Some("9"));
+        assert_eq!(noted(40).last().map(String::as_str), Some("and 30 more"));
     }
 
     #[test]

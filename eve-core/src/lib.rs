@@ -15,6 +15,7 @@
 pub mod digest;
 pub mod expr;
 pub mod failure;
+pub mod few;
 pub mod ids;
 pub mod journal;
 pub mod kind;

@@ -4,10 +4,8 @@
 use std::fmt::Write as _;
 
 use eve_core::failure::{Failure, shortened};
+use eve_core::few::{MORE_BYTES_MAX, more};
 use eve_core::plan::diagnostic::{Diagnostics, Severity, Source};
-
-/// The most bytes of `; and … more`, whatever is counted.
-const MORE_BYTES_MAX: usize = 32;
 
 /// One line for each problem, with a closing newline.
 pub fn render(problems: &Diagnostics) -> String {
@@ -27,8 +25,8 @@ pub fn render(problems: &Diagnostics) -> String {
         }
         let _ = writeln!(text, " [{}]", problem.code);
     }
-    if problems.hidden > 0 {
-        let _ = writeln!(text, "{} further problems are not shown", problems.hidden);
+    for line in problems.unlisted() {
+        let _ = writeln!(text, "{line}");
     }
     text
 }
@@ -65,9 +63,8 @@ pub fn failure(found: &Diagnostics) -> Failure {
         let problems = left.join("; ");
         tracing::warn!(problems, "a plan has more problems than its outcome can tell");
     }
-    let more = left.len().saturating_add(found.hidden);
-    if more > 0 {
-        let _ = write!(told, "; and {more} more");
+    if let Some(more) = more(left.len().saturating_add(found.hidden)) {
+        let _ = write!(told, "; {more}");
     }
     Failure::permanent(code, told)
 }

@@ -235,14 +235,16 @@ pub fn problems(config: Option<&VaultConfig>, files: Files) -> Vec<Wrong> {
     let wrong =
         |pointer: &str, error: &VaultConfigError| Wrong::new(pointer, "config.bad-vault", chain(error));
     let mut found = Vec::new();
-    if bad_url(&config.address).is_none()
-        && let Err(error) = Vault::new(&options(config))
-    {
-        let is_path = matches!(error, VaultConfigError::Path { .. });
-        found.push(wrong(if is_path { "/vault/namespace" } else { "/vault/address" }, &error));
-    }
     // Each by itself, since the first thing that is wrong hides the others.
     let any = || VaultOptions::new(ANY_ADDRESS);
+    if bad_url(&config.address).is_none() {
+        let error = Vault::new(&VaultOptions::new(&config.address)).err();
+        found.extend(error.map(|error| wrong("/vault/address", &error)));
+    }
+    if let Some(namespace) = &config.namespace {
+        let error = Vault::new(&any().namespace(namespace)).err();
+        found.extend(error.map(|error| wrong("/vault/namespace", &error)));
+    }
     if let (Files::Here, Some(file)) = (files, &config.ca_file) {
         found.extend(Vault::new(&any().ca_file(file)).err().map(|error| wrong("/vault/caFile", &error)));
     }

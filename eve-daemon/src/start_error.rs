@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io;
 
 use eve_core::failure::Failure;
+use eve_core::few::few;
 use eve_k8s::ConnectError;
 use eve_store::FileError;
 use eve_vault::VaultConfigError;
@@ -113,7 +114,7 @@ impl From<ConnectError> for StartError {
         let hint = if let ConnectError::NoKubeconfig { .. } = error {
             Some("name one with `kubernetes.kubeconfig`, or in the variable KUBECONFIG".to_owned())
         } else if let ConnectError::NoCurrentContext { known, .. } = &error {
-            Some(format!("choose one with `kubernetes.context`: {}", known.join(", ")))
+            Some(format!("choose one with `kubernetes.context`: {}", few(known)))
         } else {
             error.hint()
         };

@@ -164,6 +164,7 @@ scheduler: { namespaces: [{ name: a }, { name: b, newerPlan: queue }, { name: b,
             "eve.yaml:3:51",
             "eve.yaml:3:83",
             "eve.yaml:5:21",
+            "eve.yaml:5:36",
             "eve.yaml:6:58",
             "eve.yaml:7:5",
             "eve.yaml:8:35",
@@ -181,6 +182,60 @@ scheduler: { namespaces: [{ name: a }, { name: b, newerPlan: queue }, { name: b,
         assert!(said.contains(words), "{words} is not in {said}");
     }
     assert_eq!(found.len(), placed.len() + 4, "{said}");
+}
+
+#[test]
+fn a_required_field_that_is_wrong_hides_nothing_beside_it() {
+    let folder = desk(
+        "\
+source:
+  sqs: { queueUrl: 3, deadLetterQueueUrl: 'ftp://x', wait: 1m }
+vault:
+  address: 7
+  namespace: ../x
+  caFile: nowhere.crt
+  auth: { appRole: { roleId: 7, mount: ../sys } }
+notify:
+  - webhook: { url: 'ftp://x', secretFile: 3 }
+  - webhook: { url: 3, secretFile: nowhere }
+  - webhook: { url: 3, secretFile: nowhere }
+scheduler: { namespaces: [{ name: 3, newerPlan: 3 }, { newerPlan: queue }] }
+",
+    );
+    let said = refused(folder.path(), &[]);
+    let found: Vec<String> = said
+        .lines()
+        .map(|line| {
+            let (place, rest) = line.split_once(": error: ").unwrap();
+            format!("{} {}", place.trim_start_matches("eve.yaml:"), rest.rsplit(" [config.").next().unwrap())
+        })
+        .collect();
+    assert_eq!(
+        found,
+        [
+            "2:3 missing-field]",
+            "2:3 no-cluster]",
+            "2:20 wrong-type]",
+            "2:43 bad-url]",
+            "2:60 out-of-range]",
+            "4:12 wrong-type]",
+            "5:14 bad-vault]",
+            "6:11 bad-vault]",
+            "7:11 missing-field]",
+            "7:30 wrong-type]",
+            "7:40 bad-vault]",
+            "9:21 bad-url]",
+            "9:44 wrong-type]",
+            "10:21 wrong-type]",
+            "10:36 bad-file]",
+            "11:21 wrong-type]",
+            "11:36 bad-file]",
+            "12:35 wrong-type]",
+            "12:49 wrong-type]",
+            "12:56 missing-field]",
+        ],
+        "{said}"
+    );
 }
 
 #[test]

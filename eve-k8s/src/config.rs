@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use eve_core::failure::{Failure, FailureClass};
+use eve_core::few::few;
 use eve_core::plan::graph::closest;
 use kube::config::{AuthInfo, Cluster, ExecAuthCluster, Kubeconfig, KubeconfigError, NamedContext};
 use kube::{Client, Config};
@@ -513,17 +514,10 @@ fn paths(all: &[PathBuf]) -> String {
     list(all.iter().map(|path| path.display().to_string()))
 }
 
-/// At most ten names, each once, ordered.
+/// A few names, each once, ordered.
 fn names(known: &[String]) -> String {
-    const SHOWN_MAX: usize = 10;
-    let ordered: BTreeSet<&str> = known.iter().map(String::as_str).collect();
-    if ordered.is_empty() {
-        return "there is none".to_owned();
-    }
-    let shown: Vec<&str> = ordered.iter().copied().take(SHOWN_MAX).collect();
-    let more = ordered.len() - shown.len();
-    let shown = shown.join(", ");
-    if more > 0 { format!("{shown} and {more} more") } else { shown }
+    let ordered: BTreeSet<&String> = known.iter().collect();
+    if ordered.is_empty() { "there is none".to_owned() } else { few(ordered) }
 }
 
 fn at(line: Option<&u64>) -> String {

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use eve_core::few::few;
 use eve_core::plan::graph::{Graph, closest};
 use serde_json::Value;
 
@@ -282,10 +283,7 @@ impl Kinds {
             None => format!("{api_version} is not served, so there is no kind `{kind}` in it"),
         };
         if !elsewhere.is_empty() {
-            return UnknownKind {
-                message,
-                hint: Some(format!("`{kind}` is served as {}", elsewhere.join(", "))),
-            };
+            return UnknownKind { message, hint: Some(format!("`{kind}` is served as {}", few(elsewhere))) };
         }
         let hint = match self.by_version.get(api_version) {
             Some(kinds) => closest(kind, kinds.keys().map(String::as_str))

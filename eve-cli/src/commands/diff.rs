@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use eve_core::failure::{Failure, FailureClass};
+use eve_core::few::few;
 use eve_core::ids::{Attempt, ComponentId, RunId};
 use eve_core::plan::graph::Graph;
 use eve_core::plan::{Action, FailurePolicy, UndoRule};
@@ -212,7 +213,7 @@ fn text(graph: &Graph, findings: &[Finding], tally: &Tally) -> String {
         let behind = if kept.is_empty() {
             String::new()
         } else {
-            format!(", and leaves what it depends on: {}", kept.join(", "))
+            format!(", and leaves what it depends on: {}", few(kept))
         };
         let name = graph.node(stop).name();
         let _ =

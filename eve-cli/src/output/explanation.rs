@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use eve_core::failure::Failure;
+use eve_core::few::few;
 use eve_core::ids::ComponentId;
 use eve_core::plan::Until;
 use eve_core::plan::graph::Graph;
@@ -12,9 +13,6 @@ use serde_json::{Value, json};
 
 use super::style;
 use super::text::{clean, count, is_join};
-
-/// Names that are listed of components that wait for one; the rest is counted.
-const NAMES_MAX: usize = 10;
 
 /// What was found of each component that is not a join.
 pub(crate) type Findings = BTreeMap<ComponentId, Result<Explanation, Failure>>;
@@ -142,11 +140,7 @@ impl Explained<'_> {
     }
 
     fn names(&self, ids: &BTreeSet<ComponentId>) -> String {
-        let mut names: Vec<String> = ids.iter().take(NAMES_MAX).map(|id| self.name(*id).to_owned()).collect();
-        if ids.len() > NAMES_MAX {
-            names.push(format!("and {} more", ids.len() - NAMES_MAX));
-        }
-        names.join(", ")
+        few(ids.iter().map(|id| self.name(*id)))
     }
 
     fn figures(&self) -> String {

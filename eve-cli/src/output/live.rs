@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use eve_core::few::more;
 use eve_core::ids::ComponentId;
 use eve_core::run::StopReason;
 use eve_core::time::Timestamp;
@@ -43,9 +44,8 @@ pub(crate) fn frame(board: &Board, size: Size, now: Timestamp) -> Vec<String> {
     let names = shown.iter().map(|id| width(short(board.name(*id)))).max().unwrap_or(0);
     let names = names.min(NAME_COLUMNS_MAX).min(size.width / 3);
     lines.extend(shown.iter().map(|id| row(board, *id, (names, size.width), now)));
-    if open.len() > shown.len() {
-        let more = format!("  and {} more", open.len() - shown.len());
-        lines.push(style::faint(cut(&more, size.width)).to_string());
+    if let Some(more) = more(open.len() - shown.len()) {
+        lines.push(style::faint(cut(&format!("  {more}"), size.width)).to_string());
     }
     lines
 }

@@ -10,12 +10,9 @@ use serde_json::{Value, json};
 
 use super::board::Board;
 use super::summary::Summary;
-use super::text::{Precision, clean, count, rfc3339};
+use super::text::{ENTRIES_MAX, Precision, clean, count, rfc3339, unlisted};
 use super::{report, style, undoing};
 use crate::duration::{show, show_whole};
-
-/// Components under way that are named; the rest is counted.
-const OPEN_MAX: usize = 20;
 
 /// How a run stands, in one word.
 pub(crate) const fn state_word(state: &RunState) -> &'static str {
@@ -133,14 +130,14 @@ pub(crate) fn status(
         RunState::Interrupted | RunState::Finished(_) => board.last_at,
     };
     let _ = write!(text, "\n{}", progress(board, &summary, until));
-    for &id in board.open.iter().take(OPEN_MAX) {
+    for &id in board.open.iter().take(ENTRIES_MAX) {
         let (since, why) = under_way(board, id);
         let since = since.map_or_else(String::new, |at| show(until.since(at)));
         let _ = write!(text, "\n  {since:>7}  {}  {}", clean(board.name(id)), clean(why));
         text.truncate(text.trim_end().len());
     }
-    if board.open.len() > OPEN_MAX {
-        let _ = write!(text, "\n  and {} more", board.open.len() - OPEN_MAX);
+    if let Some(more) = unlisted(board.open.len()) {
+        let _ = write!(text, "\n  {more}");
     }
     if *state == RunState::Interrupted {
         let _ = write!(text, "\n{}: {}", style::hint("hint"), interrupted(standing, &header.run));

@@ -3,22 +3,17 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use eve_core::few::few;
 use eve_core::ids::ComponentId;
 use eve_core::run::{Outcome, Phase, StopReason};
 
 use super::board::Board;
 use super::style;
 use super::summary::Summary;
-use super::text::{clean, count, is_delete};
+use super::text::{ENTRIES_MAX, clean, count, is_delete, unlisted};
 use super::undoing::{self, Tally};
 use crate::duration::show;
 
-/// Names that are listed of a group of components; the rest is counted.
-const NAMES_MAX: usize = 10;
-/// Failed components that are shown in full; the rest is named.
-const FAILURES_MAX: usize = 20;
-/// Components that stay, which are shown with the reason; the rest is counted.
-const KEPT_MAX: usize = 20;
 /// Steps of the critical path that are shown: those that took longest, in their order.
 const STEPS_MAX: usize = 12;
 /// Steps that are too short to be of interest.
@@ -27,10 +22,10 @@ const SHORT: Duration = Duration::from_millis(100);
 /// What went wrong; empty if nothing did.
 pub(crate) fn failures(board: &Board, summary: &Summary) -> String {
     let mut text = String::new();
-    for &id in summary.failures.iter().take(FAILURES_MAX) {
+    for &id in summary.failures.iter().take(ENTRIES_MAX) {
         failure(board, summary, id, &mut text);
     }
-    if let Some(rest) = summary.failures.get(FAILURES_MAX..).filter(|rest| !rest.is_empty()) {
+    if let Some(rest) = summary.failures.get(ENTRIES_MAX..).filter(|rest| !rest.is_empty()) {
         let _ = writeln!(text, "{} {}", style::error("failed too:"), names(board, rest));
     }
     for (message, ids) in given_up(board, summary) {
@@ -105,11 +100,7 @@ pub(crate) fn to_do(board: &Board, component: ComponentId, phase: Phase) -> &'st
 }
 
 fn names(board: &Board, ids: &[ComponentId]) -> String {
-    let mut names: Vec<String> = ids.iter().take(NAMES_MAX).map(|id| board.name(*id).to_owned()).collect();
-    if ids.len() > NAMES_MAX {
-        names.push(format!("and {} more", ids.len() - NAMES_MAX));
-    }
-    names.join(", ")
+    few(ids.iter().map(|id| board.name(*id)))
 }
 
 /// The figures.
@@ -144,26 +135,19 @@ pub(crate) fn figures(board: &Board, summary: &Summary) -> String {
         let _ = write!(text, "; {}", Tally::of(board).text());
     }
     text.push_str(&critical_path(board, summary));
-    for (id, why) in summary.kept.iter().take(KEPT_MAX) {
-        let _ = write!(text, "\n{} {}: {}", style::warning("stays:"), board.name(*id), clean(why));
-    }
-    for (id, taken) in summary.taken_over.iter().take(KEPT_MAX) {
-        let _ = write!(text, "\n{} {}: {}", style::warning("took over:"), board.name(*id), clean(taken));
+    for (heading, all) in [("stays:", &summary.kept), ("took over:", &summary.taken_over)] {
+        let heading = style::warning(heading);
+        for (id, said) in all.iter().take(ENTRIES_MAX) {
+            let _ = write!(text, "\n{heading} {}: {}", board.name(*id), clean(said));
+        }
+        if let Some(more) = unlisted(all.len()) {
+            let _ = write!(text, "\n{heading} {more}");
+        }
     }
     if !summary.no_status.is_empty() {
         let unseen = names(board, &summary.no_status);
-        let _ = write!(
-            text,
-            "\n{} {unseen}",
-            style::faint("ready as soon as applied, for no status is reported:")
-        );
-    }
-    if summary.taken_over.len() > KEPT_MAX {
-        let more = summary.taken_over.len() - KEPT_MAX;
-        let _ = write!(text, "\n{} of {more} more", style::warning("took over:"));
-    }
-    if summary.kept.len() > KEPT_MAX {
-        let _ = write!(text, "\n{} {} more", style::warning("stays:"), summary.kept.len() - KEPT_MAX);
+        let heading = style::faint("ready as soon as applied, for no status is reported:");
+        let _ = write!(text, "\n{heading} {unseen}");
     }
     text
 }

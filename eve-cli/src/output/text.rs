@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use anstream::adapter;
+use eve_core::few::more;
 use eve_core::ids::ComponentId;
 use eve_core::plan::Action;
 use eve_core::plan::graph::Graph;
@@ -29,6 +30,14 @@ pub(crate) fn clean(text: &str) -> Cow<'_, str> {
 fn harmful(c: char) -> bool {
     // Bidirectional controls, Unicode 15 §23.2 and UAX #9; line and paragraph separators.
     c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// How many entries of a list with a line for each are shown; the rest is counted, or named.
+pub(crate) const ENTRIES_MAX: usize = 20;
+
+/// The last line of a list of so many entries, where not all are shown.
+pub(crate) fn unlisted(entries: usize) -> Option<String> {
+    more(entries.saturating_sub(ENTRIES_MAX))
 }
 
 /// At most `width` columns of the text; what is longer ends with `…`. For text without styles.

@@ -12,11 +12,8 @@ use serde_json::{Value, json};
 use super::board::Board;
 use super::remedy::{Remedy, is_unseen};
 use super::style;
-use super::text::{clean, count, is_join};
+use super::text::{ENTRIES_MAX, clean, count, is_join, unlisted};
 use crate::duration::show;
-
-/// Components that are not put back, which are shown in full; the rest is counted.
-const LEFT_MAX: usize = 50;
 
 /// A component in a rollback.
 #[derive(Clone, Debug)]
@@ -289,11 +286,11 @@ pub(crate) fn remains(board: &Board) -> String {
         let number = count(lacking.len(), "component");
         let _ = writeln!(text, "{}, {number}:", style::warning("put back, but not all is as before"));
     }
-    for (id, undo) in lacking.iter().take(LEFT_MAX) {
+    for (id, undo) in lacking.iter().take(ENTRIES_MAX) {
         let _ = writeln!(text, "  {}: {}", style::strong(board.name(*id)), clean(&undo.notes.join("; ")));
     }
-    if lacking.len() > LEFT_MAX {
-        let _ = writeln!(text, "  and {} more", lacking.len() - LEFT_MAX);
+    if let Some(more) = unlisted(lacking.len()) {
+        let _ = writeln!(text, "  {more}");
     }
     let all: Vec<(ComponentId, &Undo)> = left(board).collect();
     if all.is_empty() {
@@ -306,7 +303,7 @@ pub(crate) fn remains(board: &Board) -> String {
         _ => "not put back",
     };
     let _ = writeln!(text, "{}, {}:", style::error(heading), count(all.len(), "component"));
-    for (id, undo) in all.iter().take(LEFT_MAX) {
+    for (id, undo) in all.iter().take(ENTRIES_MAX) {
         let did = did(board, *id);
         let state = match (&undo.failure, undo.because) {
             (_, Some(because)) => why(board, because),
@@ -323,8 +320,8 @@ pub(crate) fn remains(board: &Board) -> String {
             let _ = writeln!(text, "    {} {}", style::hint("hint:"), clean(hint));
         }
     }
-    if all.len() > LEFT_MAX {
-        let _ = writeln!(text, "  and {} more", all.len() - LEFT_MAX);
+    if let Some(more) = unlisted(all.len()) {
+        let _ = writeln!(text, "  {more}");
     }
     if all.iter().any(|(_, undo)| undo.stage == UndoStage::Kept) {
         let _ = writeln!(

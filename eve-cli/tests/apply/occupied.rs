@@ -39,7 +39,7 @@ async fn a_namespace_stays_while_it_holds_what_stays_or_is_not_the_plans() {
     let path = format!("/api/v1/namespaces/{name}/configmaps");
     let unmark = json!({ "metadata": { "labels": { "eve.dev/plan": null } } });
     admin(control_plane, "PATCH", &format!("{path}/unmarked"), &unmark).await;
-    for stranger in 0..6 {
+    for stranger in 0..10 {
         let theirs = json!({ "metadata": { "name": format!("theirs-{stranger}") } });
         admin(control_plane, "POST", &path, &theirs).await;
     }
@@ -48,8 +48,9 @@ async fn a_namespace_stays_while_it_holds_what_stays_or_is_not_the_plans() {
     let why = reason(&ended, &format!("namespace/{name}")).unwrap();
     assert_eq!(
         why,
-        "it holds 8 objects that stay or are not the plan's: ConfigMap kept, ConfigMap theirs-0, ConfigMap theirs-1, \
-         ConfigMap theirs-2, ConfigMap theirs-3 and 3 more"
+        "it holds 12 objects that stay or are not the plan's: ConfigMap kept, ConfigMap theirs-0, ConfigMap theirs-1, \
+         ConfigMap theirs-2, ConfigMap theirs-3, ConfigMap theirs-4, ConfigMap theirs-5, ConfigMap theirs-6, \
+         ConfigMap theirs-7, ConfigMap theirs-8, and 2 more"
     );
     for left in ["kept", "unmarked", "theirs-0", "theirs-5"] {
         assert!(exists(control_plane, &format!("{path}/{left}")).await, "{left}");
@@ -57,7 +58,8 @@ async fn a_namespace_stays_while_it_holds_what_stays_or_is_not_the_plans() {
     assert!(!exists(control_plane, &format!("{path}/plain")).await);
     assert_eq!(ended.summary()["deleted"], 1, "{}", ended.out);
 
-    for left in ["kept", "unmarked", "theirs-0", "theirs-1", "theirs-2", "theirs-3", "theirs-4", "theirs-5"] {
+    let strangers = (0..10).map(|stranger| format!("theirs-{stranger}"));
+    for left in strangers.chain(["kept", "unmarked"].map(str::to_owned)) {
         admin(control_plane, "DELETE", &format!("{path}/{left}"), &json!({})).await;
     }
     let ended = done(control_plane, "delete", &flags, &manifest).await;

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use crate::few::few;
 use crate::ports::{Clock, Reporter, RunStore, StoreError};
 use crate::secret::Secrets;
 
@@ -44,7 +45,7 @@ pub struct Ports {
 #[non_exhaustive]
 pub enum DriveError {
     /// The graph has kinds that nobody carries out; nothing was started.
-    #[error("nothing here carries out components of kind {}", .0.join(", "))]
+    #[error("nothing here carries out components of kind {}", few(.0))]
     NoExecutor(Vec<String>),
     /// The store failed; no write was started since.
     #[error("failed to store what the run decided")]

@@ -86,11 +86,17 @@ pub struct ComponentBuilder {
     name: String,
     kind: String,
     spec: Arc<Value>,
-    dependencies: Vec<Dependency>,
+    pub(super) dependencies: Vec<Dependency>,
     settings: Settings,
 }
 
 impl ComponentBuilder {
+    /// The same component, with these settings and no dependencies.
+    pub(super) fn like(component: &dyn Component, settings: Settings) -> Self {
+        let (name, kind) = (component.name().to_owned(), component.kind().to_owned());
+        Self { name, kind, spec: component.spec(), dependencies: Vec::new(), settings }
+    }
+
     /// A component of this kind with an empty spec and no dependencies.
     pub fn new(name: impl Into<String>, kind: impl Into<String>) -> Self {
         Self {

@@ -8,6 +8,8 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::few::more;
+
 /// Whether an input is refused or only looks wrong.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
@@ -174,6 +176,16 @@ impl Diagnostics {
         self.list.iter().filter(|diagnostic| diagnostic.severity == Severity::Warning).count()
     }
 
+    /// What is said of errors and warnings that are not listed: a line each, where there are any.
+    pub fn unlisted(&self) -> impl Iterator<Item = String> {
+        let counted = [(self.hidden, "problem"), (self.hidden_warnings, "warning")];
+        counted.into_iter().filter_map(|(number, what)| match number {
+            0 => None,
+            1 => Some(format!("1 further {what} is not shown")),
+            _ => Some(format!("{number} further {what}s are not shown")),
+        })
+    }
+
     /// Whether there is nothing to show.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
@@ -193,10 +205,7 @@ impl fmt::Display for Diagnostics {
             }
             write!(f, "{}", diagnostic.message.escape_debug())?;
         }
-        if self.hidden > 0 {
-            write!(f, "; and {} further problems", self.hidden)?;
-        }
-        Ok(())
+        more(self.hidden).map_or(Ok(()), |more| write!(f, "; {more}"))
     }
 }
 

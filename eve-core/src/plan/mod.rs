@@ -23,7 +23,7 @@ pub mod problem;
 mod reversed;
 pub mod spec;
 
-pub use reversed::{Reversed, reversed};
+pub use reversed::reversed;
 
 /// A plan: one namespace and a set of components with dependencies between them.
 ///

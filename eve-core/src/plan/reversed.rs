@@ -1,38 +1,19 @@
 //! A plan turned round: what it would build is removed, what was built last goes first. Pure.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use serde_json::Value;
+use super::builder::{ComponentBuilder, PlanBuilder};
+use super::{Action, Component as _, Dependency, Plan, Until};
 
-use super::{Action, Component, Dependency, FailurePolicy, Plan, Settings, Until};
-
-/// A plan that removes what another one builds: every edge the other way, and until what waits is gone.
+/// The plan that removes what `plan` builds: its components in the reverse order, every edge the other way, and until what
+/// waits is gone.
 ///
-/// Joins stay joins, and so does what the other plan only reads: it is not its to remove. A waiver of readiness does not
-/// waive that a component must be gone. All other settings stay.
-#[derive(Clone, Debug)]
-pub struct Reversed {
-    name: String,
-    namespace: String,
-    on_failure: FailurePolicy,
-    components: Vec<Turned>,
-}
-
-#[derive(Clone, Debug)]
-struct Turned {
-    name: String,
-    kind: String,
-    spec: Arc<Value>,
-    dependencies: Vec<Dependency>,
-    settings: Settings,
-}
-
-/// The plan that removes what `plan` builds, its components in the reverse order.
+/// Joins stay joins, and so does what the plan only reads: it is not its to remove. A waiver of readiness does not waive
+/// that a component must be gone. All other settings stay.
 ///
 /// Nothing needs to be valid. An edge to a component that does not exist becomes one of the component that has it, so
 /// that the graph reports it all the same.
-pub fn reversed(plan: &dyn Plan) -> Reversed {
+pub fn reversed(plan: &dyn Plan) -> PlanBuilder {
     let mut components = Vec::new();
     let mut edges = Vec::new();
     plan.visit_components(&mut |component| {
@@ -45,20 +26,14 @@ pub fn reversed(plan: &dyn Plan) -> Reversed {
             Action::Apply | Action::Delete => Action::Delete,
             Action::Read | Action::None => Action::None,
         };
-        components.push(Turned {
-            name: component.name().to_owned(),
-            kind: component.kind().to_owned(),
-            spec: component.spec(),
-            dependencies: Vec::new(),
-            settings,
-        });
+        components.push(ComponentBuilder::like(component, settings));
     });
     let mut position = BTreeMap::new();
     for (index, component) in components.iter().enumerate() {
-        position.entry(component.name.clone()).or_insert(index);
+        position.entry(component.name().to_owned()).or_insert(index);
     }
     for (from, edges) in edges.into_iter().enumerate() {
-        let waits = components.get(from).map(|component| component.name.clone()).unwrap_or_default();
+        let waits = components.get(from).map(|component| component.name().to_owned()).unwrap_or_default();
         for edge in edges {
             let (place, edge) = match position.get(&edge.component) {
                 Some(&target) => (target, Dependency::ready(waits.clone())),
@@ -70,61 +45,7 @@ pub fn reversed(plan: &dyn Plan) -> Reversed {
         }
     }
     components.reverse();
-    Reversed {
-        name: plan.name().to_owned(),
-        namespace: plan.namespace().to_owned(),
-        on_failure: plan.on_failure(),
-        components,
-    }
-}
-
-impl Reversed {
-    /// The same with another failure policy.
-    #[must_use]
-    pub fn on_failure(mut self, policy: FailurePolicy) -> Self {
-        self.on_failure = policy;
-        self
-    }
-}
-
-impl Plan for Reversed {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn namespace(&self) -> &str {
-        &self.namespace
-    }
-
-    fn on_failure(&self) -> FailurePolicy {
-        self.on_failure
-    }
-
-    fn visit_components(&self, visit: &mut dyn FnMut(&dyn Component)) {
-        self.components.iter().for_each(|component| visit(component));
-    }
-}
-
-impl Component for Turned {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn kind(&self) -> &str {
-        &self.kind
-    }
-
-    fn spec(&self) -> Arc<Value> {
-        Arc::clone(&self.spec)
-    }
-
-    fn dependencies(&self) -> Vec<Dependency> {
-        self.dependencies.clone()
-    }
-
-    fn settings(&self) -> Settings {
-        self.settings.clone()
-    }
+    PlanBuilder::new(plan.name(), plan.namespace()).on_failure(plan.on_failure()).components(components)
 }
 
 #[cfg(test)]
@@ -134,7 +55,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::plan::builder::{ComponentBuilder, PlanBuilder};
     use crate::plan::graph::Graph;
 
     type Part = (Action, Vec<(usize, Until)>);

@@ -1,10 +1,8 @@
 //! What is remembered of the components of a run that is over, within a bound, for whoever is told.
 
 use crate::failure::{Failure, shortened};
+use crate::few::{MORE_BYTES_MAX, more};
 use crate::ports::{ComponentNotice, Notice};
-
-/// The most bytes of the message that counts others.
-const MORE_BYTES_MAX: usize = 30;
 
 /// The components of a run that are worth a word. Holds no secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -79,10 +77,7 @@ fn say(component: &mut ComponentNotice, messages: Vec<String>, room: &mut usize)
         *room -= message.len();
         component.messages.push(message);
     }
-    let more = left.count();
-    if more > 0 {
-        component.messages.push(format!("and {more} more"));
-    }
+    component.messages.extend(more(left.count()));
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ mod executor;
 pub mod hostile;
 mod ledger;
 mod outside;
+#[macro_use]
+mod sabotage;
 mod shapes;
 pub mod sim;
 pub mod sim_scheduler;

@@ -47,16 +47,9 @@ impl Wrong {
 }
 
 /// Every problem of a configuration that has the form of one.
-pub(super) fn problems(document: &Document<Config>) -> Vec<Diagnostic> {
+pub(super) fn problems(document: &Document<Config>) -> Vec<Wrong> {
     let mut problems = Vec::new();
     let config = &document.value;
-    for (pointer, choices) in CHOICES {
-        problems.extend(exactly_one(document, pointer, choices));
-    }
-    let notify = document.written().get("notify").and_then(Value::as_array);
-    for index in 0..notify.map_or(0, Vec::len) {
-        problems.extend(exactly_one(document, &format!("/notify/{index}"), &["function", "webhook"]));
-    }
     problems.extend(keys(document));
     problems.extend(unnamed_cluster(document));
     problems.extend(impossible_queue(document));
@@ -64,20 +57,29 @@ pub(super) fn problems(document: &Document<Config>) -> Vec<Diagnostic> {
     problems.extend(doubled_namespaces(document));
     for (pointer, url) in urls(config) {
         problems.extend(bad_url(url).map(|reason| {
-            document.problem("config.bad-url", &pointer, format!("this is no URL that can be used: {reason}"))
+            Wrong::new(pointer, "config.bad-url", format!("this is no URL that can be used: {reason}"))
         }));
     }
     if let Some(listen) = config.http.listen.as_deref().filter(|listen| *listen != OFF)
         && listen.parse::<SocketAddr>().is_err()
     {
         let message = "an address to listen at is an IP address and a port";
-        let problem = document.problem("config.bad-address", "/http/listen", message);
+        let problem = Wrong::new("/http/listen", "config.bad-address", message);
         problems.push(problem.with_hint("for example `0.0.0.0:8081`, or `off`".to_owned()));
     }
     problems
 }
 
-/// What is written counts, be it right or wrong; where there is nothing to look at, that is told already.
+/// Where exactly one of several fields is to be given, and is not. What is written counts, be it right or wrong.
+pub(super) fn choices(document: &Document<Config>) -> Vec<Diagnostic> {
+    let notify = document.written().get("notify").and_then(Value::as_array);
+    let notified = (0..notify.map_or(0, Vec::len)).map(|index| format!("/notify/{index}"));
+    let notified = notified.filter_map(|pointer| exactly_one(document, &pointer, &["function", "webhook"]));
+    let all = CHOICES.into_iter().filter_map(|(pointer, choices)| exactly_one(document, pointer, choices));
+    all.chain(notified).collect()
+}
+
+/// Where there is nothing to look at, that is told already.
 fn exactly_one(document: &Document<Config>, pointer: &str, choices: &[&'static str]) -> Option<Diagnostic> {
     let written = document.written().pointer(pointer)?.as_object()?;
     let is_given = |name: &&&str| written.get(**name).is_some_and(|value| !value.is_null());
@@ -105,20 +107,18 @@ fn exactly_one(document: &Document<Config>, pointer: &str, choices: &[&'static s
 }
 
 /// The key of a function is in one place at most, and in Vault only where there is one.
-fn keys(document: &Document<Config>) -> Vec<Diagnostic> {
+fn keys(document: &Document<Config>) -> Vec<Wrong> {
     let has_vault = document.written().get("vault").is_some_and(|vault| !vault.is_null());
     let mut problems = Vec::new();
     for (pointer, function) in functions(&document.value) {
         let at = format!("{pointer}/key");
         if function.key.is_some() && function.key_file.is_some() {
             let message = "a function has `key` or `keyFile`, not both";
-            problems.push(
-                document.problem("config.many-choices", &at, message).with_hint("remove one".to_owned()),
-            );
+            problems.push(Wrong::new(&at, "config.many-choices", message).with_hint("remove one".to_owned()));
         }
         if function.key.is_some() && !has_vault {
             let message = "the key is in Vault, and the configuration has no `vault`";
-            problems.push(document.problem("config.no-vault", &at, message));
+            problems.push(Wrong::new(at, "config.no-vault", message));
         }
     }
     problems
@@ -136,18 +136,18 @@ fn functions(config: &Config) -> impl Iterator<Item = (String, &FunctionConfig)>
 }
 
 /// A queue may serve several clusters: who receives from it must know which one it is.
-fn unnamed_cluster(document: &Document<Config>) -> Option<Diagnostic> {
+fn unnamed_cluster(document: &Document<Config>) -> Option<Wrong> {
     let config = &document.value;
     let is_named = document.written().get("cluster").is_some_and(|name| !name.is_null());
     (config.source.sqs.is_some() && !is_named).then(|| {
         let message = "plans from a queue are for a cluster of a name, and `cluster` does not say it";
-        let problem = document.problem("config.no-cluster", "/source/sqs", message);
+        let problem = Wrong::new("/source/sqs", "config.no-cluster", message);
         problem.with_hint("give the name that messages say, for example `cluster: prod-eu-1`".to_owned())
     })
 }
 
 /// What SQS would refuse, and queues that feed themselves. The bounds are those of `ReceiveMessage` (API reference of SQS).
-fn impossible_queue(document: &Document<Config>) -> Vec<Diagnostic> {
+fn impossible_queue(document: &Document<Config>) -> Vec<Wrong> {
     let Some(sqs) = &document.value.source.sqs else { return Vec::new() };
     let at = |field: &str| format!("/source/sqs/{field}");
     let mut problems = Vec::new();
@@ -158,7 +158,7 @@ fn impossible_queue(document: &Document<Config>) -> Vec<Diagnostic> {
     };
     if bad_url(&sqs.queue_url).is_none() && !is_fifo(&sqs.queue_url) {
         let message = "plans come from a FIFO queue, and the name of this one does not end with `.fifo`";
-        let problem = document.problem("config.not-fifo", &at("queueUrl"), message);
+        let problem = Wrong::new(at("queueUrl"), "config.not-fifo", message);
         problems
             .push(problem.with_hint("only such a queue keeps plans of one namespace in order".to_owned()));
     }
@@ -169,7 +169,7 @@ fn impossible_queue(document: &Document<Config>) -> Vec<Diagnostic> {
         if url == Some(&sqs.queue_url) {
             let message =
                 "this is the queue that plans come from: whatever is put there would come back as a plan";
-            let problem = document.problem("config.same-queue", &at(field), message);
+            let problem = Wrong::new(at(field), "config.same-queue", message);
             problems.push(problem.with_hint("name a queue of its own".to_owned()));
         }
     }
@@ -180,7 +180,7 @@ fn impossible_queue(document: &Document<Config>) -> Vec<Diagnostic> {
         let given = time.map(|time| time.0.as_secs()).filter(|seconds| !range.contains(seconds));
         problems.extend(given.map(|_| {
             let message = format!("`source.sqs.{field}` must be {words}: SQS allows no other");
-            document.problem("config.out-of-range", &at(field), message)
+            Wrong::new(at(field), "config.out-of-range", message)
         }));
     }
     problems
@@ -195,7 +195,7 @@ pub fn receiver_name(notify: &NotifyConfig) -> String {
 }
 
 /// Two receivers of one name would be one.
-fn doubled_names(document: &Document<Config>) -> Vec<Diagnostic> {
+fn doubled_names(document: &Document<Config>) -> Vec<Wrong> {
     let names: Vec<String> = document.value.notify.iter().map(receiver_name).collect();
     let doubled = names.iter().enumerate().filter(|(index, name)| {
         !name.is_empty() && names.iter().take(*index).any(|earlier| earlier == *name)
@@ -203,14 +203,14 @@ fn doubled_names(document: &Document<Config>) -> Vec<Diagnostic> {
     doubled
         .map(|(index, name)| {
             let message = format!("`{name}` is told already by an earlier entry");
-            let problem = document.problem("config.doubled-name", &format!("/notify/{index}"), message);
+            let problem = Wrong::new(format!("/notify/{index}"), "config.doubled-name", message);
             problem.with_hint("give it another `name`, or remove it".to_owned())
         })
         .collect()
 }
 
 /// Of two entries for one namespace one would count.
-fn doubled_namespaces(document: &Document<Config>) -> Vec<Diagnostic> {
+fn doubled_namespaces(document: &Document<Config>) -> Vec<Wrong> {
     let all = &document.value.scheduler.namespaces;
     let doubled = all
         .iter()
@@ -220,9 +220,7 @@ fn doubled_namespaces(document: &Document<Config>) -> Vec<Diagnostic> {
         .map(|(index, one)| {
             let message = format!("the namespace `{}` has an entry already", one.name.escape_debug());
             let pointer = format!("/scheduler/namespaces/{index}/name");
-            document
-                .problem("config.doubled-name", &pointer, message)
-                .with_hint("remove one of the two".to_owned())
+            Wrong::new(pointer, "config.doubled-name", message).with_hint("remove one of the two".to_owned())
         })
         .collect()
 }

@@ -281,8 +281,12 @@ pub fn read(
     let document = document::<Config>(source, &options)?;
     let mut config = document.value.clone();
     config.resolve(folder);
-    let mut problems = check::problems(&document);
-    let judged = judge(&config).into_iter();
+    let mut problems = check::choices(&document);
+    // What stands in for a field is nothing to be judged: what is wrong with the field is told already.
+    let is_written =
+        |wrong: &Wrong| wrong.pointer.as_ref().is_none_or(|pointer| document.is_written(pointer));
+    let judged = check::problems(&document).into_iter().chain(judge(&config));
+    let judged = judged.filter(is_written);
     let judged = judged.filter(|wrong| wrong.presumes.iter().all(|field| document.is_right(field)));
     problems.extend(judged.map(|Wrong { pointer, code, message, hint, .. }| {
         let problem = match pointer {

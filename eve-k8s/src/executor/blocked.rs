@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use eve_core::few::few;
 use futures::StreamExt as _;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -20,8 +21,6 @@ use crate::readiness::text;
 
 /// Set by the server while objects that block the deletion are still there.
 const FOREGROUND: &str = "foregroundDeletion";
-/// How many owned objects are named.
-const NAMES_MAX: usize = 10;
 /// How old a census may be.
 const CENSUS_AGE: Duration = Duration::from_secs(10);
 /// How long a census may take: the wait for which it is made ends in time.
@@ -140,15 +139,6 @@ impl Blocked {
 
 pub(super) fn is_namespace(place: &Location) -> bool {
     place.resource.group.is_none() && *place.resource.kind == *"Namespace"
-}
-
-/// The first names, and how many more there are.
-fn few(names: &[String]) -> String {
-    let mut shown: Vec<String> = names.iter().take(NAMES_MAX).cloned().collect();
-    if names.len() > NAMES_MAX {
-        shown.push(format!("and {} more", names.len() - NAMES_MAX));
-    }
-    shown.join(", ")
 }
 
 /// Why an `APIService` is not available, if it is not.

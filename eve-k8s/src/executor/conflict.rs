@@ -1,6 +1,7 @@
 //! What stands in the way of an undo, in words. Pure. Names fields and managers, never a value.
 
 use eve_core::failure::Failure;
+use eve_core::few::few;
 use serde_json::Value;
 
 use super::prepare::Mark;
@@ -10,8 +11,6 @@ use crate::labels::fnv;
 use crate::owned;
 use crate::restore::Conflict;
 
-/// How many fields are named.
-const FIELDS_MAX: usize = 10;
 const HINT: &str = "put it right by hand, or leave it as it is; `eve rollback` looks at it again";
 
 /// What the run did with an object that somebody else had made meanwhile.
@@ -47,7 +46,7 @@ fn told(conflicts: &[Conflict]) -> (String, String, &str) {
         conflicts.iter().flat_map(|conflict| &conflict.managers).map(|name| format!("`{name}`")).collect();
     managers.sort();
     managers.dedup();
-    let who = if managers.is_empty() { "somebody".to_owned() } else { managers.join(", ") };
+    let who = if managers.is_empty() { "somebody".to_owned() } else { few(&managers) };
     let fields = match conflicts.len() {
         1 => "a field was".to_owned(),
         count => format!("{count} fields were"),
@@ -60,14 +59,14 @@ fn noted(failure: Failure, conflicts: &[Conflict]) -> Failure {
         [] => format!("`{}` was removed", conflict.field),
         managers => format!("`{}` belongs to `{}`", conflict.field, managers.join("`, `")),
     };
-    conflicts.iter().take(FIELDS_MAX).map(note).fold(failure, Failure::with_note)
+    failure.with_few(conflicts.iter().map(note))
 }
 
 /// The server, or whoever acts on the object, does not let it be as it was.
 pub(super) fn unsettled(place: &Location, fields: &[String]) -> Failure {
     let message = format!("{place} does not become as it was before: somebody changes it again and again");
-    let failure = Failure::transient("k8s.undo.unsettled", message);
-    fields.iter().take(FIELDS_MAX).map(|field| format!("`{field}`")).fold(failure, Failure::with_note)
+    let fields = fields.iter().map(|field| format!("`{field}`"));
+    Failure::transient("k8s.undo.unsettled", message).with_few(fields)
 }
 
 /// What was kept is not there any more.
@@ -88,11 +87,9 @@ pub(super) fn occupied(place: &Location, mut strangers: Vec<String>) -> Failure 
     let message = format!(
         "{place} was made by the run and stays: it would take {what} of others with it, first {first}"
     );
-    let failure = Failure::permanent("k8s.undo.conflict", message)
-        .with_hint("delete them by hand, or leave it as it is; `eve rollback` looks at it again");
-    let more = strangers.len().saturating_sub(FIELDS_MAX);
-    let failure = strangers.iter().take(FIELDS_MAX).cloned().fold(failure, Failure::with_note);
-    if more > 0 { failure.with_note(format!("and {more} more")) } else { failure }
+    Failure::permanent("k8s.undo.conflict", message)
+        .with_hint("delete them by hand, or leave it as it is; `eve rollback` looks at it again")
+        .with_few(strangers)
 }
 
 /// The run changed it, and it is not there any more: whoever deleted it does not want it.

@@ -6,13 +6,11 @@
 use std::borrow::Cow;
 
 use eve_core::failure::{Failure, FailureClass};
+use eve_core::few::{few, first};
 
 use super::leaving::TERMINATING;
 use crate::client::Location;
 use crate::error::{ApiError, ApiStatus, StatusCause};
-
-/// How many fields of a conflict or refusal are named.
-const FIELDS_MAX: usize = 10;
 
 /// The code of a refusal to change what cannot be changed in place.
 pub(super) const IMMUTABLE: &str = "k8s.apply.immutable";
@@ -155,12 +153,12 @@ fn conflict(place: &Location, status: &ApiStatus) -> Failure {
         1 => "a field belongs".to_owned(),
         count => format!("{count} fields belong"),
     };
-    let first = owned.first().map(|owned| owned.field.as_str()).unwrap_or_default();
-    let message = format!("{place}: {fields} to {}, first `{first}`", managers.join(", "));
+    let field = owned.first().map(|owned| owned.field.as_str()).unwrap_or_default();
+    let message = format!("{place}: {fields} to {}, first `{field}`", few(&managers));
     let failure = Failure::permanent("k8s.apply.conflict", message)
         .with_hint("leave the fields out, or take them over: with `--force-conflicts`, or `forceConflicts: true` on the component of a plan; `eve diff` shows all conflicts");
     let note = |owned: &Owned| format!("`{}` belongs to `{}`", owned.field, owned.manager);
-    owned.iter().take(FIELDS_MAX).map(note).fold(failure, Failure::with_note)
+    failure.with_few(owned.iter().map(note))
 }
 
 fn forbidden(place: &Location, status: &ApiStatus) -> Failure {
@@ -228,15 +226,11 @@ fn invalid(place: &Location, status: &ApiStatus) -> Failure {
 fn fixed(place: &Location, status: &ApiStatus) -> Failure {
     let causes = &status.details.causes;
     let note = |cause: &StatusCause| format!("`{}`: {}", cause.field, reason(&cause.message));
-    let Some(first) = causes.first().filter(|_| !is_secret(place)) else {
+    if causes.is_empty() || is_secret(place) {
         return refused(place, status, IMMUTABLE);
-    };
-    let more = match causes.len() - 1 {
-        0 => String::new(),
-        more => format!(", and {more} more"),
-    };
-    let failure = Failure::permanent(IMMUTABLE, format!("{place}: {}{more}", note(first)));
-    causes.iter().skip(1).take(FIELDS_MAX).map(note).fold(failure, Failure::with_note)
+    }
+    let failure = Failure::permanent(IMMUTABLE, format!("{place}: {}", first(causes.iter().map(note))));
+    failure.with_few(causes.iter().skip(1).map(note))
 }
 
 /// Why a field is refused, without its value.
@@ -262,24 +256,22 @@ fn without_structures(text: &str) -> Cow<'_, str> {
 /// The refusal with what the server said, or without any value where the object is a Secret.
 fn refused(place: &Location, status: &ApiStatus, code: &'static str) -> Failure {
     let class = if code.starts_with("k8s.apply.") { FailureClass::Permanent } else { status.class() };
-    let causes = status.details.causes.iter().take(FIELDS_MAX);
+    let causes = status.details.causes.iter();
     if is_secret(place) {
         let reason = if status.reason.is_empty() { "refused" } else { &status.reason };
         let failure = Failure::new(class, code, format!("{place}: {reason}"));
         let note = |cause: &StatusCause| format!("`{}`: {}", cause.field, cause.reason);
-        return causes.map(note).fold(failure, Failure::with_note);
+        return failure.with_few(causes.map(note));
     }
     let lines = lines(&status.message);
     if lines.len() > 1 {
-        let first = lines.first().copied().unwrap_or_default();
-        let failure = Failure::new(class, code, format!("{place}: {first}, and {} more", lines.len() - 1));
-        return lines.into_iter().take(FIELDS_MAX).fold(failure, Failure::with_note);
+        return Failure::new(class, code, format!("{place}: {}", first(&lines))).with_few(lines);
     }
     let said = without_structures(short(&status.message));
     let failure = Failure::new(class, code, format!("{place}: {said}"));
     let note = |cause: &StatusCause| format!("`{}`: {}", cause.field, without_structures(&cause.message));
     let many = status.details.causes.len() > 1;
-    causes.filter(|_| many).map(note).fold(failure, Failure::with_note)
+    failure.with_few(causes.filter(|_| many).map(note))
 }
 
 /// What a server-side apply finds wrong, one entry a field, by field: the server's own order differs from call to call.

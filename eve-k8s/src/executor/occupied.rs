@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use eve_core::failure::Failure;
+use eve_core::few::few_within;
 use eve_core::plan::Action;
 use eve_core::ports::Step;
 use eve_core::run::Change;
@@ -22,10 +23,8 @@ use crate::owned;
 use crate::path::PathSegment;
 use crate::readiness::text;
 
-/// How many objects are named; the reason stands in a token.
-const NAMES_MAX: usize = 5;
-/// How many bytes the names may take.
-const NAMES_BYTES_MAX: usize = 500;
+/// How many bytes the names of objects may take, and those of kinds: the reason stands in a token.
+const NAMES_BYTES_MAX: usize = 250;
 /// How many owners are looked at.
 const OWNERS_MAX: usize = 50;
 
@@ -178,7 +177,7 @@ impl Held {
                     format!("{count} objects of its kind stay or are not the plan's")
                 }
             };
-            reasons.push(format!("{what}: {}", few(&self.found)));
+            reasons.push(format!("{what}: {}", few_within(&self.found, NAMES_BYTES_MAX)));
         }
         if !self.unseen.is_empty() {
             let what = match container {
@@ -186,24 +185,10 @@ impl Held {
                 Container::Namespace => "whether it holds anything else of others",
                 Container::Definition => "whether others have objects of its kind",
             };
-            reasons.push(format!("{what} cannot be told: {} may not be listed", few(&self.unseen)));
+            let kinds = few_within(&self.unseen, NAMES_BYTES_MAX);
+            reasons.push(format!("{what} cannot be told: {kinds} may not be listed"));
         }
         if reasons.is_empty() { None } else { Some(reasons.join("; ")) }
-    }
-}
-
-/// The first few, and how many more there are.
-fn few(all: &BTreeSet<String>) -> String {
-    let mut bytes = 0;
-    let fits = |one: &&String| {
-        bytes += one.len();
-        bytes <= NAMES_BYTES_MAX / 2
-    };
-    let first: Vec<&str> = all.iter().take(NAMES_MAX).take_while(fits).map(String::as_str).collect();
-    match (first.len(), all.len() - first.len()) {
-        (_, 0) => first.join(", "),
-        (0, more) => format!("{more} with long names"),
-        (_, more) => format!("{} and {more} more", first.join(", ")),
     }
 }
 
@@ -232,7 +217,6 @@ mod tests {
         let names =
             |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<String>>();
         let held = |found: &[&str], unseen: &[&str]| Held { found: names(found), unseen: names(unseen) };
-        let long = "x".repeat(NAMES_BYTES_MAX);
         for (held, container, expected) in [
             (held(&[], &[]), Container::Namespace, None),
             (
@@ -241,14 +225,9 @@ mod tests {
                 Some("it holds an object that stays or is not the plan's: Pod a"),
             ),
             (
-                held(&["a", "b", "c", "d", "e", "f", "g"], &[]),
+                held(&["a", "b"], &[]),
                 Container::Definition,
-                Some("7 objects of its kind stay or are not the plan's: a, b, c, d, e and 2 more"),
-            ),
-            (
-                held(&[long.as_str()], &[]),
-                Container::Definition,
-                Some("an object of its kind stays or is not the plan's: 1 with long names"),
+                Some("2 objects of its kind stay or are not the plan's: a, b"),
             ),
             (
                 held(&[], &["secrets"]),
@@ -266,5 +245,14 @@ mod tests {
         ] {
             assert_eq!(held.words(container).as_deref(), expected);
         }
+    }
+
+    #[test]
+    fn long_names_leave_room_in_a_token() {
+        let names: BTreeSet<String> = (0..100).map(|at| format!("{at}{}", "x".repeat(253))).collect();
+        let held = Held { found: names.clone(), unseen: names };
+        let words = held.words(Container::Namespace).unwrap();
+        assert!(words.len() < 2 * NAMES_BYTES_MAX + 200, "{words}");
+        assert_eq!(words.matches(" …, and 99 more").count(), 2, "{words}");
     }
 }

@@ -4,6 +4,7 @@
 //! fields over too (kubectl's `csaupgrade`). eve does so on what it manages already, tells it, and takes nothing of
 //! anybody else: the forced write is of the very state in which only such fields stood in the way.
 
+use eve_core::few::few_within;
 use eve_core::ports::Step;
 use serde_json::Value;
 
@@ -22,9 +23,8 @@ pub const TAKEN_OVER: &str = "takenOver";
 
 /// The managers under which `kubectl apply` writes, and what was there before it first wrote.
 const KUBECTL: [&str; 2] = ["kubectl-client-side-apply", "before-first-apply"];
-/// How many fields are named, each with at most so many characters: it is kept in a token.
-const FIELDS_MAX: usize = 3;
-const FIELD_CHARS_MAX: usize = 80;
+/// How many bytes the names of the fields may take: they are kept in a token.
+const FIELDS_BYTES_MAX: usize = 300;
 
 /// What became of an apply.
 pub(super) struct Put {
@@ -83,13 +83,7 @@ fn is_kubectls(owned: &[Owned]) -> bool {
 }
 
 fn told(owned: &[Owned]) -> String {
-    let short = |field: &str| field.chars().take(FIELD_CHARS_MAX).collect::<String>();
-    let fields = owned.iter().take(FIELDS_MAX).map(|owned| format!("`{}`", short(&owned.field)));
-    let fields = fields.collect::<Vec<_>>().join(", ");
-    let more = match owned.len().saturating_sub(FIELDS_MAX) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
+    let fields = few_within(owned.iter().map(|owned| format!("`{}`", owned.field)), FIELDS_BYTES_MAX);
     let manager = owned.first().map(|owned| owned.manager.as_str()).unwrap_or_default();
-    format!("{fields}{more} from `{manager}`")
+    format!("{fields} from `{manager}`")
 }

@@ -24,9 +24,6 @@ use crate::readiness::{self, Bygone};
 use crate::restore::{self, Restoration, Sides};
 use crate::survey::Found;
 
-/// How many fields are named.
-const FIELDS_MAX: usize = 10;
-
 impl KubeExecutor {
     pub(super) async fn look_again(&self, step: &Step, of: Verify<'_>) -> Result<(), Failure> {
         match (of, step.action()) {
@@ -109,8 +106,7 @@ impl KubeExecutor {
             Doubt::Input | Doubt::Fields(_) | Doubt::Values(_) => Vec::new(),
         };
         let message = format!("{place} was changed by somebody since it was applied: {why}");
-        let failure = Failure::permanent("k8s.verify.changed", message);
-        Err(by.into_iter().take(FIELDS_MAX).fold(failure, Failure::with_note))
+        Err(Failure::permanent("k8s.verify.changed", message).with_few(by))
     }
 
     async fn verify_gone(&self, step: &Step, until: Until) -> Result<(), Failure> {
@@ -190,12 +186,8 @@ fn as_before(place: &Location, before: &Value, intent: Option<&Value>, live: &Va
         Restoration::Settled => Ok(()),
         Restoration::Conflict(conflicts) => Err(conflict::of_fields(place, &conflicts)),
         Restoration::Patch { fields, .. } => {
-            let failure = not_undone(place, "it is not as it was");
-            Err(fields
-                .iter()
-                .take(10)
-                .map(|field| format!("`{field}` differs"))
-                .fold(failure, Failure::with_note))
+            let differ = fields.iter().map(|field| format!("`{field}` differs"));
+            Err(not_undone(place, "it is not as it was").with_few(differ))
         }
     }
 }

@@ -11,6 +11,7 @@ use super::live::{Ended, LiveRuns};
 use super::outside::{Came, Fact, Outside, arrival, hand_out_again};
 use super::{Opened, Order, ServeError, ServePorts};
 use crate::failure::{Failure, FailureClass};
+use crate::few::few;
 use crate::ids::RunId;
 use crate::ports::LedgerBatch;
 use crate::run::{Outcome, Record, Run, StopMode};
@@ -224,7 +225,7 @@ impl Server<'_> {
         let executors = &self.ports.executors;
         let missing: Vec<&str> = graph.kinds().filter(|kind| executors.get(kind).is_none()).collect();
         if !missing.is_empty() {
-            let message = format!("nothing here carries out components of kind {}", missing.join(", "));
+            let message = format!("nothing here carries out components of kind {}", few(&missing));
             return Err(Failure::permanent("serve.no-executor", message));
         }
         let now = self.ports.clock.now();

@@ -14,7 +14,7 @@ use super::pointer;
 use super::problems::FieldProblem;
 use super::read;
 use super::salvage::{Salvage, salvage};
-use super::schema::Validator;
+use super::schema::{Judged, Validator};
 use super::texts::{DocumentAt, Mark, Texts};
 use crate::kind::Kinds;
 use crate::plan::diagnostic::{Diagnostic, Diagnostics, Severity, Source};
@@ -55,8 +55,8 @@ impl fmt::Debug for DocumentOptions<'_> {
 /// A document, or what of it has the form of its type; knows where everything in it was written, and what is wrong with it.
 #[derive(Debug)]
 pub struct Document<T> {
-    /// What it says. Where something is wrong with it, without that and what cannot be without it: only for finding out what
-    /// else is wrong.
+    /// What it says. Where something is wrong with it, without that, and with something that stands in where it is required:
+    /// only for finding out what else is wrong.
     pub value: T,
     place: Place,
     written: Value,
@@ -70,6 +70,8 @@ struct Place {
     texts: Texts,
     at: DocumentAt,
     problems_max: usize,
+    /// How many problems there are besides those that were found.
+    hidden: usize,
     given: BTreeMap<String, String>,
 }
 
@@ -84,7 +86,7 @@ pub fn document<T: JsonSchema + DeserializeOwned>(
 ) -> Result<Document<T>, Diagnostics> {
     let problems_max = options.limits.problems_max;
     let at = DocumentAt { source: 0, number: 0 };
-    let mut place = Place { texts: Texts::default(), at, problems_max, given: BTreeMap::new() };
+    let mut place = Place { texts: Texts::default(), at, problems_max, hidden: 0, given: BTreeMap::new() };
     let (read, mut found) = place.read(source, options);
     let schema = schemars::schema_for!(T).to_value();
     let is_read = read.is_some();
@@ -96,11 +98,14 @@ pub fn document<T: JsonSchema + DeserializeOwned>(
     }
     place.given = overlay.given;
     let kinds = Kinds::new();
-    let problems = Validator::run((options.whole, &schema), &kinds, &written, problems_max);
+    let Judged { problems, hidden } =
+        Validator::run((options.whole, &schema), &kinds, &written, problems_max);
+    place.hidden += hidden;
     let values = problems.iter().filter(|problem| problem.code != MISSING_FIELD);
-    let wrong: BTreeSet<String> = values.map(|problem| problem.pointer.clone()).collect();
+    let mut wrong: BTreeSet<String> = values.map(|problem| problem.pointer.clone()).collect();
     found.extend(problems.into_iter().map(|problem| place.diagnose(options.codes, problem)));
     let kept = salvage(&schema, &written, &wrong);
+    wrong.extend(kept.iter().flat_map(|(_, salvage)| salvage.stood_in.iter().cloned()));
     match kept.map(|(kept, salvage)| (serde_json::from_value(kept), salvage)) {
         Some((Ok(value), salvage)) => Ok(Document { value, place, written, found, wrong, salvage }),
         Some((Err(error), _)) if found.is_empty() => {
@@ -120,10 +125,13 @@ impl<T> Document<T> {
     /// Whether the field at this JSON Pointer of the whole document has the form that it should, and all that is in it, and
     /// what it is in.
     pub fn is_right(&self, pointer: &str) -> bool {
-        let holds = |outer: &str, inner: &str| {
-            inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
         !self.wrong.iter().any(|wrong| holds(pointer, wrong) || holds(wrong, pointer))
+    }
+
+    /// Whether what the value has at this JSON Pointer was written so: nothing stands in for it, or for what it is in.
+    pub fn is_written(&self, pointer: &str) -> bool {
+        let original = self.salvage.original(pointer);
+        !self.wrong.iter().any(|wrong| holds(wrong, &original))
     }
 
     /// A problem of the field at this JSON Pointer of the value, with its place.
@@ -152,6 +160,11 @@ impl<T> Document<T> {
     }
 }
 
+/// Whether the field at the outer pointer is the one at the inner one, or holds it.
+fn holds(outer: &str, inner: &str) -> bool {
+    inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 impl Place {
     /// The document, if it could be read, and what is wrong with the text.
     fn read(&mut self, source: Source, options: &DocumentOptions<'_>) -> (Option<Value>, Vec<Diagnostic>) {
@@ -173,6 +186,10 @@ impl Place {
         }
         let read = read::read(text.text(), limits);
         let mut found: Vec<Diagnostic> = Vec::new();
+        self.hidden += read.hidden;
+        if !read.problems.is_empty() {
+            self.texts.mark_broken(0);
+        }
         for problem in read.problems {
             let related = problem.related.and_then(|(span, label)| self.texts.place(0, span, label));
             let place = self.texts.place(0, problem.span, "");
@@ -228,7 +245,7 @@ impl Place {
     }
 
     fn diagnostics(&self, list: Vec<Diagnostic>) -> Diagnostics {
-        finish(&self.texts, list, self.problems_max)
+        finish(&self.texts, (list, self.hidden), self.problems_max)
     }
 }
 

@@ -116,7 +116,8 @@ impl Loader<'_> {
         };
         self.check_conditions(at, document, &known);
         let mut found = Found::default();
-        find(document, &mut String::new(), &mut found);
+        let is_condition = |at: &str| at.ends_with("/readyWhen") && pointer::segments(at).count() == 4;
+        found.search(document, &mut String::new(), &is_condition);
         self.has_templates |= !found.strings.is_empty();
         for pointer in found.keys {
             let message = format!("`{OPENING}` in a key: only values may hold expressions");
@@ -302,38 +303,39 @@ fn components(document: &Value) -> &[Value] {
     document.pointer("/spec/components").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
+/// The pointers of strings and keys that mean something else than they say.
 #[derive(Default)]
-struct Found {
-    strings: Vec<String>,
-    keys: Vec<String>,
+pub(super) struct Found {
+    pub(super) strings: Vec<String>,
+    pub(super) keys: Vec<String>,
 }
 
-/// The pointers of all strings and keys in which [`OPENING`] stands, conditions left out. Recursion is bounded by the
-/// reader's depth limit.
-fn find(value: &Value, at: &mut String, found: &mut Found) {
-    let length = at.len();
-    match value {
-        Value::String(text) if is_template(text) => found.strings.push(at.clone()),
-        Value::Array(items) => {
-            for (index, item) in items.iter().enumerate() {
-                pointer::push_index(at, index);
-                find(item, at, found);
-                at.truncate(length);
-            }
-        }
-        Value::Object(fields) => {
-            for (key, value) in fields {
-                pointer::push(at, key);
-                if is_template(key) {
-                    found.keys.push(at.clone());
+impl Found {
+    /// All of a value, but for what stands at pointers that are left out. Recursion is bounded by the reader's depth limit.
+    pub(super) fn search(&mut self, value: &Value, at: &mut String, is_left_out: &dyn Fn(&str) -> bool) {
+        let length = at.len();
+        match value {
+            Value::String(text) if is_template(text) => self.strings.push(at.clone()),
+            Value::Array(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    pointer::push_index(at, index);
+                    self.search(item, at, is_left_out);
+                    at.truncate(length);
                 }
-                let is_condition = key == "readyWhen" && pointer::segments(at).count() == 4;
-                if !is_condition {
-                    find(value, at, found);
-                }
-                at.truncate(length);
             }
+            Value::Object(fields) => {
+                for (key, value) in fields {
+                    pointer::push(at, key);
+                    if is_template(key) {
+                        self.keys.push(at.clone());
+                    }
+                    if !is_left_out(at) {
+                        self.search(value, at, is_left_out);
+                    }
+                    at.truncate(length);
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }

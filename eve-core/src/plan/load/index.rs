@@ -22,6 +22,8 @@ pub(super) struct Index {
 struct Node {
     span: Range<usize>,
     children: Vec<Child>,
+    /// Of a map: the positions of its children, in order of their keys.
+    by_key: Vec<usize>,
     is_map: bool,
     word: Word,
 }
@@ -86,6 +88,7 @@ impl Index {
                 }
             }
         }
+        walk.index.nodes.iter_mut().filter(|node| node.is_map).for_each(Node::sort);
         walk.index
     }
 
@@ -131,13 +134,40 @@ impl Index {
         spans
     }
 
+    /// Where problems of Secrets are placed: everything that belongs to one, aliases followed, and what is marked of the
+    /// lists and maps around it.
+    pub(super) fn around_secrets(&self) -> Vec<Range<usize>> {
+        let (mut spans, mut inside) = (Vec::new(), self.secret_maps());
+        let mut open: Vec<usize> = inside.iter().copied().collect();
+        while let Some(node) = open.pop().and_then(|at| self.nodes.get(at)) {
+            spans.push(node.span.clone());
+            let children = node.children.iter().map(|child| child.node);
+            open.extend(children.filter(|child| inside.insert(*child)));
+        }
+        let mut parents: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for (at, node) in self.nodes.iter().enumerate() {
+            node.children.iter().for_each(|child| parents.entry(child.node).or_default().push(at));
+        }
+        let mut open: Vec<usize> = inside.iter().copied().collect();
+        let mut around = BTreeSet::new();
+        while let Some(at) = open.pop() {
+            let outside = parents.get(&at).into_iter().flatten().filter(|parent| !inside.contains(parent));
+            open.extend(outside.filter(|parent| around.insert(**parent)));
+        }
+        for node in around.iter().filter_map(|at| self.nodes.get(*at)) {
+            spans.push(self.head(node));
+            let within = node.children.iter();
+            let within = within.filter(|child| around.contains(&child.node) || inside.contains(&child.node));
+            spans.extend(within.filter_map(|child| child.key.as_ref()).map(|(_, span)| span.clone()));
+        }
+        spans
+    }
+
     /// The maps that are Secrets: by a kind of their own, merged or behind an alias, or as items of a `SecretList`.
     fn secret_maps(&self) -> BTreeSet<usize> {
         let mut maps = BTreeSet::new();
         for (at, node) in self.nodes.iter().enumerate().filter(|(_, node)| node.is_map) {
-            let own =
-                node.children.iter().filter(|child| matches!(&child.key, Some((key, _)) if &**key == "kind"));
-            let kinds = own.chain(self.child(at, "kind"));
+            let kinds = node.children_of("kind").chain(self.child(at, "kind"));
             for word in kinds.filter_map(|child| self.nodes.get(child.node)).map(|kind| kind.word) {
                 match word {
                     Word::Secret => drop(maps.insert(at)),
@@ -182,18 +212,15 @@ impl Index {
         if !node.is_map {
             return node.children.get(segment.parse::<usize>().ok()?);
         }
-        let has_key =
-            |child: &&Child, wanted: &str| child.key.as_ref().is_some_and(|(key, _)| &**key == wanted);
         let mut waiting = VecDeque::from([at]);
         let mut seen = BTreeSet::new();
         while let Some(map) = waiting.pop_front() {
             let Some(node) = self.nodes.get(map).filter(|_| seen.insert(map)) else { continue };
             // The last of two equal keys is the one that is marked: the first is shown beside it.
-            if let Some(child) = node.children.iter().rev().find(|child| has_key(child, segment)) {
+            if let Some(child) = node.children_of(segment).last() {
                 return Some(child);
             }
-            let merged = node.children.iter().filter(|child| has_key(child, "<<"));
-            merged.for_each(|child| waiting.extend(self.maps(child.node)));
+            node.children_of("<<").for_each(|child| waiting.extend(self.maps(child.node)));
         }
         None
     }
@@ -210,9 +237,7 @@ impl Index {
     /// or item.
     fn head(&self, node: &Node) -> Range<usize> {
         let value_of = |node: &Node, wanted: &str| {
-            let child =
-                node.children.iter().find(|child| matches!(&child.key, Some((key, _)) if &**key == wanted));
-            child.and_then(|child| self.nodes.get(child.node))
+            node.children_of(wanted).next().and_then(|child| self.nodes.get(child.node))
         };
         let name = value_of(node, "name").or_else(|| value_of(value_of(node, "metadata")?, "name"));
         if let Some(name) = name.filter(|name| !name.is_container()) {
@@ -253,6 +278,23 @@ fn unquoted(written: &str) -> &str {
 impl Node {
     fn is_container(&self) -> bool {
         self.is_map || !self.children.is_empty()
+    }
+
+    fn sort(&mut self) {
+        let mut by_key: Vec<usize> = (0..self.children.len()).collect();
+        by_key.sort_by_key(|at| self.key(*at));
+        self.by_key = by_key;
+    }
+
+    fn key(&self, at: usize) -> Option<&str> {
+        self.children.get(at)?.key.as_ref().map(|(key, _)| &**key)
+    }
+
+    /// The children of a map that have this key, in their order.
+    fn children_of(&self, wanted: &str) -> impl Iterator<Item = &Child> {
+        let first = self.by_key.partition_point(|at| self.key(*at) < Some(wanted));
+        let equal = self.by_key.iter().skip(first).take_while(move |at| self.key(**at) == Some(wanted));
+        equal.filter_map(|at| self.children.get(*at))
     }
 }
 
@@ -319,7 +361,13 @@ impl Walk {
 
     fn node(&mut self, span: Range<usize>, anchor: usize, is_map: bool) -> usize {
         let node = self.index.nodes.len();
-        self.index.nodes.push(Node { span, children: Vec::new(), is_map, word: Word::Other });
+        self.index.nodes.push(Node {
+            span,
+            children: Vec::new(),
+            by_key: Vec::new(),
+            is_map,
+            word: Word::Other,
+        });
         if anchor != 0 {
             self.anchors.insert(anchor, node);
         }
@@ -391,8 +439,35 @@ mod tests {
     }
 
     #[test]
+    fn a_problem_of_a_secret_or_of_what_holds_it_is_placed_around_it() {
+        let text = "name: plan\nitems:\n- {kind: Secret, data: {p: &p {q: hidden}}}\n- kind: ConfigMap\n  data: {r: *p, s: t}\n";
+        let index = Index::build(text);
+        let spans = index.around_secrets();
+        let is_around = |part: &str| {
+            let at = text.find(part).unwrap();
+            spans.iter().any(|span| span.start <= at && at < span.end)
+        };
+        for (part, expected) in [
+            ("plan", true),
+            ("items", true),
+            ("kind: Secret", true),
+            ("data: {p", true),
+            ("q: hidden", true),
+            ("ConfigMap", false),
+            ("data: {r", true),
+            ("r: *p", true),
+            ("s: t", false),
+            ("t}", false),
+        ] {
+            assert_eq!(is_around(part), expected, "{part}");
+        }
+    }
+
+    #[test]
     fn alias_to_itself_does_not_hang() {
         let text = "kind: Secret\na: &a [*a, *a]\n";
-        assert!(!Index::build(text).secrets(text).is_empty());
+        let index = Index::build(text);
+        assert!(!index.secrets(text).is_empty());
+        assert!(!index.around_secrets().is_empty());
     }
 }

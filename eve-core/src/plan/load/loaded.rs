@@ -1,10 +1,11 @@
 //! A plan that was read and found good, and that knows where everything in it was written.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
+use std::sync::{Arc, OnceLock};
 
 use super::origin::Origin;
-use super::redact::redact;
+use super::redact::{Part, Redaction};
 use super::texts::{Mark, Texts};
 use crate::kind::EdgeSource;
 use crate::plan::diagnostic::{Diagnostic, Diagnostics, Place, Severity, Source};
@@ -36,6 +37,8 @@ pub(super) struct Inner {
     pub(super) warnings: Vec<Diagnostic>,
     pub(super) misplaced: Vec<Diagnostic>,
     pub(super) limits: Limits,
+    /// Where each component is in `components`, by its name; made only when it is asked for.
+    pub(super) names: OnceLock<BTreeMap<Box<str>, usize>>,
 }
 
 impl Loaded {
@@ -119,15 +122,17 @@ impl Loaded {
         })
     }
 
-    /// Linear: only for what is shown to people.
     fn find(&self, name: &str) -> Option<(&Expanded, &Origin)> {
-        let expanded = self.inner.components.iter().find(|component| &*component.name == name)?;
+        let all = &self.inner.components;
+        let names =
+            || all.iter().enumerate().rev().map(|(at, component)| (component.name.clone(), at)).collect();
+        let expanded = all.get(*self.inner.names.get_or_init(names).get(name)?)?;
         Some((expanded, self.inner.origins.get(expanded.from)?))
     }
 
     /// These diagnostics together with the sources of the plan, in order, ready to be shown.
     pub fn diagnostics(&self, list: Vec<Diagnostic>) -> Diagnostics {
-        finish(&self.inner.texts, list, self.inner.limits.problems_max)
+        finish(&self.inner.texts, (list, 0), self.inner.limits.problems_max)
     }
 
     /// What was read, in order; the places of diagnostics count in it.
@@ -232,8 +237,12 @@ impl Plan for Loaded {
     }
 }
 
-/// Sorts, cuts, and adds what must be hidden.
-pub(super) fn finish(texts: &Texts, mut list: Vec<Diagnostic>, problems_max: usize) -> Diagnostics {
+/// Sorts, cuts, and adds what must be hidden; so many further errors are only counted.
+pub(super) fn finish(
+    texts: &Texts,
+    (mut list, further): (Vec<Diagnostic>, usize),
+    problems_max: usize,
+) -> Diagnostics {
     let start = |diagnostic: &Diagnostic| {
         diagnostic.place.as_ref().map(|place| (place.source, place.span.start, place.span.end))
     };
@@ -248,12 +257,10 @@ pub(super) fn finish(texts: &Texts, mut list: Vec<Diagnostic>, problems_max: usi
         *count += 1;
         *count <= problems_max
     });
-    let hidden = errors.saturating_sub(problems_max);
+    let hidden = errors.saturating_sub(problems_max).saturating_add(further);
     let hidden_warnings = warnings.saturating_sub(problems_max);
-    let mut sources: Vec<usize> = places(&list).map(|place| place.source).collect();
-    sources.sort_unstable();
-    sources.dedup();
-    let mut secrets = Vec::new();
+    let sources: BTreeSet<usize> = places(list.iter()).map(|place| place.source).collect();
+    let (mut secrets, mut parts) = (Vec::new(), Vec::new());
     for source in sources {
         // Lines between two places may be shown as well.
         let lines = |diagnostic: &Diagnostic| {
@@ -261,14 +268,35 @@ pub(super) fn finish(texts: &Texts, mut list: Vec<Diagnostic>, problems_max: usi
             let lines = places.filter(|place| place.source == source).map(|place| place.line);
             lines.clone().min().zip(lines.max()).map(|(first, last)| first..=last)
         };
-        let broken = list.iter().filter(|diagnostic| diagnostic.code.starts_with("yaml."));
-        let broken = broken.filter_map(lines).flatten().collect();
-        secrets.extend(texts.secrets(source, &broken).into_iter().map(|span| (source, span)));
+        let spans = texts.secrets(source, &union(list.iter().filter(|one| is_broken(one)).filter_map(lines)));
+        secrets.extend(spans.iter().map(|span| (source, span.clone())));
+        // What is a value and what is not is known of whole texts alone.
+        let around = (!texts.is_broken(source)).then(|| texts.around_secrets(source));
+        let text = texts.source(source).map(Source::text).unwrap_or_default();
+        parts.push(Part { source, text, secrets: spans, around });
     }
-    redact(texts.sources(), &secrets, &mut list);
+    Redaction::of(&parts).apply(&mut list);
     Diagnostics { sources: texts.sources().to_vec(), list, hidden, hidden_warnings, secrets }
 }
 
-fn places(list: &[Diagnostic]) -> impl Iterator<Item = &Place> {
-    list.iter().flat_map(|diagnostic| diagnostic.place.iter().chain(&diagnostic.related))
+/// All numbers of these ranges, each gone through once.
+fn union(ranges: impl Iterator<Item = RangeInclusive<usize>>) -> BTreeSet<usize> {
+    let mut ranges: Vec<RangeInclusive<usize>> = ranges.collect();
+    ranges.sort_by_key(|range| *range.start());
+    let mut next = 0;
+    let rest = |range: RangeInclusive<usize>| {
+        let first = next.max(*range.start());
+        next = next.max(range.end() + 1);
+        first..=*range.end()
+    };
+    ranges.into_iter().flat_map(rest).collect()
+}
+
+/// Whether the text itself is what is wrong.
+fn is_broken(diagnostic: &Diagnostic) -> bool {
+    diagnostic.code.starts_with("yaml.")
+}
+
+fn places<'a>(list: impl Iterator<Item = &'a Diagnostic>) -> impl Iterator<Item = &'a Place> {
+    list.flat_map(|diagnostic| diagnostic.place.iter().chain(&diagnostic.related))
 }

@@ -3,6 +3,7 @@
 //! One pass that collects problems and goes on as long as going on can find more. Start with [`Loader::run`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
 
 use serde_json::{Map, Value};
 
@@ -26,6 +27,8 @@ pub(super) struct Loader<'a> {
     pub(super) texts: Texts,
     pub(super) found: Vec<Diagnostic>,
     pub(super) has_errors: bool,
+    /// How many errors there are besides those in `found`.
+    pub(super) hidden: usize,
     /// Places of secrets that lead nowhere. With other errors they are told at once; without, with what asking tells.
     pub(super) misplaced: Vec<Diagnostic>,
     /// What the parts so far make, with the component and the field of its spec.
@@ -50,6 +53,7 @@ impl<'a> Loader<'a> {
             texts: Texts::default(),
             found: Vec::new(),
             has_errors: false,
+            hidden: 0,
             misplaced: Vec::new(),
             objects: BTreeMap::new(),
             flawed: BTreeSet::new(),
@@ -90,7 +94,7 @@ impl<'a> Loader<'a> {
             }
             _ => {
                 self.found.append(&mut self.misplaced);
-                Err(finish(&self.texts, self.found, self.options.limits.problems_max))
+                Err(finish(&self.texts, (self.found, self.hidden), self.options.limits.problems_max))
             }
         }
     }
@@ -124,6 +128,10 @@ impl<'a> Loader<'a> {
         }
         let text = self.texts.source(index).cloned();
         let read = read::read(text.as_ref().map(Source::text).unwrap_or_default(), self.limits());
+        self.hidden += read.hidden;
+        if !read.problems.is_empty() {
+            self.texts.mark_broken(index);
+        }
         for problem in read.problems {
             let place = self.texts.place(index, problem.span, "");
             let related = problem.related.and_then(|(span, label)| self.texts.place(index, span, label));
@@ -234,6 +242,7 @@ impl<'a> Loader<'a> {
             warnings: Vec::new(),
             misplaced: Vec::new(),
             limits: self.limits().clone(),
+            names: OnceLock::new(),
         })
     }
 

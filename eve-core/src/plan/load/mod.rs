@@ -16,6 +16,7 @@ mod files;
 mod glance;
 mod index;
 mod inputs;
+mod lines;
 mod loaded;
 mod loader;
 mod origin;

@@ -1,7 +1,5 @@
 //! Where the components of a plan are written, so that a problem found later can be shown in the text.
 
-use std::collections::BTreeSet;
-
 use serde_json::Value;
 
 use super::pointer;
@@ -121,9 +119,7 @@ pub(super) fn diagnose(texts: &Texts, document: DocumentAt, problem: FieldProble
 fn quoted(texts: &Texts, place: Option<&Place>, hint: String) -> String {
     let Some(place) = place.filter(|_| hint == SpecProblem::QUOTE) else { return hint };
     let raw = texts.source(place.source).and_then(|source| source.text().get(place.span.clone()));
-    let is_secret = || {
-        texts.secrets(place.source, &BTreeSet::new()).iter().any(|secret| secret.contains(&place.span.start))
-    };
+    let is_secret = || texts.is_secret(place.source, place.span.start);
     match raw {
         Some(raw) if !raw.is_empty() && raw.len() <= 40 && !raw.contains(['"', '\\']) && !is_secret() => {
             format!("{hint}: `\"{}\"`", raw.escape_debug())

@@ -36,7 +36,10 @@ pub(super) struct ReadProblem {
 #[derive(Debug, Default)]
 pub(super) struct Read {
     pub(super) documents: Vec<Document>,
+    /// In order of their places; at most as many as are shown.
     pub(super) problems: Vec<ReadProblem>,
+    /// How many more there are.
+    pub(super) hidden: usize,
 }
 
 /// A byte order mark is no part of the first document.
@@ -74,9 +77,7 @@ pub(super) fn read(text: &str, limits: &Limits) -> Read {
         };
         if step.is_err() {
             reader.document = None;
-            let enough =
-                reader.result.problems.len() >= limits.problems_max || reader.started > limits.documents_max;
-            if enough || !matches!(parser.proceed_next_document(), Ok(true)) {
+            if reader.started > limits.documents_max || !matches!(parser.proceed_next_document(), Ok(true)) {
                 break;
             }
         }
@@ -194,22 +195,34 @@ impl Reader<'_> {
     }
 
     fn report(&mut self, problem: ReadProblem) {
-        self.result.problems.push(problem);
+        self.report_with(|| problem);
+    }
+
+    /// What is only counted need not be found out.
+    fn report_with(&mut self, problem: impl FnOnce() -> ReadProblem) {
+        if self.result.problems.len() < self.limits.problems_max {
+            self.result.problems.push(problem());
+        } else {
+            self.result.hidden += 1;
+        }
         if let Some(document) = &mut self.document {
             document.broken = true;
         }
     }
 
     fn scan_error(&mut self, error: &ScanError) {
-        let mut start = error.marker().byte_offset().unwrap_or_default().min(self.text.len());
-        while !self.text.is_char_boundary(start) {
-            start -= 1;
-        }
-        let super::syntax::Explained { message, hint, at } = super::syntax::explain(error, self.text, start);
-        let rest = self.text.get(at..).unwrap_or_default();
-        let width = rest.chars().next().filter(|c| !matches!(c, '\n' | '\r')).map_or(0, char::len_utf8);
-        let span = at + self.offset..at + width + self.offset;
-        self.report(ReadProblem { code: "yaml.syntax", message, span, related: None, hint });
+        let (text, offset) = (self.text, self.offset);
+        self.report_with(|| {
+            let mut start = error.marker().byte_offset().unwrap_or_default().min(text.len());
+            while !text.is_char_boundary(start) {
+                start -= 1;
+            }
+            let super::syntax::Explained { message, hint, at } = super::syntax::explain(error, text, start);
+            let rest = text.get(at..).unwrap_or_default();
+            let width = rest.chars().next().filter(|c| !matches!(c, '\n' | '\r')).map_or(0, char::len_utf8);
+            let span = at + offset..at + width + offset;
+            ReadProblem { code: "yaml.syntax", message, span, related: None, hint }
+        });
     }
 
     fn expects_key(&self) -> bool {
@@ -255,7 +268,8 @@ impl Reader<'_> {
             let raw = source.get(span.start - offset..span.end - offset).unwrap_or_default();
             raw.trim_matches(['"', '\'']) == text
         };
-        let first = keys.iter().find(shown).cloned();
+        let is_shown = self.result.problems.len() < self.limits.problems_max;
+        let first = is_shown.then(|| keys.iter().find(shown).cloned()).flatten();
         self.report(ReadProblem {
             code: "yaml.duplicate-key",
             message: "this key stands twice in the same map".into(),

@@ -5,12 +5,11 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::expressions::{IN_SPECS, Known, Use};
+use super::expressions::{Found, IN_SPECS, Known, Use};
 use super::loader::Loader;
 use super::origin::Origin;
-use super::pointer;
 use super::texts::{DocumentAt, Mark};
-use crate::expr::{Budget, ExprError, Names, Template, is_template};
+use crate::expr::{Budget, ExprError, Names, Template};
 use crate::kind::{Expansion, Part};
 use crate::plan::Action;
 use crate::plan::diagnostic::Diagnostic;
@@ -83,14 +82,14 @@ fn source_of(written: &Written) -> OutputSource {
 }
 
 fn split(part: &mut Part, known: &Known, sources: &BTreeMap<String, OutputSource>) -> Result<(), ExprError> {
-    let mut strings = Vec::new();
-    find(&part.spec, &mut String::new(), &mut strings);
-    if strings.is_empty() {
+    let mut found = Found::default();
+    found.search(&part.spec, &mut String::new(), &|_| false);
+    if found.strings.is_empty() {
         return Ok(());
     }
     let mut spec = Value::clone(&part.spec);
     let mut waiting = Expressions::new(Arc::clone(&known.constants));
-    for pointer in strings {
+    for pointer in found.strings {
         let Some(place) = spec.pointer_mut(&pointer) else { continue };
         let template = Template::parse(place.as_str().unwrap_or_default(), &IN_SPECS)?;
         if template.is_text() {
@@ -106,27 +105,4 @@ fn split(part: &mut Part, known: &Known, sources: &BTreeMap<String, OutputSource
         part.expressions = Some(Arc::new(waiting));
     }
     Ok(())
-}
-
-/// The pointers of all strings that mean something else than they say. Recursion is bounded by the reader's depth limit.
-fn find(value: &Value, at: &mut String, found: &mut Vec<String>) {
-    let length = at.len();
-    match value {
-        Value::String(text) if is_template(text) => found.push(at.clone()),
-        Value::Array(items) => {
-            for (index, item) in items.iter().enumerate() {
-                pointer::push_index(at, index);
-                find(item, at, found);
-                at.truncate(length);
-            }
-        }
-        Value::Object(fields) => {
-            for (key, value) in fields {
-                pointer::push(at, key);
-                find(value, at, found);
-                at.truncate(length);
-            }
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-    }
 }

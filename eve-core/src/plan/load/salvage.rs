@@ -6,25 +6,30 @@ use serde_json::{Map, Value};
 
 use super::pointer;
 
+/// So many levels of maps are stood in for.
+const STAND_INS_MAX: usize = 16;
+
 /// The parts of a document that have the form that they should.
 #[derive(Debug, Default)]
 pub(super) struct Salvage {
     /// Of each list, by its pointer in what is kept, the positions that its items had.
     positions: BTreeMap<String, Vec<usize>>,
+    /// Fields of the document that are required and wrong, or not there: something stands in for each.
+    pub(super) stood_in: BTreeSet<String>,
 }
 
 struct Salvager<'a> {
     root: &'a Value,
     wrong: &'a BTreeSet<String>,
-    positions: BTreeMap<String, Vec<usize>>,
+    found: Salvage,
 }
 
-/// A document without what is wrong in it, at these pointers, and without what cannot be without that; `None` if nothing is
-/// left. A map that is required and needs no fields is there all the same.
+/// A document without what is wrong in it, at these pointers; `None` if nothing is left. For a field that is required
+/// something of its type stands in, so that what stands beside it can be judged.
 pub(super) fn salvage(schema: &Value, value: &Value, wrong: &BTreeSet<String>) -> Option<(Value, Salvage)> {
-    let mut salvager = Salvager { root: schema, wrong, positions: BTreeMap::new() };
+    let mut salvager = Salvager { root: schema, wrong, found: Salvage::default() };
     let kept = salvager.keep(schema, value, "", "")?;
-    Some((kept, Salvage { positions: salvager.positions }))
+    Some((kept, salvager.found))
 }
 
 impl Salvage {
@@ -54,7 +59,7 @@ impl<'a> Salvager<'a> {
             ["properties", "additionalProperties"].iter().all(|name| schema.get(name).is_none());
         match value {
             Value::Object(_) if says_nothing => Some(value.clone()),
-            Value::Object(fields) => self.keep_fields(schema, fields, at, to).map(Value::Object),
+            Value::Object(fields) => Some(Value::Object(self.keep_fields(schema, fields, at, to))),
             Value::Array(items) => Some(Value::Array(self.keep_items(schema, items, at, to))),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Some(value.clone()),
         }
@@ -66,7 +71,7 @@ impl<'a> Salvager<'a> {
         fields: &Map<String, Value>,
         at: &str,
         to: &str,
-    ) -> Option<Map<String, Value>> {
+    ) -> Map<String, Value> {
         let known = schema.get("properties").and_then(Value::as_object);
         let field = |name: &str| known.and_then(|known| known.get(name));
         let mut kept = Map::new();
@@ -78,12 +83,14 @@ impl<'a> Salvager<'a> {
         }
         for name in required(schema) {
             if !kept.contains_key(name) {
-                let absent = self.resolved(field(name)?);
-                let may_be_empty = absent.get("properties").is_some() && required(absent).next().is_none();
-                kept.insert(name.to_owned(), may_be_empty.then(|| Value::Object(Map::new()))?);
+                self.found.stood_in.insert(pointer::child(at, name));
+                kept.insert(
+                    name.to_owned(),
+                    self.stand_in(field(name).unwrap_or(&Value::Null), STAND_INS_MAX),
+                );
             }
         }
-        Some(kept)
+        kept
     }
 
     fn keep_items(&mut self, schema: &'a Value, items: &[Value], at: &str, to: &str) -> Vec<Value> {
@@ -98,8 +105,34 @@ impl<'a> Salvager<'a> {
                 positions.push(position);
             }
         }
-        self.positions.insert(to.to_owned(), positions);
+        self.found.positions.insert(to.to_owned(), positions);
         kept
+    }
+
+    /// The least value that has the form of the schema, texts that say nothing aside.
+    fn stand_in(&self, schema: &'a Value, levels: usize) -> Value {
+        let schema = self.resolved(schema);
+        let first = |list: &str| schema.get(list).and_then(Value::as_array).and_then(|list| list.first());
+        if let Some(constant) =
+            schema.get("const").or_else(|| first("enum")).or_else(|| first("oneOf")?.get("const"))
+        {
+            return constant.clone();
+        }
+        let is_map = schema.get("properties").is_some();
+        match schema.get("type").and_then(Value::as_str).or(is_map.then_some("object")) {
+            Some("string") => String::new().into(),
+            Some("boolean") => false.into(),
+            Some("integer" | "number") => schema.get("minimum").cloned().unwrap_or_else(|| 0.into()),
+            Some("array") => Value::Array(Vec::new()),
+            Some("object") if levels > 0 => {
+                let field = |name: &str| schema.get("properties").and_then(|known| known.get(name));
+                let fields = required(schema).map(|name| {
+                    (name.to_owned(), self.stand_in(field(name).unwrap_or(&Value::Null), levels - 1))
+                });
+                Value::Object(fields.collect())
+            }
+            _ => Value::Null,
+        }
     }
 
     /// The schema that a reference means; of one that may be null, the other branch.
@@ -135,7 +168,7 @@ mod tests {
             },
             "$defs": {
                 "from": { "properties": { "street": {} } },
-                "door": { "required": ["name"], "properties": { "name": {}, "width": {} } },
+                "door": { "required": ["name"], "properties": { "name": { "type": "string" }, "width": {} } },
             },
         });
         let wrong = wrong.iter().map(|pointer| (*pointer).to_owned()).collect();
@@ -143,15 +176,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_goes_with_what_needs_it_and_nothing_else_goes() {
+    fn what_is_wrong_goes_and_something_stands_in_for_what_is_needed() {
         let whole = json!({ "from": {}, "doors": [{ "name": "a", "width": 1 }], "open": { "name": "b" } });
         assert_eq!(kept(&whole, &[]), Some(whole.clone()));
         let without_width = json!({ "from": {}, "doors": [{ "name": "a" }], "open": { "name": "b" } });
         assert_eq!(kept(&whole, &["/doors/0/width"]), Some(without_width));
+        let without_name =
+            json!({ "from": {}, "doors": [{ "name": "", "width": 1 }], "open": { "name": "b" } });
+        assert_eq!(kept(&whole, &["/doors/0/name"]), Some(without_name));
         let without_door = json!({ "from": {}, "doors": [], "open": { "name": "b" } });
-        assert_eq!(kept(&whole, &["/doors/0/name"]), Some(without_door));
-        let closed = json!({ "from": {}, "doors": [{ "name": "a", "width": 1 }] });
-        assert_eq!(kept(&whole, &["/open/name"]), Some(closed));
+        assert_eq!(kept(&whole, &["/doors/0"]), Some(without_door));
+        let nameless = json!({ "from": {}, "doors": [{ "name": "a", "width": 1 }], "open": { "name": "" } });
+        assert_eq!(kept(&whole, &["/open/name"]), Some(nameless));
         assert_eq!(kept(&json!({ "form": {} }), &["/form"]), Some(json!({ "from": {} })));
         let prices = json!({ "from": {}, "prices": { "new": { "tea": 1 }, "old": { "tea": 2 } } });
         let without_old = json!({ "from": {}, "prices": { "new": { "tea": 1 }, "old": {} } });
@@ -159,6 +195,31 @@ mod tests {
         let notes = json!({ "from": {}, "notes": { "any": { "thing": 1 } } });
         assert_eq!(kept(&notes, &[]), Some(notes.clone()));
         assert_eq!(kept(&json!([]), &[""]), None);
+    }
+
+    #[test]
+    fn what_stands_in_has_the_form_of_the_schema() {
+        let schema = json!({
+            "required": ["m", "n"],
+            "properties": { "m": { "$ref": "#/$defs/m" }, "n": { "type": "integer", "minimum": 3 } },
+            "$defs": { "m": {
+                "type": "object",
+                "required": ["b", "l", "c", "d", "none", "again"],
+                "properties": {
+                    "b": { "type": "boolean" },
+                    "l": { "type": "array" },
+                    "c": { "oneOf": [{ "const": "one" }, { "const": "two" }] },
+                    "d": { "enum": ["red", "blue"] },
+                    "none": { "type": "null" },
+                    "again": { "type": "array", "items": { "$ref": "#/$defs/m" } },
+                },
+            } },
+        });
+        let (kept, salvage) =
+            salvage(&schema, &json!({ "n": "x" }), &BTreeSet::from(["/n".to_owned()])).unwrap();
+        let m = json!({ "b": false, "l": [], "c": "one", "d": "red", "none": null, "again": [] });
+        assert_eq!(kept, json!({ "m": m, "n": 3 }));
+        assert_eq!(salvage.stood_in, BTreeSet::from(["/m".to_owned(), "/n".to_owned()]));
     }
 
     #[test]

@@ -52,25 +52,41 @@ pub(super) struct Validator<'a> {
     schema: &'a Value,
     kinds: &'a Kinds,
     document: &'a Value,
-    problems: Vec<FieldProblem>,
+    found: Judged,
     problems_max: usize,
 }
 
+/// What a validator found.
+#[derive(Debug, Default)]
+pub(super) struct Judged {
+    pub(super) problems: Vec<FieldProblem>,
+    /// How many more there are.
+    pub(super) hidden: usize,
+}
+
 impl<'a> Validator<'a> {
-    /// Every problem of `document`, at most `problems_max`.
+    /// Every problem of `document`, at most `problems_max` of them in full.
     pub(super) fn run(
         (whole, schema): (&'a str, &'a Value),
         kinds: &'a Kinds,
         document: &'a Value,
         problems_max: usize,
-    ) -> Vec<FieldProblem> {
-        let mut validator = Self { whole, schema, kinds, document, problems: Vec::new(), problems_max };
+    ) -> Judged {
+        let mut validator = Self { whole, schema, kinds, document, found: Judged::default(), problems_max };
         validator.check(schema, document, "");
-        validator.problems
+        validator.found
     }
 
     fn report(&mut self, problem: FieldProblem) {
-        self.problems.push(problem);
+        if self.is_full() {
+            self.found.hidden += 1;
+        } else {
+            self.found.problems.push(problem);
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.found.problems.len() >= self.problems_max
     }
 
     fn resolve(&self, schema: &'a Value) -> (&'a Value, bool) {
@@ -86,9 +102,6 @@ impl<'a> Validator<'a> {
     }
 
     fn check(&mut self, schema: &'a Value, value: &Value, at: &str) {
-        if self.problems.len() >= self.problems_max {
-            return;
-        }
         let (schema, is_component) = self.resolve(schema);
         if let Value::String(text) = value
             && has_expression(text)
@@ -340,6 +353,10 @@ impl<'a> Validator<'a> {
         name: &str,
         is_component: bool,
     ) -> bool {
+        if self.is_full() {
+            self.found.hidden += 1;
+            return true;
+        }
         let scene = self.scene(parent(at));
         if let Some(problem) = unsupported_field(at, name, is_component, &scene) {
             self.report(problem.marked(Mark::Key));

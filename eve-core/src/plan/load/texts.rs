@@ -1,10 +1,11 @@
 //! The sources of a plan, and places in them, made only when they are asked for.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::OnceLock;
 
 use super::index::{Index, Located};
+use super::lines::Lines;
 use crate::plan::diagnostic::{Place, Source};
 
 /// A document in a source.
@@ -28,9 +29,38 @@ pub(super) enum Mark {
 pub(super) struct Texts {
     sources: Vec<Source>,
     indices: Vec<OnceLock<Index>>,
-    lines: Vec<OnceLock<Vec<usize>>>,
-    /// What must not be shown, besides the values of Secrets.
-    hidden: Vec<(usize, Range<usize>)>,
+    lines: Vec<OnceLock<Lines>>,
+    values: Vec<OnceLock<Values>>,
+    /// Sources of which something could not be read: what is a value in them nobody knows.
+    broken: BTreeSet<usize>,
+    /// What must not be shown, besides the values of Secrets: the source and where it begins, with its end.
+    hidden: BTreeMap<(usize, usize), usize>,
+}
+
+/// The values of the Secrets of a source.
+#[derive(Debug)]
+struct Values {
+    /// In order of where they begin.
+    spans: Vec<Range<usize>>,
+    /// Where the furthest of those up to each ends.
+    reach: Vec<usize>,
+}
+
+impl Values {
+    fn of(mut spans: Vec<Range<usize>>) -> Self {
+        spans.sort_by_key(|span| (span.start, span.end));
+        let furthest = |reach: &mut usize, span: &Range<usize>| {
+            *reach = span.end.max(*reach);
+            Some(*reach)
+        };
+        let reach = spans.iter().scan(0, furthest).collect();
+        Self { spans, reach }
+    }
+
+    fn contain(&self, byte: usize) -> bool {
+        let begun = self.spans.partition_point(|span| span.start <= byte);
+        begun.checked_sub(1).and_then(|last| self.reach.get(last)).is_some_and(|end| byte < *end)
+    }
 }
 
 impl Texts {
@@ -38,14 +68,24 @@ impl Texts {
         self.sources.push(source);
         self.indices.push(OnceLock::new());
         self.lines.push(OnceLock::new());
+        self.values.push(OnceLock::new());
         self.sources.len() - 1
     }
 
     /// Nobody is to see the value of this field.
     pub(super) fn hide(&mut self, at: DocumentAt, pointer: &str) {
         if let Some(located) = self.locate(at, pointer).filter(|located| located.exact) {
-            self.hidden.push((at.source, located.value));
+            self.hidden.insert((at.source, located.value.start), located.value.end);
         }
+    }
+
+    /// Something of this source cannot be read.
+    pub(super) fn mark_broken(&mut self, source: usize) {
+        self.broken.insert(source);
+    }
+
+    pub(super) fn is_broken(&self, source: usize) -> bool {
+        self.broken.contains(&source)
     }
 
     pub(super) fn sources(&self) -> &[Source] {
@@ -104,33 +144,45 @@ impl Texts {
         let start = floor(text, span.start);
         let end = floor(text, span.end).max(start);
         let first_line = text.get(start..end)?.lines().next().unwrap_or_default().trim_end().len();
-        let lines = self.lines.get(source)?.get_or_init(|| line_starts(text));
-        let line = lines.partition_point(|&line| line <= start);
-        let line_start = lines.get(line.saturating_sub(1)).copied().unwrap_or_default();
-        let before = text.get(line_start..start).unwrap_or_default();
+        let lines = self.lines.get(source)?.get_or_init(|| Lines::of(text));
         Some(Place {
             source,
             span: start..start + first_line,
-            line,
-            column: before.trim_start_matches('\u{feff}').chars().count() + 1,
+            line: lines.line(start),
+            column: lines.column(text, start),
             label: label.to_owned(),
         })
+    }
+
+    fn values(&self, source: usize) -> Option<&Values> {
+        let (text, index) = (self.sources.get(source)?.text(), self.index(source)?);
+        Some(self.values.get(source)?.get_or_init(|| Values::of(index.secrets(text))))
+    }
+
+    /// Whether what begins at this byte of a source must not be shown.
+    pub(super) fn is_secret(&self, source: usize, byte: usize) -> bool {
+        let hidden = self.hidden.range((source, 0)..=(source, byte)).next_back();
+        hidden.is_some_and(|(_, end)| byte < *end)
+            || self.values(source).is_some_and(|values| values.contain(byte))
+    }
+
+    /// Where problems of the Secrets of a source are placed.
+    pub(super) fn around_secrets(&self, source: usize) -> Vec<Range<usize>> {
+        self.index(source).map(Index::around_secrets).unwrap_or_default()
     }
 
     /// The spans of what must not be shown of a source: values of Secrets. Where the text is broken and speaks of
     /// Secrets, `broken` are lines (from 1) on which everything that may be a value is hidden.
     pub(super) fn secrets(&self, source: usize, broken: &BTreeSet<usize>) -> Vec<Range<usize>> {
-        let (Some(text), Some(index)) = (self.sources.get(source), self.index(source)) else {
-            return Vec::new();
-        };
-        let text = text.text();
-        let mut spans = index.secrets(text);
-        spans.extend(self.hidden.iter().filter(|(of, _)| *of == source).map(|(_, span)| span.clone()));
-        if !broken.is_empty() && contains_ignoring_case(text, "secret") {
-            let lines = self.lines.get(source).map(|lines| lines.get_or_init(|| line_starts(text)));
+        let Some(text) = self.sources.get(source).map(Source::text) else { return Vec::new() };
+        let mut spans = self.values(source).map(|values| values.spans.clone()).unwrap_or_default();
+        let hidden = self.hidden.range((source, 0)..(source + 1, 0));
+        spans.extend(hidden.map(|((_, start), end)| *start..*end));
+        let lines =
+            self.lines.get(source).filter(|_| !broken.is_empty() && contains_ignoring_case(text, "secret"));
+        if let Some(lines) = lines.map(|lines| lines.get_or_init(|| Lines::of(text))) {
             for line in broken {
-                let start =
-                    lines.and_then(|lines| lines.get(line.saturating_sub(1))).copied().unwrap_or_default();
+                let start = lines.start(*line);
                 let shown = text.get(start..).and_then(|rest| rest.lines().next()).unwrap_or_default();
                 spans.push(start + shown_of_broken(shown)..start + shown.len());
             }
@@ -163,11 +215,6 @@ fn shown_of_broken(line: &str) -> usize {
 
 fn contains_ignoring_case(text: &str, word: &str) -> bool {
     text.as_bytes().windows(word.len()).any(|window| window.eq_ignore_ascii_case(word.as_bytes()))
-}
-
-fn line_starts(text: &str) -> Vec<usize> {
-    let newlines = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
-    std::iter::once(0).chain(newlines).collect()
 }
 
 fn floor(text: &str, at: usize) -> usize {

@@ -1,7 +1,7 @@
 //! A plan as it is written: checked against its schema, its edges and its kinds, then taken apart.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::{Map, Value};
 
@@ -12,7 +12,7 @@ use super::origin::{Inlined, Origin, component_pointer, dependency_name};
 use super::pointer;
 use super::problems::FieldProblem;
 use super::rendering::{Outputs, outputs_of};
-use super::schema::{Validator, plan_schema};
+use super::schema::{Judged, Validator, plan_schema};
 use super::skeleton::{IGNORED, Skeleton};
 use super::texts::{DocumentAt, Texts};
 use crate::kind::Expansion;
@@ -37,13 +37,14 @@ impl Loader<'_> {
         }
         let known = self.expressions(at, &mut document);
         let schema = plan_schema(self.options.kinds);
-        let problems =
+        let Judged { problems, hidden } =
             Validator::run(("the plan", &schema), self.options.kinds, &document, self.limits().problems_max);
         for problem in problems {
             let spec = pointer::ancestor(&problem.pointer, 4);
             self.flawed.extend(spec.map(str::to_owned));
             self.report(at, problem);
         }
+        self.hidden += hidden;
         self.check_metadata(at, &document);
         let components = document.pointer_mut("/spec/components").map(Value::take);
         let components = match components {
@@ -86,6 +87,7 @@ impl Loader<'_> {
             warnings: Vec::new(),
             misplaced: Vec::new(),
             limits: self.limits().clone(),
+            names: OnceLock::new(),
         })
     }
 

@@ -12,6 +12,7 @@ use super::sabotage::Sabotage;
 use super::scenario::Scenario;
 use super::world::Sim;
 use crate::run::Outcome;
+use crate::testing::sabotage::words_of;
 use crate::time::Timestamp;
 
 /// What a schedule came to.
@@ -97,11 +98,7 @@ fn run(scenario: &Scenario, choices: &mut dyn Choices, sabotage: Option<Sabotage
     let lived = catch_unwind(AssertUnwindSafe(|| sim.live()));
     let violation = match lived {
         Ok(lived) => lived.err(),
-        Err(panic) => {
-            let text = panic.downcast_ref::<String>().cloned();
-            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-            Some(Violation { invariant: Invariant::NoPanic, what: text.unwrap_or_default() })
-        }
+        Err(panic) => Some(Violation { invariant: Invariant::NoPanic, what: words_of(&*panic) }),
     };
     Report {
         outcome: sim.told.filter(|_| violation.is_none()),

@@ -2,46 +2,6 @@
 //!
 //! Each bends the engine, the loop around it, or the world in one place. No invariant knows of them.
 
-use std::fmt;
-use std::str::FromStr;
-
-macro_rules! bugs {
-    ($($(#[doc = $text:literal])+ $bug:ident $name:literal $budget:literal [$($by:ident),+],)+) => {
-        /// A bug that can be planted; the text says what then goes wrong.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-        #[non_exhaustive]
-        pub enum Sabotage {
-            $($(#[doc = $text])+ $bug,)+
-        }
-
-        impl Sabotage {
-            /// All of them.
-            pub const ALL: &[Self] = &[$(Self::$bug),+];
-
-            /// Its name on the command line.
-            pub const fn name(self) -> &'static str {
-                match self {
-                    $(Self::$bug => $name,)+
-                }
-            }
-
-            /// Within how many schedules of the swarm it is found.
-            pub const fn budget(self) -> u64 {
-                match self {
-                    $(Self::$bug => $budget,)+
-                }
-            }
-
-            /// The invariants of which one finds it.
-            pub const fn found_by(self) -> &'static [super::Invariant] {
-                match self {
-                    $(Self::$bug => &[$(super::Invariant::$by),+],)+
-                }
-            }
-        }
-    };
-}
-
 bugs! {
     /// Commands are carried out before the records that allow them are stored.
     EffectBeforeRecord "effect-before-record" 100 [IntentBeforeEffect],
@@ -111,22 +71,4 @@ bugs! {
     FailedUndoPassedOver "failed-undo-passed-over" 5_000 [UndoOrder],
     /// After a crash, an undo that was under way is taken for done.
     UndoTakenForDone "undo-taken-for-done" 5_000 [FactsHaveASource],
-}
-
-impl fmt::Display for Sabotage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Sabotage {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let found = Self::ALL.iter().find(|bug| bug.name() == text);
-        found.copied().ok_or_else(|| {
-            let names: Vec<&str> = Self::ALL.iter().map(|bug| bug.name()).collect();
-            format!("`{text}` is no planted bug; there are {}", names.join(", "))
-        })
-    }
 }

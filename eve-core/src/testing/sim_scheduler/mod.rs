@@ -31,6 +31,7 @@ pub use checks::Violation;
 pub use invariants::Invariant;
 pub use sabotage::Sabotage;
 
+use super::sabotage::words_of;
 use super::sim::{Choices, Seeded};
 use scenario::Scenario;
 use world::Sim;
@@ -60,11 +61,7 @@ pub fn check(choices: &mut dyn Choices, sabotage: Option<Sabotage>) -> Report {
     let lived = catch_unwind(AssertUnwindSafe(|| sim.live()));
     let violation = match lived {
         Ok(lived) => lived.err(),
-        Err(panic) => {
-            let text = panic.downcast_ref::<String>().cloned();
-            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-            Some(Violation { invariant: Invariant::NoPanic, what: text.unwrap_or_default() })
-        }
+        Err(panic) => Some(Violation { invariant: Invariant::NoPanic, what: words_of(&*panic) }),
     };
     Report {
         violation,

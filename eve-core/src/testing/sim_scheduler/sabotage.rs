@@ -2,46 +2,6 @@
 //!
 //! Each bends the scheduler, the loop around it, or the store in one place. No invariant knows of them.
 
-use std::fmt;
-use std::str::FromStr;
-
-macro_rules! bugs {
-    ($($(#[doc = $text:literal])+ $bug:ident $name:literal $budget:literal [$($by:ident),+],)+) => {
-        /// A bug that can be planted; the text says what then goes wrong.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-        #[non_exhaustive]
-        pub enum Sabotage {
-            $($(#[doc = $text])+ $bug,)+
-        }
-
-        impl Sabotage {
-            /// All of them.
-            pub const ALL: &[Self] = &[$(Self::$bug),+];
-
-            /// Its name on the command line.
-            pub const fn name(self) -> &'static str {
-                match self {
-                    $(Self::$bug => $name,)+
-                }
-            }
-
-            /// Within how many schedules it is found.
-            pub const fn budget(self) -> u64 {
-                match self {
-                    $(Self::$bug => $budget,)+
-                }
-            }
-
-            /// The invariants of which one finds it.
-            pub const fn found_by(self) -> &'static [super::Invariant] {
-                match self {
-                    $(Self::$bug => &[$(super::Invariant::$by),+],)+
-                }
-            }
-        }
-    };
-}
-
 bugs! {
     /// The oldest plan that waits is the next, wherever it waits.
     UnfairQueue "unfair-queue" 1_000 [Fair],
@@ -73,22 +33,4 @@ bugs! {
     NumbersForgotten "numbers-forgotten" 1_000 [NeverBackwards],
     /// A run waits until the outcome of the one before was told.
     DeadReceiverHolds "dead-receiver-holds" 1_000 [Fair, EverythingAnswered, WorkConserving],
-}
-
-impl fmt::Display for Sabotage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Sabotage {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let found = Self::ALL.iter().find(|bug| bug.name() == text);
-        found.copied().ok_or_else(|| {
-            let names: Vec<&str> = Self::ALL.iter().map(|bug| bug.name()).collect();
-            format!("`{text}` is no planted bug; there are {}", names.join(", "))
-        })
-    }
 }
