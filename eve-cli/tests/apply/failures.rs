@@ -66,8 +66,8 @@ async fn drain_starts_nothing_new_and_lets_what_runs_end() {
     let text = ten(namespace.name(), (DOOMED, ""), NEVER);
     let mut running = Running::of(command(control_plane, &["apply", "-f", "-", "-o", "json"]), &text).await;
     running.until_of("attemptFailed", "bad").await;
-    for running in ["left", "aside"] {
-        pass_probes(control_plane, namespace.name(), running).await;
+    for app in ["left", "aside"] {
+        pass_probes(control_plane, namespace.name(), app).await;
     }
     let ended = running.end().await;
     assert_eq!(ended.code, Some(1), "{}", ended.err);
