@@ -104,9 +104,9 @@ async fn listen(config: &Config) -> Result<Option<TcpListener>, StartError> {
 async fn end_on_signal(mut signals: Signals, orders: &mpsc::Sender<Order>, health: &Health, grace: Duration) {
     let name = signals.next().await;
     health.stops();
-    tracing::info!(signal = name, grace_s = grace.as_secs(), "stopping: nothing new is begun");
     // A driver that takes no orders has ended.
     let _ = orders.send(Order::Drain).await;
+    tracing::info!(signal = name, grace_s = grace.as_secs(), "stopping: nothing new is begun");
     tokio::select! {
         () = tokio::time::sleep(grace) => tracing::warn!("the grace time is over: what is live is handed back"),
         name = signals.next() => tracing::warn!(signal = name, "what is live is handed back at once"),

@@ -69,8 +69,8 @@ pub(crate) fn covers(input: &Value, live: &Value) -> Result<(), Gap> {
         return Err(Gap::NoEntry);
     }
     let fields = ours.get("fieldsV1").and_then(Value::as_object).ok_or(Gap::NoEntry)?;
-    // What is written under another version of the kind cannot be followed by path.
-    let others = others.iter().map(|entry| {
+    // What is written under another version of the kind cannot be followed by path, unless it is only a report.
+    let others = others.iter().filter(|entry| !is_report(entry)).map(|entry| {
         let same = text(entry, "apiVersion") == version;
         entry.get("fieldsV1").and_then(Value::as_object).filter(|_| same)
     });
@@ -92,6 +92,13 @@ pub(crate) fn is_ours(entry: &Value) -> bool {
     text(entry, "manager") == Some(FIELD_MANAGER)
         && text(entry, "operation") == Some("Apply")
         && text(entry, "subresource").unwrap_or_default().is_empty()
+}
+
+/// Whether an entry names nothing but what a controller reports of the object, which no input has.
+fn is_report(entry: &Value) -> bool {
+    let fields = entry.get("fieldsV1").and_then(Value::as_object);
+    text(entry, "subresource") == Some("status")
+        && fields.is_some_and(|fields| fields.keys().all(|field| field == "f:status"))
 }
 
 fn text<'a>(entry: &'a Value, field: &str) -> Option<&'a str> {
@@ -484,7 +491,12 @@ mod tests {
         assert_eq!(of(entry("other", &json!({ "f:m": { "f:a": {} } }))), Err(Gap::Lost("m".into())));
         let mut foreign = entry("other", &json!({}));
         foreign["apiVersion"] = json!("v2");
-        assert_eq!(of(foreign), Err(Gap::Lost("m".into())), "it may say anything");
+        assert_eq!(of(foreign.clone()), Err(Gap::Lost("m".into())), "it may say anything");
+        foreign["subresource"] = json!("status");
+        foreign["fieldsV1"] = json!({ "f:status": { "f:a": {} } });
+        assert_eq!(of(foreign.clone()), Ok(()), "the controller of its kind reports under another version");
+        foreign["fieldsV1"] = json!({ "f:status": {}, "f:metadata": { "f:a": {} } });
+        assert_eq!(of(foreign), Err(Gap::Lost("m".into())), "not only what is reported");
     }
 
     #[test]

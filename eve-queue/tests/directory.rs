@@ -1,4 +1,6 @@
 //! The directory as a source: what is taken, what is left alone, what survives the death of the process.
+//!
+//! Time stands still while the disk is busy, however slow it is: a look is at its time.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::fs::{self, File};
@@ -13,6 +15,7 @@ use eve_core::scheduler::RequestKey;
 use eve_core::testing::canary::{Canary, CanaryScan};
 use eve_core::time::Timestamp;
 use eve_queue::{DirectoryNotifier, DirectoryOptions, DirectorySource};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use tempfile::TempDir;
 
 fn quick() -> DirectoryOptions {
@@ -60,7 +63,7 @@ fn unseen(canary: Canary, said: &impl std::fmt::Debug) {
     scan.assert_clean();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_plan_goes_from_the_directory_to_done_with_its_outcome_beside_it() {
     let folder = TempDir::new().unwrap();
     let source = open(&folder);
@@ -89,7 +92,7 @@ async fn a_plan_goes_from_the_directory_to_done_with_its_outcome_beside_it() {
     assert_eq!(stale.code, STALE_HANDLE);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_a_dead_process_held_is_the_same_request_again() {
     let folder = TempDir::new().unwrap();
     put(&folder, "a.yaml", "1");
@@ -116,7 +119,7 @@ fn unusable(delivery: &Delivery) -> &str {
     &failure.code
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_claimed_file_that_is_lost_or_changed_while_no_process_lives_ends_its_request() {
     let folder = TempDir::new().unwrap();
     let source = open(&folder);
@@ -152,7 +155,7 @@ async fn a_claimed_file_that_is_lost_or_changed_while_no_process_lives_ends_its_
     assert_eq!(names(&folder.path().join("done")), [&*fourth.request, &*kept.id]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_directory_that_is_new_says_nothing_of_what_was_accepted_elsewhere() {
     let folder = TempDir::new().unwrap();
     let source = open(&folder);
@@ -169,7 +172,7 @@ fn put_dated(folder: &TempDir, name: &str, text: &str) {
     fs::rename(temporary, folder.path().join(name)).unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_same_file_put_there_again_is_another_request_whatever_its_time() {
     let folder = TempDir::new().unwrap();
     let source = open(&folder);
@@ -188,7 +191,7 @@ async fn the_same_file_put_there_again_is_another_request_whatever_its_time() {
     assert_eq!(names(&folder.path().join("done")).len(), 3);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_is_put_there_again_while_no_process_lives_is_a_second_request() {
     let folder = TempDir::new().unwrap();
     put_dated(&folder, "a.yaml", "1");
@@ -202,7 +205,7 @@ async fn what_is_put_there_again_while_no_process_lives_is_a_second_request() {
     assert_eq!(source.receive().await, Ok(None));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_clock_that_was_put_back_makes_no_request_twice() {
     let folder = TempDir::new().unwrap();
     drop(open(&folder));
@@ -211,7 +214,7 @@ async fn a_clock_that_was_put_back_makes_no_request_twice() {
     assert_eq!(&*next(&open(&folder)).await.request, "a.yaml@32503680000000001");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_file_that_is_still_written_is_not_taken() {
     let folder = TempDir::new().unwrap();
     let mut options = quick();
@@ -219,18 +222,17 @@ async fn a_file_that_is_still_written_is_not_taken() {
     options.wait = Duration::from_secs(5);
     let source = DirectorySource::open(folder.path(), options).unwrap();
     let path = folder.path().join("a.yaml");
-    let writer = tokio::task::spawn_blocking(move || {
+    let written = async {
         for length in 1..20 {
             fs::write(&path, "x".repeat(length)).unwrap();
-            std::thread::sleep(Duration::from_millis(20));
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
-    });
-    let delivery = next(&source).await;
-    writer.await.unwrap();
+    };
+    let (delivery, ()) = tokio::join!(next(&source), written);
     assert_eq!(body(&delivery).len(), 19);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_is_no_plan_is_left_alone_with_a_reason() {
     let folder = TempDir::new().unwrap();
     let outside = TempDir::new().unwrap();
@@ -240,7 +242,8 @@ async fn what_is_no_plan_is_left_alone_with_a_reason() {
     symlink(folder.path().join("nowhere"), folder.path().join("loose.yaml")).unwrap();
     fs::create_dir(folder.path().join("folder.yaml")).unwrap();
     let pipe = folder.path().join("pipe.yaml");
-    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    // By no other program: while one begins, it has the locks of the tests beside this one.
+    mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
     for name in ["app.yaml~", "#app.yaml#", "app.yaml.bak", "README.md", "app"] {
         fs::write(folder.path().join(name), "x").unwrap();
     }
@@ -272,7 +275,7 @@ async fn what_is_no_plan_is_left_alone_with_a_reason() {
     assert_eq!(names(&folder.path().join("claimed")).len(), 1);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn hidden_files_are_told_only_when_nobody_is_at_work_on_them() {
     let folder = TempDir::new().unwrap();
     for name in [".app.yaml", ".app.yaml.swp"] {
@@ -289,7 +292,7 @@ async fn hidden_files_are_told_only_when_nobody_is_at_work_on_them() {
     assert_eq!(ignored, [".app.yaml", ".app.yaml.swp"]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_nobody_extends_is_delivered_again_and_what_was_settled_is_not() {
     let folder = TempDir::new().unwrap();
     let source = open(&folder);
@@ -317,10 +320,11 @@ async fn what_was_taken_for_a_receiver_that_went_away_comes_next() {
             return;
         }
     }
+    tokio::time::pause();
     assert_eq!(body(&next(&source).await), b"1");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_link_in_the_place_of_a_claimed_file_is_not_followed() {
     let folder = TempDir::new().unwrap();
     let outside = TempDir::new().unwrap();
@@ -334,7 +338,7 @@ async fn a_link_in_the_place_of_a_claimed_file_is_not_followed() {
     unseen(canary, &delivery);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_file_that_cannot_be_read_holds_up_no_other_and_is_rejected_in_the_end() {
     let folder = TempDir::new().unwrap();
     drop(open(&folder));
@@ -364,7 +368,7 @@ async fn a_file_that_cannot_be_read_holds_up_no_other_and_is_rejected_in_the_end
     assert_eq!(source.ignored(), []);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn too_large_is_rejected_with_the_reason_beside_it() {
     let folder = TempDir::new().unwrap();
     let mut options = quick();
@@ -382,7 +386,7 @@ async fn too_large_is_rejected_with_the_reason_beside_it() {
     assert!(reason.contains("larger than 10 bytes"), "{reason}");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_request_to_stop_names_another_request() {
     let folder = TempDir::new().unwrap();
     let source = open(&folder);
@@ -397,7 +401,7 @@ async fn a_request_to_stop_names_another_request() {
     unseen(canary, failure);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn plans_come_in_the_order_in_which_they_were_written() {
     let folder = TempDir::new().unwrap();
     for name in ["c.yaml", "a.yaml", "b.yaml"] {
@@ -416,7 +420,7 @@ async fn plans_come_in_the_order_in_which_they_were_written() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn one_process_at_a_time_has_a_directory() {
     let folder = TempDir::new().unwrap();
     let first = open(&folder);
@@ -427,7 +431,7 @@ async fn one_process_at_a_time_has_a_directory() {
     drop(open(&folder));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_directory_that_is_moved_stays_held_and_so_does_the_one_in_its_place() {
     let folder = TempDir::new().unwrap();
     let [here, there] = ["here", "there"].map(|name| folder.path().join(name));
@@ -451,7 +455,7 @@ async fn a_directory_that_is_moved_stays_held_and_so_does_the_one_in_its_place()
     assert_eq!(held(&here), Err("directory.held".into()));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_folder_that_is_removed_is_told_by_its_path_and_made_again() {
     for removed in ["claimed", "done", ""] {
         let folder = TempDir::new().unwrap();
@@ -472,7 +476,7 @@ async fn a_folder_that_is_removed_is_told_by_its_path_and_made_again() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn old_plans_are_removed_with_what_stands_beside_them() {
     let folder = TempDir::new().unwrap();
     let mut options = quick();
@@ -493,7 +497,7 @@ async fn old_plans_are_removed_with_what_stands_beside_them() {
     assert_eq!(names(&folder.path().join("done")), last[4..]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_outcome_of_a_request_of_another_name_stays_in_its_folder_and_is_removed_in_its_turn() {
     let folder = TempDir::new().unwrap();
     let mut options = quick();

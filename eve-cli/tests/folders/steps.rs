@@ -84,7 +84,7 @@ impl Folder {
             eve.args(["--parts", "-o", "json"]);
         } else {
             eve.args(["--as", &user, "--as-group", "system:masters", "--allow-cluster-scoped", "*", "-v"]);
-            eve.args(["--timeout", "60s"]);
+            eve.args(["--timeout", "5m"]);
             eve.args(self.row.namespaces.iter().flat_map(|namespace| ["--allow-namespace", namespace]));
         }
         let output = eve

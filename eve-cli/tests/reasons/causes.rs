@@ -1,8 +1,9 @@
-//! Every cause is provoked. A run ends within twice the cause's grace though it has ten times as long, and says why.
+//! Every cause is provoked. A run ends within twice the cause's grace though it has ten times as long, and says why. Where the
+//! machine is so busy that a run which finds all well takes long, one that fails may take longer by as much.
 
 use std::time::Duration;
 
-use eve_testbed::{ControlPlane, DELAY, STAGE};
+use eve_testbed::{ControlPlane, DELAY, Options, STAGE};
 use serde_json::{Value, json};
 
 use super::{Ended, assert_text, create, eve, text, webhook, workload};
@@ -155,11 +156,22 @@ async fn provoke(control_plane: &ControlPlane, case: Case) -> (Case, String, End
     (case, namespace.name().to_owned(), ended)
 }
 
+/// How long a run takes at the moment that finds all well.
+async fn undisturbed(control_plane: &ControlPlane) -> Duration {
+    let well = Case::stage("well", "ready", None);
+    let (_, _, ended) = provoke(control_plane, well).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    ended.took
+}
+
 /// Runs that take about as long as their grace, all at once.
 async fn check(cases: Vec<Case>) {
     let control_plane = ControlPlane::shared().await;
     let runs = cases.into_iter().map(|case| provoke(control_plane, case));
-    for (case, namespace, ended) in futures::future::join_all(runs).await {
+    let runs = futures::future::join_all(runs);
+    let (undisturbed, runs) = futures::future::join(undisturbed(control_plane), runs).await;
+    let most = (GRACE * 2).max(GRACE + undisturbed * 2);
+    for (case, namespace, ended) in runs {
         let name = case.name;
         assert_eq!(ended.code, Some(1), "{name}: {}", ended.err);
         assert!(
@@ -169,7 +181,7 @@ async fn check(cases: Vec<Case>) {
         );
         let borne = case.grace.map_or(Duration::ZERO, |_| GRACE);
         assert!(ended.took >= borne, "{name} was not borne for its grace: {:?}", ended.took);
-        assert!(ended.took < GRACE * 2, "{name} took {:?}:\n{}", ended.took, ended.err);
+        assert!(ended.took < most, "{name} took {:?} of {most:?}:\n{}", ended.took, ended.err);
         assert_text(name, &namespace, &ended.err);
     }
 }
@@ -186,7 +198,8 @@ async fn each_refusal_of_a_controller_ends_a_run_within_twice_its_grace() {
 
 #[tokio::test]
 async fn forty_pods_with_one_cause_give_one_finding() {
-    let control_plane = ControlPlane::shared().await;
+    // Its own: so many events hold up those of the tests beside this one.
+    let control_plane = &ControlPlane::start(Options::default()).await.unwrap();
     let namespace = control_plane.namespace("forty").await;
     let forty = workload("Deployment", "web", json!({ STAGE: "crash-loop" }), json!({ "replicas": 40 }));
     // By then all of them have crashed.

@@ -1,9 +1,11 @@
 //! `eve explain`: what is not up and why, of an input and of what is installed; never a write.
 
+use std::collections::BTreeSet;
+
 use eve_testbed::{ControlPlane, STAGE};
 use serde_json::{Value, json};
 
-use super::{assert_text, eve, text, workload};
+use super::{assert_text, eve, text, until, workload};
 
 fn component(name: &str, after: &[&str], objects: &[Value]) -> Value {
     json!({ "name": name, "dependsOn": after, "manifests": { "objects": objects } })
@@ -28,6 +30,22 @@ fn shop(namespace: &str) -> String {
     .to_string()
 }
 
+/// Waits until events say this of so many objects whose names begin so: events come after what they tell of.
+async fn until_told(
+    control_plane: &ControlPlane,
+    namespace: &str,
+    names: &str,
+    message: &str,
+    number: usize,
+) {
+    until(control_plane, &format!("/api/v1/namespaces/{namespace}/events"), |events| {
+        let says = |event: &&Value| event["message"].as_str().unwrap_or_default().contains(message);
+        let about = events.iter().filter(says).filter_map(|event| event["involvedObject"]["name"].as_str());
+        about.filter(|name| name.starts_with(names)).collect::<BTreeSet<_>>().len() == number
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn what_is_not_up_is_explained_from_its_input_and_from_labels_without_a_write() {
     let control_plane = ControlPlane::shared().await;
@@ -42,6 +60,7 @@ async fn what_is_not_up_is_explained_from_its_input_and_from_labels_without_a_wr
 
     let applied = eve(control_plane, &["apply", "-q", "-f", "-", "--grace", "bad-config=2s"], &input).await;
     assert_eq!(applied.code, Some(1), "{}", applied.err);
+    until_told(control_plane, namespace, "web-", "configmap \"settings\" not found", 3).await;
     let mark = control_plane.audit().mark().await;
     let from_input = eve(control_plane, &explain, &input).await;
     assert_eq!(from_input.code, Some(1), "{}", from_input.err);
@@ -96,6 +115,16 @@ async fn objects_of_any_kind_are_explained() {
     let args = ["apply", "-q", "-f", "-", "-n", namespace, "--name", "kinds", "--timeout", "6s"];
     let applied = eve(control_plane, &args, &text(&objects)).await;
     assert_eq!(applied.code, Some(1), "{}", applied.err);
+    let path = format!("/api/v1/namespaces/{namespace}");
+    until(control_plane, &format!("{path}/pods"), |pods| {
+        let reason = "/status/containerStatuses/0/state/waiting/reason";
+        let is_final = |pod: &&Value| pod.pointer(reason).is_some_and(|reason| reason == "ImagePullBackOff");
+        pods.iter().filter(is_final).count() == 40
+    })
+    .await;
+    until_told(control_plane, namespace, "web-", "Error: ImagePullBackOff", 40).await;
+    until_told(control_plane, namespace, "data", "serviceaccount \"clerk\" not found", 1).await;
+    until_told(control_plane, namespace, "claim", "Waiting for a volume", 1).await;
 
     let from_input = eve(control_plane, &["explain", "-f", "-", "-n", namespace], &text(&objects)).await;
     assert_eq!(from_input.code, Some(1), "{}", from_input.err);

@@ -66,6 +66,19 @@ async fn create(control_plane: &ControlPlane, path: &str, object: &Value) {
     let _: Value = control_plane.admin_client().await.request(request).await.unwrap();
 }
 
+/// Waits until the objects of a collection are as they are to be.
+async fn until(control_plane: &ControlPlane, path: &str, are_so: impl Fn(&[Value]) -> bool) {
+    let client = control_plane.admin_client().await;
+    loop {
+        let request = http::Request::get(path).body(Vec::new()).unwrap();
+        let list: Value = client.request(request).await.unwrap();
+        if are_so(list["items"].as_array().unwrap()) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 /// A workload of `apps/v1` or `batch/v1` whose pods carry these annotations.
 fn workload(kind: &str, name: &str, annotations: Value, spec: Value) -> Value {
     let mut object = json!({

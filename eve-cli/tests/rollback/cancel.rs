@@ -4,7 +4,7 @@ use eve_testbed::ControlPlane;
 use serde_json::{Value, json};
 
 use super::desk::Desk;
-use super::{never_ready, release};
+use super::{never_ready, never_ready_in_time, release};
 
 #[tokio::test]
 async fn a_run_that_is_cancelled_undoes_what_it_changed_where_that_is_asked_for() {
@@ -32,7 +32,7 @@ async fn hold(desk: &Desk<'_>, finalizers: Value) {
 #[tokio::test]
 async fn a_cancel_during_the_rollback_ends_it_and_names_what_is_left_and_eve_rollback_goes_on() {
     let desk = Desk::new(ControlPlane::shared().await, "midway").await;
-    desk.write("release.yaml", &release(desk.namespace(), &never_ready()));
+    desk.write("release.yaml", &release(desk.namespace(), &never_ready_in_time()));
     let mut running = desk.start(&["apply", "-f", "release.yaml"]);
     running.until("applied", "never").await;
     hold(&desk, json!(["example.com/hold"])).await;

@@ -5,12 +5,12 @@ use eve_testbed::ControlPlane;
 use serde_json::{Value, json};
 
 use super::desk::Desk;
-use super::{config_map, never_ready, release};
+use super::{config_map, never_ready_in_time, release};
 
 #[tokio::test]
 async fn each_object_that_is_left_is_named_with_its_state_and_one_command_finishes_the_job() {
     let desk = Desk::new(ControlPlane::shared().await, "left").await;
-    desk.write("release.yaml", &release(desk.namespace(), &never_ready()));
+    desk.write("release.yaml", &release(desk.namespace(), &never_ready_in_time()));
     let mut running = desk.start(&["apply", "-f", "release.yaml"]);
     running.until("applied", "never").await;
     // One that was changed is changed again, one that was made gets a key, one that was deleted is made anew.

@@ -145,8 +145,13 @@ fn impossible() -> Value {
     object
 }
 
-/// Never ready, so that there is time for what a test does.
+/// Never ready, so that the run goes on until a test ends it.
 fn never_ready() -> String {
+    component("never", ALL, &deployment("never", "never-ready", &["never"]))
+}
+
+/// The same, and it fails by itself once a test has had time for what it does before.
+fn never_ready_in_time() -> String {
     let more = format!("{ALL}\n      timeout: 20s");
     component("never", &more, &deployment("never", "never-ready", &["never"]))
 }

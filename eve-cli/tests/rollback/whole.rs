@@ -4,7 +4,7 @@ use eve_testbed::ControlPlane;
 use serde_json::json;
 
 use super::desk::Desk;
-use super::{config_map, impossible, never_ready, refused, release};
+use super::{config_map, impossible, never_ready_in_time, refused, release};
 
 #[tokio::test]
 async fn a_release_that_fails_at_its_last_component_leaves_everything_as_it_was() {
@@ -57,7 +57,7 @@ async fn the_display_for_people_tells_the_rollback() {
 #[tokio::test]
 async fn what_somebody_else_has_changed_is_named_and_not_overwritten_and_the_rest_is_put_back() {
     let desk = Desk::new(ControlPlane::shared().await, "foreign").await;
-    desk.write("release.yaml", &release(desk.namespace(), &never_ready()));
+    desk.write("release.yaml", &release(desk.namespace(), &never_ready_in_time()));
     let mut running = desk.start(&["apply", "-f", "release.yaml"]);
     running.until("applied", "never").await;
     desk.merge("configmaps", "settings", &json!({ "data": { "kept": "theirs" } })).await;

@@ -1,6 +1,7 @@
 //! A folder with a configuration, a daemon that is started in it, and what comes out of it.
 
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
@@ -9,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use eve_core::testing::canary::Canary;
-use eve_testbed::Receiver;
+use eve_testbed::{ControlPlane, Receiver};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -113,7 +114,7 @@ impl Desk {
         .await
     }
 
-    /// Every file that is left, for scans.
+    /// Every file that is left, for scans. What a daemon that runs takes away meanwhile is none.
     pub(crate) fn files(&self, folder: &str) -> Vec<(String, Vec<u8>)> {
         let mut found = Vec::new();
         for entry in fs::read_dir(self.path(folder)).unwrap().flatten() {
@@ -121,7 +122,11 @@ impl Desk {
             if entry.file_type().unwrap().is_dir() {
                 found.extend(self.files(&name));
             } else {
-                found.push((name, fs::read(entry.path()).unwrap()));
+                match fs::read(entry.path()) {
+                    Ok(content) => found.push((name, content)),
+                    Err(error) if error.kind() == ErrorKind::NotFound => {}
+                    Err(error) => panic!("{name}: {error}"),
+                }
             }
         }
         found
@@ -225,6 +230,27 @@ pub(crate) async fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) ->
         assert!(begun.elapsed() < LIMIT, "waited in vain for {what}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// What a plan waits for that has a gate.
+const GATE: &str = "gate";
+
+/// A plan that waits at its gate, for as long as a test wants.
+pub(crate) fn gated_plan(name: &str, namespace: &str) -> String {
+    let mut plan: Value = serde_json::from_str(&plan(name, namespace, json!({}))).unwrap();
+    let gate = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": GATE } });
+    let components = plan["spec"]["components"].as_array_mut().unwrap();
+    components.push(json!({ "name": GATE, "action": "read", "manifests": { "objects": [gate] } }));
+    plan.to_string()
+}
+
+/// Makes what a plan waits for at its gate.
+pub(crate) async fn open_gate(control_plane: &ControlPlane, namespace: &str) {
+    let path = format!("/api/v1/namespaces/{namespace}/configmaps");
+    let gate = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": GATE } });
+    let request = http::Request::post(path).header("content-type", "application/json");
+    let request = request.body(gate.to_string().into_bytes()).unwrap();
+    control_plane.admin_client().await.request::<Value>(request).await.unwrap();
 }
 
 /// A plan of one component `web`: a deployment of one replica with these annotations on its pod.

@@ -3,11 +3,11 @@
 use std::fs;
 use std::sync::Arc;
 
-use eve_testbed::{ControlPlane, DELAY, Receiver, Reply, STAGE};
+use eve_testbed::{ControlPlane, Receiver, Reply};
 use serde_json::json;
 
 use crate::cloud::Cloud;
-use crate::desk::{Desk, plan, until};
+use crate::desk::{Desk, gated_plan, open_gate, plan, until};
 
 #[tokio::test]
 async fn an_outcome_that_nobody_took_is_told_by_the_next_daemon_as_it_would_have_been_before() {
@@ -51,12 +51,13 @@ async fn a_plan_that_is_handed_back_is_in_the_queue_at_once() {
     let token = control_plane.account_token(&namespace, "eve", "sts.amazonaws.com").await.unwrap();
     cloud.admit(&desk, &token);
     let mut daemon = desk.start();
-    cloud.send("slow", &namespace, &plan("shop", &namespace, json!({ STAGE: "slow", DELAY: "8s" }))).await;
-    let waits = daemon.says("component waits", json!({ "namespace": *namespace })).await;
+    cloud.send("slow", &namespace, &gated_plan("shop", &namespace)).await;
+    let waits = daemon.says("component waits", json!({ "component": "gate/configmap/gate" })).await;
     daemon.terminate();
     assert!(daemon.ended().await.success());
     let next = desk.start();
     next.says("run goes on after an interruption", json!({ "run": waits["run"] })).await;
+    open_gate(control_plane, &namespace).await;
     next.says("request answered", json!({ "request": "slow", "outcome": "succeeded" })).await;
 }
 

@@ -11,7 +11,7 @@ use eve_testbed::ControlPlane;
 use serde_json::{Value, json};
 
 use crate::cloud::Cloud;
-use crate::desk::{Daemon, Desk};
+use crate::desk::{Daemon, Desk, open_gate};
 
 struct World {
     control_plane: &'static ControlPlane,
@@ -72,11 +72,7 @@ impl World {
     }
 
     async fn open_gate(&self) {
-        let path = format!("/api/v1/namespaces/{}/configmaps", self.namespace);
-        let gate = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "gate" } });
-        let request = http::Request::post(path).header("content-type", "application/json");
-        let request = request.body(gate.to_string().into_bytes()).unwrap();
-        let _: Value = self.control_plane.admin_client().await.request(request).await.unwrap();
+        open_gate(self.control_plane, &self.namespace).await;
     }
 
     /// The names of all objects that plans write.

@@ -79,6 +79,32 @@ async fn an_autoscaler_outside_the_input_is_known_by_its_manager() {
 }
 
 #[tokio::test]
+async fn what_its_controller_reports_of_an_autoscaler_of_any_version_costs_nothing() {
+    let place = Place::new("reported").await;
+    let target = json!({ "apiVersion": "apps/v1", "kind": "Deployment", "name": "nobody" });
+    let scaler = |api: &str, name: &str, more: Value| {
+        let mut spec = json!({ "scaleTargetRef": target, "maxReplicas": 2 });
+        spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        object(api, "HorizontalPodAutoscaler", name, json!({ "spec": spec }))
+    };
+    let objects = [
+        scaler("autoscaling/v1", "old", json!({ "targetCPUUtilizationPercentage": 80 })),
+        scaler("autoscaling/v1", "plain", json!({})),
+        scaler("autoscaling/v2", "new", json!({})),
+    ];
+    place.apply(&objects).await;
+    for name in ["old", "plain", "new"] {
+        let path = place.path("apis/autoscaling/v2", "horizontalpodautoscalers", name);
+        while place.get(&path).await["status"]["conditions"].is_null() {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    }
+    let (ended, entries) = place.apply(&objects).await;
+    assert_eq!(only(&ended.changes, Change::None).len(), objects.len(), "{ended:?}");
+    assert!(entries.writes().is_empty() && entries.dry_runs().is_empty(), "{entries:?}");
+}
+
+#[tokio::test]
 async fn fields_of_kubectl_apply_are_taken_over_on_what_eve_manages_and_that_is_told() {
     let place = Place::new("kubectl").await;
     let settings = place.path("api/v1", "configmaps", "settings");

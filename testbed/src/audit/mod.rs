@@ -22,8 +22,9 @@ mod reader;
 pub use entries::{Entries, Entry};
 use reader::Reader;
 
-/// How long [`Audit::settle`] waits for requests that are still being answered.
-const SETTLE_LIMIT: Duration = Duration::from_secs(30);
+/// How long [`Audit::settle`] waits for requests that are still being answered: far longer than any request takes, and a
+/// webhook may hold one up for 30 s.
+const SETTLE_LIMIT: Duration = Duration::from_mins(2);
 
 /// A point in the log; see [`Audit::mark`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,7 +50,7 @@ impl Audit {
     /// began before; a watch counts as ended once it has begun to answer. Cancel safe.
     ///
     /// # Panics
-    /// With the reason if the server does not answer, or a request of `eve` takes more than 30 s.
+    /// With the reason if the server does not answer, or a request of `eve` takes more than 2 min.
     pub async fn settle(&self) -> Entries {
         match self.try_settle().await {
             Ok(entries) => entries,
