@@ -21,7 +21,7 @@ fn key() -> Canary {
 fn notifier(receiver: &Receiver) -> FunctionNotifier {
     let url = receiver.url("/api/done");
     let keys = KeyMap::new().with(&url, key().secret());
-    FunctionNotifier::new(FunctionClient::new().unwrap(), url, Arc::new(keys)).unwrap().with_limit(SHORT)
+    FunctionNotifier::new(FunctionClient::new().unwrap(), url, Arc::new(keys)).unwrap()
 }
 
 #[tokio::test]
@@ -62,7 +62,7 @@ async fn a_valid_answer_is_final_whatever_the_status() {
 #[tokio::test]
 async fn whatever_is_no_answer_is_transient_and_is_asked_once() {
     let receiver = Receiver::start().await;
-    let notifier = notifier(&receiver);
+    let (patient, short) = (notifier(&receiver), notifier(&receiver).with_limit(SHORT));
     let elsewhere = Receiver::start().await;
     for (reply, code) in [
         (Reply::status(200), "function.answer"),
@@ -80,6 +80,7 @@ async fn whatever_is_no_answer_is_transient_and_is_asked_once() {
     ] {
         let before = receiver.received().len();
         receiver.then(reply.clone());
+        let notifier = if code == "http.timeout" { &short } else { &patient };
         let failure = notifier.notify(&notice()).await.unwrap_err();
         assert_eq!((&*failure.code, failure.class), (code, FailureClass::Transient), "{reply:?}: {failure}");
         assert_clean(&key(), &failure);
@@ -113,7 +114,6 @@ async fn a_refused_key_is_read_again_once_and_the_same_call_made_with_the_newer_
     let receiver = Receiver::start().await;
     let client = FunctionClient::new().unwrap();
     let notifier = FunctionNotifier::new(client, receiver.url("/api/done"), Arc::new(Rotated)).unwrap();
-    let notifier = notifier.with_limit(SHORT);
     let echo = [key(), newer()].map(|key| format!("not {}", key.value()));
     receiver.then(Reply::status(401)).then(Reply::json(200, &json!({ "result": "noop", "messages": echo })));
     let receipt = notifier.notify(&notice()).await.unwrap();

@@ -15,7 +15,7 @@ use eve_core::testing::canary::{Canary, CanaryScan};
 use eve_core::time::Timestamp;
 use eve_testbed::Received;
 
-/// Long enough for every answer that comes, short enough to wait for those that do not.
+/// Short enough to wait for answers that do not come. Those that come are waited for however long they take.
 const SHORT: Duration = Duration::from_millis(400);
 
 fn notice() -> Notice {

@@ -117,7 +117,7 @@ async fn keys_are_in_no_log_and_no_failure() {
 async fn a_leak_in_a_notice_is_found_in_what_a_receiver_gets() {
     let receiver = Receiver::start().await;
     let url = receiver.url("/hook");
-    let options = WebhookOptions::new(&url, "/").unwrap().with_limit(SHORT);
+    let options = WebhookOptions::new(&url, "/").unwrap();
     let webhook = WebhookNotifier::new(options, Arc::new(ManualClock::new(Timestamp::EPOCH))).unwrap();
     let function =
         FunctionNotifier::new(FunctionClient::new().unwrap(), &url, Arc::new(KeyMap::new())).unwrap();

@@ -19,14 +19,21 @@ use sha2::Sha256;
 use crate::{SHORT, assert_clean, assert_sent_clean, notice};
 
 const KEYS: [[u8; 24]; 2] = [[7; 24], [9; 24]];
+/// Only to end a test that would hang.
+const PATIENCE: Duration = Duration::from_mins(2);
 
 fn hidden() -> [Canary; 2] {
     KEYS.map(|key| Canary::of(STANDARD.encode(key)))
 }
 
 fn notifier(url: &str, now: u64) -> WebhookNotifier {
+    within(PATIENCE, url, now)
+}
+
+/// One that waits so long for an answer.
+fn within(limit: Duration, url: &str, now: u64) -> WebhookNotifier {
     let key = |key: &[u8]| SecretValue::new(format!("whsec_{}", STANDARD.encode(key)));
-    let options = WebhookOptions::new(url, "/clusters/east").unwrap().with_limit(SHORT);
+    let options = WebhookOptions::new(url, "/clusters/east").unwrap().with_limit(limit);
     let options = KEYS.iter().fold(options, |options, bytes| options.signed_with(key(bytes)));
     let clock = ManualClock::new(Timestamp::from_micros(now * 1_000_000));
     WebhookNotifier::new(options, Arc::new(clock)).unwrap()
@@ -78,7 +85,8 @@ async fn each_status_has_its_class_and_is_asked_for_once() {
     let receiver = Receiver::start().await;
     let elsewhere = Receiver::start().await;
     let token = Canary::plain(4);
-    let notifier = notifier(&receiver.url(&format!("/hook?token={}", token.value())), 1);
+    let url = receiver.url(&format!("/hook?token={}", token.value()));
+    let (patient, short) = (notifier(&url, 1), within(SHORT, &url, 1));
     for (reply, class, code) in [
         (Reply::status(500), Transient, "webhook.status"),
         (Reply::status(429), Transient, "webhook.status"),
@@ -94,6 +102,7 @@ async fn each_status_has_its_class_and_is_asked_for_once() {
     ] {
         let before = receiver.received().len();
         receiver.then(reply.clone());
+        let notifier = if code == "http.timeout" { &short } else { &patient };
         let failure = notifier.notify(&notice()).await.unwrap_err();
         assert_eq!((failure.class, &*failure.code), (class, code), "{reply:?}: {failure}");
         assert_clean(&token, &failure);
