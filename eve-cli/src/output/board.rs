@@ -93,10 +93,21 @@ pub(crate) struct Row {
     pub(crate) no_status: Option<String>,
     /// Whether it is known what would put it back.
     pub(crate) has_token: bool,
-    /// Whether this run has written it, or may have: a rollback would put it back.
-    pub(crate) touched: bool,
-    /// The same, before its last attempt.
-    touched_before: bool,
+    /// What its writes came to, but for one that is under way.
+    touch: Touch,
+}
+
+/// What the writes of a component came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Touch {
+    /// None has changed anything.
+    Never,
+    /// One may begin at any time, without another record.
+    Announced,
+    /// One has changed something, or may have.
+    Touched,
+    /// One of which the end is not known was found to have arrived.
+    Arrived,
 }
 
 /// Where a component stands, for display.
@@ -132,11 +143,40 @@ impl Stage {
 
 impl Row {
     fn learn(&mut self, change: Change) {
-        let has_changed = self.applied_at.is_some()
-            && self.change.is_some_and(|known| !matches!(known, Change::None | Change::Unknown));
-        if !has_changed {
+        let known = self.change.is_some_and(|known| !matches!(known, Change::None | Change::Unknown));
+        if !(self.is_written() && known) {
             self.change = Some(change);
         }
+    }
+
+    /// What was found before its turn, or before another attempt.
+    fn find(&mut self, change: Change) {
+        if self.touch >= Touch::Touched && change == Change::None {
+            self.touch = Touch::Arrived;
+        } else {
+            self.learn(change);
+        }
+    }
+
+    /// Whether its writes were accepted, or were found to have arrived.
+    pub(crate) const fn is_written(&self) -> bool {
+        self.applied_at.is_some() || matches!(self.touch, Touch::Arrived)
+    }
+
+    fn touch(&mut self) {
+        self.touch = self.touch.max(Touch::Touched);
+    }
+
+    /// What was announced has not begun, or has a record now.
+    fn forget_announcement(&mut self) {
+        if self.touch == Touch::Announced {
+            self.touch = Touch::Never;
+        }
+    }
+
+    /// Whether this run has written it, or may have: a rollback would put it back.
+    pub(crate) fn is_touched(&self) -> bool {
+        self.touch != Touch::Never || self.stage == Stage::Applying
     }
 }
 
@@ -159,8 +199,7 @@ impl Board {
             kept: None,
             taken_over: None,
             no_status: None,
-            touched: false,
-            touched_before: false,
+            touch: Touch::Never,
             has_token: false,
         };
         let total = graph.ids().filter(|&id| !is_join(&graph, id)).count();
@@ -200,16 +239,16 @@ impl Board {
     /// they were put back and nothing says that they were looked at.
     pub(crate) fn left_by(&self) -> BTreeSet<String> {
         let is_undone = |id| self.undos.get(&id).is_some_and(|undo| undo.stage == UndoStage::Undone);
-        let left = self.names(|id| self.row(id).touched && !is_undone(id));
+        let left = self.names(|id| self.row(id).is_touched() && !is_undone(id));
         if left.is_empty() && self.outcome != Some(Outcome::RolledBack) {
-            return self.names(|id| self.row(id).touched);
+            return self.names(|id| self.row(id).is_touched());
         }
         left
     }
 
     /// Whether something was kept that could put any of it back.
     pub(crate) fn has_kept(&self) -> bool {
-        self.graph.ids().any(|id| self.row(id).touched && self.row(id).has_token)
+        self.graph.ids().any(|id| self.row(id).is_touched() && self.row(id).has_token)
     }
 
     fn names(&self, is_meant: impl Fn(ComponentId) -> bool) -> BTreeSet<String> {
@@ -243,10 +282,18 @@ impl Board {
                 self.stopping.get_or_insert(*reason);
                 self.stops(*reason);
             }
+            // What was announced may have begun, and the process have died before it could say so.
+            Event::Resumed => {
+                let announced = self.rows.iter_mut().filter(|row| row.touch == Touch::Announced);
+                announced.for_each(Row::touch);
+            }
             Event::Verifying => self.verifying = true,
             Event::RollingBack => self.roll_back(at),
             Event::Finished { outcome } => self.outcome = Some(*outcome),
-            event => self.component_event(event, at),
+            event => {
+                self.touch(event);
+                self.component_event(event, at);
+            }
         }
     }
 
@@ -265,12 +312,35 @@ impl Board {
         self.rolls_back |= policy == FailurePolicy::Rollback && !self.asked;
     }
 
+    /// What an event says of whether its component is written.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all others say nothing of that")]
+    fn touch(&mut self, event: &Event) {
+        match event {
+            Event::Announced { component } => self.edit(*component, |row| {
+                row.touch = row.touch.max(Touch::Announced);
+            }),
+            Event::Started { component, .. } => self.edit(*component, Row::forget_announcement),
+            Event::Applied { component, applied, .. } if applied.change != Change::None => {
+                self.edit(*component, Row::touch);
+            }
+            Event::AttemptFailed { component, phase: Phase::Apply, failure, .. } if !failure.left_nothing => {
+                self.edit(*component, Row::touch);
+            }
+            Event::Interrupted { component, .. }
+                if self.rolling_back.is_none() && self.row(*component).stage == Stage::Applying =>
+            {
+                self.edit(*component, Row::touch);
+            }
+            _ => {}
+        }
+    }
+
     #[expect(clippy::wildcard_enum_match_arm, reason = "what this version does not know it does not show")]
     fn component_event(&mut self, event: &Event, at: Timestamp) {
         match event {
             Event::Prepared { component, prepared } => {
                 let first = self.edit(*component, |row| {
-                    row.learn(prepared.change);
+                    row.find(prepared.change);
                     row.has_token |= prepared.undo.is_some();
                     row.prepared_at.replace(at).is_none()
                 });
@@ -280,8 +350,6 @@ impl Board {
                 self.edit(*component, |row| {
                     row.attempt = *attempt;
                     row.began_at.get_or_insert(at);
-                    row.touched_before = row.touched;
-                    row.touched = true;
                 });
                 self.enter(*component, Stage::Applying, at);
             }
@@ -291,7 +359,6 @@ impl Board {
                         row.learn(applied.change);
                     }
                     row.applied_at.get_or_insert(at);
-                    row.touched = row.touched_before || applied.change != Change::None;
                 });
                 self.enter(*component, Stage::Waiting, at);
             }
@@ -319,7 +386,7 @@ impl Board {
                 self.enter(*component, Stage::Skipped, at);
             }
             Event::Inherited { component, applied, token } => self.edit(*component, |row| {
-                row.touched = true;
+                row.touch();
                 row.has_token = token.is_some();
                 if let Some(applied) = applied {
                     row.change = Some(applied.change);
@@ -334,7 +401,7 @@ impl Board {
     fn roll_back(&mut self, at: Timestamp) {
         self.rolling_back = Some(at);
         self.verifying = false;
-        let touched = self.graph.ids().filter(|id| self.row(*id).touched);
+        let touched = self.graph.ids().filter(|id| self.row(*id).is_touched());
         self.undos = touched.map(|id| (id, Undo::pending(at))).collect();
     }
 
@@ -384,6 +451,8 @@ impl Board {
             row.cause = None;
             if stage.is_final() {
                 row.ended_at = Some(at);
+                // The process that announced it knows that it has not begun.
+                row.forget_announcement();
             }
             std::mem::replace(&mut row.stage, stage)
         });

@@ -142,6 +142,7 @@ fn ready(board: &Board, component: ComponentId) -> String {
             (None, Some(_), Some(began), Some(ended)) => {
                 format!("{} after {}", style::good("gone"), show(ended.since(began)))
             }
+            (None, ..) if row.is_written() => style::good("gone").to_string(),
             (None, ..) => style::good("was not there").to_string(),
         };
     }

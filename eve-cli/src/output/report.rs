@@ -37,12 +37,27 @@ pub(crate) fn failures(board: &Board, summary: &Summary) -> String {
     }
     if let Some(ids) = summary.skips.get(&None) {
         // In a run that undoes another, nothing was to be started.
-        if board.undoes.is_none() {
-            let _ = writeln!(text, "{} {}", style::warning("not started:"), names(board, ids));
+        let untouched: Vec<ComponentId> =
+            ids.iter().copied().filter(|id| !board.row(*id).is_touched()).collect();
+        if board.undoes.is_none() && !untouched.is_empty() {
+            let _ = writeln!(text, "{} {}", style::warning("not started:"), names(board, &untouched));
         }
+    }
+    let unseen = unseen(board, summary);
+    if !unseen.is_empty() {
+        let what = "may have been written, and nobody has looked since:";
+        let _ = writeln!(text, "{} {}", style::warning(what), names(board, &unseen));
     }
     text.push_str(&undoing::remains(board));
     text
+}
+
+/// Skipped components of which a write may have begun before, and that no rollback puts back, in plan order.
+fn unseen(board: &Board, summary: &Summary) -> Vec<ComponentId> {
+    let is_unseen = |id: &ComponentId| board.row(*id).is_touched() && !board.undos.contains_key(id);
+    let mut unseen: Vec<ComponentId> = summary.skips.values().flatten().copied().filter(is_unseen).collect();
+    unseen.sort_unstable();
+    unseen
 }
 
 /// Components that were given up, by what is said about them, in the order of the first of each.

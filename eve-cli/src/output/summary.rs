@@ -89,7 +89,7 @@ impl Summary {
             self.removals += 1;
             match (row.stage, &row.kept) {
                 (Stage::Ready, Some(why)) => self.kept.push((id, why.clone())),
-                (Stage::Ready, None) if row.applied_at.is_some() => self.deleted += 1,
+                (Stage::Ready, None) if row.is_written() => self.deleted += 1,
                 (Stage::Ready, None) => self.absent += 1,
                 _ => {}
             }
@@ -123,11 +123,11 @@ impl Summary {
 
     fn add_change(&mut self, row: &Row) {
         match row.change {
-            Some(Change::Create) if row.applied_at.is_some() => self.created += 1,
-            Some(Change::None) if row.stage == Stage::Ready || row.applied_at.is_some() => {
+            Some(Change::Create) if row.is_written() => self.created += 1,
+            Some(Change::None) if row.stage == Stage::Ready || row.is_written() => {
                 self.unchanged += 1;
             }
-            _ if row.applied_at.is_some() => self.changed += 1,
+            _ if row.is_written() => self.changed += 1,
             _ => {}
         }
     }

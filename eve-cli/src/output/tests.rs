@@ -10,7 +10,7 @@ use eve_core::plan::builder::{ComponentBuilder, PlanBuilder};
 use eve_core::plan::graph::Graph;
 use eve_core::plan::{Dependency, Until};
 use eve_core::run::{
-    Applied, Change, Event, Outcome, Outputs, Phase, Prepared, Record, RunOptions, RunStart, SkipReason,
+    Applied, Change, Event, Outcome, Outputs, Phase, Prepared, Record, Run, RunOptions, RunStart, SkipReason,
     StopMode, StopReason, UndoReport,
 };
 use eve_core::testing::{
@@ -403,6 +403,79 @@ fn what_was_skipped_is_counted_to_the_failure_that_caused_it() {
     assert_eq!(summary.skips.get(&Some(web)), Some(&vec![announce]));
     assert_eq!((summary.created, summary.changed, summary.unchanged), (2, 0, 1));
     assert_eq!((summary.ready, summary.failed, summary.skipped), (2, 1, 1));
+}
+
+/// A run whose process died when the write of `web` was announced and may have begun.
+fn died_while_announced() -> Story {
+    let name = |name: &str| ComponentBuilder::new(name, "object");
+    let story = Story::begin(graph([name("db"), name("web").after("db")]));
+    let (component, attempt) = (story.id("web"), Attempt::FIRST);
+    let prepared = Prepared::new(Change::Create);
+    let story = story.at(0.1, Event::Prepared { component, prepared });
+    let db = story.id("db");
+    let prepared = Prepared::new(Change::Create);
+    story
+        .at(0.1, Event::Prepared { component: db, prepared })
+        .at(0.2, Event::Started { component: db, attempt })
+        .at(0.2, Event::Announced { component })
+}
+
+#[test]
+fn what_was_announced_when_its_process_died_is_left_by_the_run() {
+    let died = died_while_announced();
+    let both = ["db", "web"].map(str::to_owned).into();
+    assert_eq!(died.board().left_by(), both, "nobody goes on with it");
+    assert_eq!(died.at(9.0, Event::Resumed).board().left_by(), both);
+    let component = died_while_announced().id("web");
+    let skipped = Event::Skipped { component, because: SkipReason::Stopping };
+    let left = died_while_announced().at(1.0, skipped).board().left_by();
+    assert_eq!(left, ["db".to_owned()].into(), "who announced it knows that it has not begun");
+}
+
+#[test]
+fn what_a_run_may_have_written_is_what_the_engine_says_wherever_its_log_ends() {
+    let announced = (sample_rollback_graph(), sample_announced());
+    for (graph, records) in samples().into_iter().chain([announced]) {
+        let Event::RunStarted { run: start } = &records[0].event else { panic!("a log begins with its run") };
+        for cut in 1..=records.len() {
+            let (log, now) = (&records[..cut], records[cut - 1].at);
+            let options = RunOptions::default();
+            let mut run = Run::resume(Arc::clone(&graph), options, start.id.clone(), log, now).unwrap();
+            let mut board = Board::of(Arc::clone(&graph), log);
+            while let Some(record) = run.poll_event() {
+                board.record(&record);
+            }
+            for id in graph.ids() {
+                let name = graph.node(id).name();
+                assert_eq!(board.row(id).is_touched(), run.view().is_touched(id), "{name} of {cut} records");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_was_announced_and_is_found_as_wanted_after_a_crash_was_created() {
+    let story = died_while_announced().at(9.0, Event::Resumed);
+    let (db, component, attempt) = (story.id("db"), story.id("web"), Attempt::FIRST);
+    let story = story
+        .at(9.0, Event::Interrupted { component: db, attempt })
+        .at(9.1, Event::Prepared { component, prepared: Prepared::new(Change::None) })
+        .at(9.2, Event::Applied { component: db, attempt, applied: Applied::new(Change::None) })
+        .ready("db", 9.3)
+        .ready("web", 9.4);
+    let summary = Summary::of(&story.board());
+    assert_eq!(story.board().left_by(), ["db", "web"].map(str::to_owned).into());
+    assert_eq!((summary.created, summary.unchanged), (1, 1));
+}
+
+#[test]
+fn what_may_have_been_written_before_a_crash_is_not_said_to_be_not_started() {
+    let story = died_while_announced().at(9.0, Event::Resumed);
+    let component = story.id("web");
+    let story = story.at(9.1, Event::Skipped { component, because: SkipReason::Stopping });
+    let text = plain(&report::failures(&story.board(), &Summary::of(&story.board())));
+    assert!(text.contains("may have been written, and nobody has looked since: web\n"), "{text}");
+    assert!(!text.contains("not started"), "{text}");
 }
 
 #[test]

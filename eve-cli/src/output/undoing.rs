@@ -342,7 +342,7 @@ pub(crate) fn remains(board: &Board) -> String {
 
 /// What the run did to a component.
 fn did(board: &Board, id: ComponentId) -> &'static str {
-    match board.row(id).change.filter(|_| board.row(id).applied_at.is_some()) {
+    match board.row(id).change.filter(|_| board.row(id).is_written()) {
         Some(Change::Create) => "created by the run",
         Some(Change::Update | Change::Replace) => "changed by the run",
         Some(Change::Delete) => "deleted by the run",

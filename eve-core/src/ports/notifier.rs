@@ -267,7 +267,7 @@ pub enum ComponentEnd {
     Succeeded,
     /// It failed.
     Failed,
-    /// It was never started.
+    /// It was not brought to its end: it was never started, or its messages say that it may have been written.
     Skipped,
     /// It was changed, and is not as it was before: its undo failed, or it was left alone.
     NotUndone,

@@ -228,7 +228,10 @@ impl Run {
             let next = dependants.max_by_key(|next| (self.graph.rank(*next), Reverse(*next)))?;
             let cell = self.state.cell(next);
             if !cell.action.is_join() {
-                return (cell.may_be_announced() && !self.flight.is_announced(next)).then_some(next);
+                // Whoever takes the run over would not know that it may be under way, and start another of its class.
+                let is_alone = self.graph.node(next).class_index().is_none();
+                let may_be = cell.may_be_announced() && is_alone && !self.flight.is_announced(next);
+                return may_be.then_some(next);
             }
             last = next;
         }

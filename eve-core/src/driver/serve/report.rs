@@ -14,6 +14,10 @@ const CUT: &str = "cut";
 /// The code of what a rollback has left alone.
 const KEPT: &str = "run.undo.kept";
 
+/// What is said of a component that nobody looked at again.
+const UNSEEN: &str =
+    "it may have been written all the same: nobody has looked since an earlier write of it may have begun";
+
 /// The components of a run that is over.
 pub(super) fn report(run: &Run) -> Report {
     let (graph, view) = (run.graph(), run.view());
@@ -77,5 +81,29 @@ fn messages(view: RunView<'_>, id: ComponentId, state: ComponentEnd) -> Vec<Stri
         .then(|| view.failure(id))
         .flatten();
     let evidence = failure(view, id, state).into_iter().flat_map(|failure| failure.notes.iter().cloned());
-    forward.map(ToString::to_string).into_iter().chain(evidence).chain(said).chain(cut).collect()
+    let is_unseen = state == ComponentEnd::Skipped
+        && view.is_touched(id)
+        && view.undo_status(id) == UndoStatus::Untouched;
+    let unseen = is_unseen.then(|| UNSEEN.to_owned());
+    let own = forward.map(ToString::to_string).into_iter().chain(evidence).chain(said);
+    own.chain(cut).chain(unseen).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::RunId;
+    use crate::run::{Event, Input, RunOptions, StopMode};
+    use crate::testing::{sample_announced, sample_rollback_graph};
+
+    #[test]
+    fn what_was_skipped_and_may_have_been_written_is_said_to_be_so() {
+        let (graph, log) = (sample_rollback_graph(), sample_announced());
+        let first = log.iter().position(|record| matches!(record.event, Event::Announced { .. })).unwrap();
+        let (id, begun, now) = (RunId::new("run-1"), &log[..=first], log[first].at);
+        let mut run = Run::resume(graph, RunOptions::default(), id, begun, now).unwrap();
+        run.handle(Input::Stop { mode: StopMode::Now }, now);
+        let told = |name: &str| messages(run.view(), run.graph().find(name).unwrap(), ComponentEnd::Skipped);
+        assert_eq!((told("web"), told("announce")), (vec![UNSEEN.to_owned()], Vec::new()));
+    }
 }

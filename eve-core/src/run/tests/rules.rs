@@ -8,15 +8,15 @@ use serde_json::Value;
 use super::bench::{Bench, secs};
 use super::world::{BEGINNING, Behaviour, World};
 use crate::failure::{Failure, FailureClass};
-use crate::ids::{Attempt, ComponentId};
+use crate::ids::{Attempt, ComponentId, RunId};
 use crate::plan::FailurePolicy;
 use crate::plan::builder::{ComponentBuilder, PlanBuilder};
 use crate::plan::graph::Graph;
 use crate::run::{
     Change, Command, Event, Input, Outcome, Outputs, Phase, PhaseEnd, Prepared, Record, ResumeError, Run,
-    RunOptions, SkipReason, StopMode, VALUE_DEPTH_MAX,
+    RunOptions, SkipReason, StopMode, UndoStatus, UndoToken, VALUE_DEPTH_MAX,
 };
-use crate::testing::{sample_events, sample_graph};
+use crate::testing::{sample_announced, sample_events, sample_graph, sample_rollback_graph};
 
 fn one() -> Vec<ComponentBuilder> {
     vec![ComponentBuilder::new("a", "test")]
@@ -105,6 +105,47 @@ fn what_was_announced_when_a_process_died_may_have_been_written() {
     let view = next.view();
     let id = |index| ComponentId::new(index);
     assert_eq!([id(1), id(2)].map(|id| view.is_touched(id)), [true, false]);
+}
+
+#[test]
+fn what_was_announced_by_a_run_that_is_given_up_is_put_back_with_what_was_there_before_the_announcement() {
+    let log = sample_announced();
+    let announced = log.iter().rposition(|record| matches!(record.event, Event::Announced { .. })).unwrap();
+    let (graph, options) = (sample_rollback_graph(), RunOptions::default());
+    let (id, of) = (RunId::new("back"), RunId::new("run-1"));
+    let undone = (&of, &log[..=announced]);
+    let back =
+        Run::rollback_of_abandoned(Arc::clone(&graph), options, id, undone, log[announced].at).unwrap();
+    let (view, announce) = (back.view(), graph.find("announce").unwrap());
+    assert_eq!(view.undo_status(announce), UndoStatus::Undoing);
+    assert_eq!(view.undo_token(announce), Some(&UndoToken::new("no announcement")));
+}
+
+#[test]
+fn of_a_class_nothing_is_under_way_that_the_next_process_does_not_know_of() {
+    let component = |name: &str| ComponentBuilder::new(name, "test");
+    let of_class = |name: &str, after: &str| component(name).after(after).class("k", 1);
+    let plan = vec![component("a"), of_class("b", "a"), component("c"), of_class("d", "c")];
+    let mut bench = Bench::new(plan, RunOptions::default());
+    let _ = bench.commands();
+    for component in [3, 2, 1, 0] {
+        bench.prepared(component, Change::Create);
+    }
+    let _ = bench.commands();
+    bench.applied(0);
+    bench.ready(0);
+    // The process dies here, and nothing of this is recorded.
+    let begins_unrecorded = std::iter::from_fn(|| bench.run.poll_at_once()).any(
+        |command| matches!(command, Command::Call { component, phase: Phase::Apply, .. } if component.get() == 1),
+    );
+    let graph = Arc::clone(bench.run.graph());
+    let run = Run::resume(graph, RunOptions::default(), World::id(), &bench.log, BEGINNING).unwrap();
+    let mut next = Bench { run, now: BEGINNING, log: bench.log };
+    let _ = next.commands();
+    next.prepared(3, Change::Create);
+    next.applied(2);
+    next.ready(2);
+    assert_eq!((begins_unrecorded, next.called(Phase::Apply)), (false, vec![3]));
 }
 
 #[test]
@@ -430,7 +471,7 @@ fn a_result_that_could_not_be_read_again_fails_the_attempt() {
 fn a_log_of_another_run_or_with_a_gap_is_refused() {
     let log = sample_events();
     let resume = |id: &str, records: &[Record]| {
-        let id = crate::ids::RunId::new(id);
+        let id = RunId::new(id);
         Run::resume(sample_graph(), RunOptions::default(), id, records, BEGINNING).map(|run| run.outcome())
     };
     assert_eq!(resume("run-1", &log), Ok(Some(Outcome::Failed)));

@@ -1,6 +1,10 @@
 //! The simulator finds nothing wrong with the engine, and everything wrong with a sabotaged one.
 
 use super::*;
+use std::time::Duration;
+
+use crate::plan::builder::{ComponentBuilder, PlanBuilder};
+use crate::run::RunOptions;
 
 #[test]
 fn a_swarm_holds_every_invariant_and_comes_to_the_same_twice() {
@@ -14,6 +18,21 @@ fn a_swarm_holds_every_invariant_and_comes_to_the_same_twice() {
         outcomes.insert(format!("{:?}", report.outcome));
     }
     assert_eq!(outcomes.len(), 7, "every outcome, and damage that was noticed: {outcomes:?}");
+}
+
+#[test]
+fn what_must_not_overlap_does_not_where_processes_die() {
+    let component = |name: &str| ComponentBuilder::new(name, "test");
+    let of_class = |name: &str, after: &str| component(name).after(after).class("k", 1);
+    let components = [component("a"), of_class("b", "a"), component("c"), of_class("d", "c")];
+    let plan = PlanBuilder::new("p", "p").components(components);
+    let scenario = Scenario::of(&plan, RunOptions::default()).unwrap();
+    let scenario = scenario
+        .with_script("c", Script::new().ready_after(Duration::from_secs(1)))
+        .with_faults(Faults::none().with(Fault::Kill, Chance::per_mille(50), 3));
+    for seed in 0..2_000 {
+        assert_eq!(simulate(&scenario, &mut Seeded::new(seed), None).violation, None, "seed {seed}");
+    }
 }
 
 #[test]

@@ -98,10 +98,21 @@ fn limits(model: &Model, cluster: &Cluster, request: Request) -> Check {
     })?;
     let Some(class) = model.graph.node(request.id).class_index() else { return Ok(()) };
     let limit = model.graph.classes().get(class).map_or(1, |class| class.limit as usize);
-    let used = model.class_use(class);
+    let of_class = |id: &ComponentId| model.graph.node(*id).class_index() == Some(class);
+    let unknown = |id: &ComponentId| *id != request.id && is_unrecorded(model, cluster, *id);
+    let unknown = model.graph.ids().filter(of_class).filter(unknown).count();
+    let used = model.class_use(class) + unknown;
     ensure(used <= limit, Invariant::Limits, || {
-        format!("{request:?}: {used} of its class are under way, where {limit} are allowed")
+        format!(
+            "{request:?}: {used} of its class are under way, {unknown} of them unrecorded; {limit} are allowed"
+        )
     })
+}
+
+/// Whether a write of this attempt was asked for by whatever process, and the records do not say that it has begun.
+fn is_unrecorded(model: &Model, cluster: &Cluster, id: ComponentId) -> bool {
+    let (part, (attempt, asked, _)) = (model.part(id), cluster.of(id).object.asked);
+    asked > 0 && attempt.get() == part.attempt && !part.started && part.end.is_none()
 }
 
 fn nothing_new_after_stop(model: &Model, request: Request) -> Check {
