@@ -194,7 +194,9 @@ impl Cell {
     /// Whether its turn, when it comes, begins with a write of which all is known.
     pub(super) fn may_be_announced(&self) -> bool {
         let change = self.prepared.as_ref().map(|prepared| prepared.change);
-        let is_known = change.is_some_and(|change| !matches!(change, Change::None | Change::Unknown));
+        // Of a replacement that may have begun nobody could tell how far it has come.
+        let is_known =
+            change.is_some_and(|change| matches!(change, Change::Create | Change::Update | Change::Delete));
         self.status == ComponentStatus::Blocked && self.action.writes() && is_known
     }
 

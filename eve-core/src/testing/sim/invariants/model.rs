@@ -313,8 +313,8 @@ impl Model {
             }
             Event::Announced { component: id } => {
                 let (part, node) = (self.part(*id), self.graph.node(*id));
-                let known =
-                    part.prepared.is_some_and(|change| !matches!(change, Change::None | Change::Unknown));
+                let told = [Change::Create, Change::Update, Change::Delete];
+                let known = part.prepared.is_some_and(|change| told.contains(&change));
                 let waits = part.end.is_none() && !part.started && !self.turn_has_come(*id);
                 legal(waits && known && node.action().writes(), "is not to be announced")?;
                 let part = self.part_mut(*id);
