@@ -105,6 +105,12 @@ fn samples() -> [(Arc<Graph>, Vec<Record>); 3] {
     [(sample_graph(), sample_events()), (Arc::clone(&graph), sample_rollback()), (graph, sample_undoing())]
 }
 
+/// The same, and of a run that died between an announcement and its write.
+fn all_samples() -> Vec<(Arc<Graph>, Vec<Record>)> {
+    let announced = (sample_rollback_graph(), sample_announced());
+    samples().into_iter().chain([announced]).collect()
+}
+
 #[test]
 fn a_rollback_is_told_step_by_step_and_what_it_leaves_with_how_to_go_on() {
     let mut shown = String::new();
@@ -166,8 +172,7 @@ fn every_json_object_is_described_in_the_reference() {
         std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reference/apply-json.md"))
             .unwrap();
     let mut objects = vec![];
-    let announced = (sample_rollback_graph(), sample_announced());
-    for (graph, records) in samples().into_iter().chain([announced]) {
+    for (graph, records) in all_samples() {
         let mut board = Board::new(graph);
         for record in records {
             board.record(&record);
@@ -434,8 +439,7 @@ fn what_was_announced_when_its_process_died_is_left_by_the_run() {
 
 #[test]
 fn what_a_run_may_have_written_is_what_the_engine_says_wherever_its_log_ends() {
-    let announced = (sample_rollback_graph(), sample_announced());
-    for (graph, records) in samples().into_iter().chain([announced]) {
+    for (graph, records) in all_samples() {
         let Event::RunStarted { run: start } = &records[0].event else { panic!("a log begins with its run") };
         for cut in 1..=records.len() {
             let (log, now) = (&records[..cut], records[cut - 1].at);

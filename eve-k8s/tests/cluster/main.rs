@@ -50,6 +50,23 @@ async fn deploy(executor: &KubeExecutor, step: &Step) -> Result<Done, Failure> {
     Ok(Done { change: applied.change, outputs })
 }
 
+/// Writes, and waits until the wait tells this; it must not end before.
+async fn waits_for(executor: &KubeExecutor, step: &Step, cause: &str) {
+    let (_, applied) = write(executor, step).await.unwrap();
+    let (cx, told) = Told::context();
+    let is_told = async {
+        while !told.texts().contains(cause) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let limit = tokio::time::sleep(Duration::from_mins(1));
+    tokio::select! {
+        ended = executor.wait(step, &applied, Until::Ready, &cx) => panic!("nothing ended the wait: {ended:?}"),
+        () = is_told => {}
+        () = limit => panic!("only told {}", told.texts()),
+    }
+}
+
 /// Graces that end a test soon, and still begin with one.
 fn short() -> Graces {
     let soon = Duration::from_millis(500);

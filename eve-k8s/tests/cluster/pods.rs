@@ -1,17 +1,15 @@
 //! Pods that do not come up, and what is said of them.
 
-use std::time::Duration;
-
 use eve_core::failure::FailureClass;
-use eve_core::plan::Until;
-use eve_core::ports::Executor;
 use eve_core::run::Change;
 use eve_k8s::KubeExecutor;
 use eve_testbed::ControlPlane;
 use serde_json::{Value, json};
 
-use crate::common::{Told, graph, step, write};
-use crate::{client, config_map, daemon_set, deploy, deployment, executor, job, one, stateful_set, workload};
+use crate::common::{graph, step};
+use crate::{
+    client, config_map, daemon_set, deploy, deployment, executor, job, one, stateful_set, waits_for, workload,
+};
 
 /// A doomed object ends its wait with this code, and its message, notes and log contain these texts.
 async fn doomed(prefix: &str, object: Value, code: &str, texts: &[&str]) {
@@ -107,19 +105,7 @@ async fn what_no_node_takes_is_told_and_waited_for() {
     let mut object = deployment("web", "ready", 1);
     object["spec"]["template"]["spec"]["nodeSelector"] = json!({ "disk": "golden" });
     let step = step(&graph(namespace.name(), [object]), 0);
-    let (_, applied) = write(&executor, &step).await.unwrap();
-    let (cx, told) = Told::context();
-    let is_told = async {
-        while !told.texts().contains("cannot be scheduled: 0/3 nodes are available") {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let limit = tokio::time::sleep(Duration::from_mins(1));
-    tokio::select! {
-        ended = executor.wait(&step, &applied, Until::Ready, &cx) => panic!("nothing ended the wait: {ended:?}"),
-        () = is_told => {}
-        () = limit => panic!("only told {}", told.texts()),
-    }
+    waits_for(&executor, &step, "cannot be scheduled: 0/3 nodes are available").await;
 }
 
 #[tokio::test]

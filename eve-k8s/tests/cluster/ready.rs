@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::common::{Told, graph, step, write};
 use crate::{
     claim, client, config_map, daemon_set, deploy, deployment, executor, job, meta, one,
-    replication_controller, service, stateful_set, template,
+    replication_controller, service, stateful_set, template, waits_for,
 };
 
 #[tokio::test]
@@ -61,19 +61,7 @@ async fn progress_tells_how_many_replicas_are_available() {
     let namespace = control_plane.namespace("progress").await;
     let executor = executor(control_plane).await;
     let step = step(&graph(namespace.name(), [deployment("web", "never-ready", 1)]), 0);
-    let (_, applied) = write(&executor, &step).await.unwrap();
-    let (cx, told) = Told::context();
-    let is_told = async {
-        while !told.texts().contains("k8s.deployment.unavailable: 0 of 1 replica is available") {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let limit = tokio::time::sleep(Duration::from_mins(1));
-    tokio::select! {
-        ended = executor.wait(&step, &applied, Until::Ready, &cx) => panic!("nothing ended the wait: {ended:?}"),
-        () = is_told => {}
-        () = limit => panic!("only told {}", told.texts()),
-    }
+    waits_for(&executor, &step, "k8s.deployment.unavailable: 0 of 1 replica is available").await;
 }
 
 #[tokio::test]
