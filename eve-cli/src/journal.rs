@@ -168,9 +168,7 @@ pub(crate) fn discard(file: RunFile) {
 /// Everything that decides what a run does, under a key: specs may hold passwords, and a plain digest would let them be
 /// guessed.
 fn digest(key: &StoredKey, graph: &Graph) -> KeyedHash {
-    let mut pieces = Vec::new();
-    graph.identity(&mut |piece| pieces.push(piece.to_vec()));
-    key.hash(pieces)
+    key.hash_of(|sink| graph.identity(sink))
 }
 
 /// The graph of a run from its journal, for display.

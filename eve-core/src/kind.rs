@@ -27,8 +27,9 @@ pub trait Kind: Send + Sync {
     /// Every problem of the spec that the schema cannot express. Empty when there is none.
     fn check(&self, spec: &Value, scope: &Scope<'_>) -> Vec<SpecProblem>;
 
-    /// The primitive components that this spec stands for. Called only when `check` found nothing.
-    fn expand(&self, spec: &Value, scope: &Scope<'_>) -> Expansion;
+    /// The primitive components that this spec stands for. Called only when `check` found nothing. The spec is given away, so
+    /// that what stands in it need not be copied.
+    fn expand(&self, spec: Value, scope: &Scope<'_>) -> Expansion;
 
     /// The list of files in its spec, if it has one: the documents of those files are inlined by whoever reads the
     /// plan, before the spec is checked.

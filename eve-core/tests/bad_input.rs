@@ -34,7 +34,7 @@ impl Kind for Nothing {
         items.chain(map.map(|(key, _)| bad(format!("/map/{key}")))).collect()
     }
 
-    fn expand(&self, _spec: &Value, _scope: &Scope<'_>) -> Expansion {
+    fn expand(&self, _spec: Value, _scope: &Scope<'_>) -> Expansion {
         Expansion { parts: Vec::new() }
     }
 }

@@ -33,7 +33,7 @@ impl Kind for Things {
         Vec::new()
     }
 
-    fn expand(&self, spec: &Value, scope: &Scope<'_>) -> Expansion {
+    fn expand(&self, spec: Value, scope: &Scope<'_>) -> Expansion {
         let outputs: Option<Vec<String>> =
             spec.get("outputs").map(|all| serde_json::from_value(all.clone()).unwrap());
         let objects = spec.get("objects").and_then(Value::as_array).cloned().unwrap_or_default();

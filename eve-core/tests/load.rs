@@ -39,7 +39,7 @@ impl Kind for Things {
         objects.filter_map(problem).collect()
     }
 
-    fn expand(&self, spec: &Value, _scope: &Scope<'_>) -> Expansion {
+    fn expand(&self, spec: Value, _scope: &Scope<'_>) -> Expansion {
         let objects = spec.get("objects").and_then(Value::as_array).into_iter().flatten().enumerate();
         let part = |(index, object): (usize, &Value)| Part {
             name: format!("thing/{index}"),

@@ -39,7 +39,7 @@ impl Kind for Thing {
         Vec::new()
     }
 
-    fn expand(&self, _: &Value, _: &Scope<'_>) -> Expansion {
+    fn expand(&self, _: Value, _: &Scope<'_>) -> Expansion {
         Expansion { parts: Vec::new() }
     }
 }

@@ -189,7 +189,7 @@ fn name_kind(item: &mut Value, found: &Installed) {
 /// The objects in the order that is inferred among them. Pure.
 fn ordered(objects: &[Value], name: &str, namespace: &str) -> PlanBuilder {
     let spec = json!({ "objects": objects });
-    let parts = Manifests::default().expand(&spec, &KindScope { namespace, component: "" }).parts;
+    let parts = Manifests::default().expand(spec, &KindScope { namespace, component: "" }).parts;
     let component = |part: eve_core::kind::Part| {
         let component = if part.action.is_join() {
             ComponentBuilder::join(part.name)

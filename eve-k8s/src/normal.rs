@@ -4,6 +4,8 @@
 //! way to write `data`, and the rules of an aggregated `ClusterRole` are its controller's to say. Quantities and defaults
 //! are left alone: what is compared later is input with input, never input with what a server made of it.
 
+use std::fmt::Write as _;
+
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -23,7 +25,8 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 
 /// The object without nulls in maps, a Secret with `data` only, and an aggregated `ClusterRole` without rules.
 pub(crate) fn normalised(object: &Value) -> Value {
-    let mut object = without_nulls(object);
+    let mut object = object.clone();
+    drop_nulls(&mut object);
     if is_secret(&object) {
         merge_string_data(&mut object);
     }
@@ -53,22 +56,25 @@ pub(crate) fn is_secret(object: &Value) -> bool {
 /// The digest of an object in normal form: the version, a dash, 32 hexadecimal digits. The order of keys does not
 /// matter, that of lists does. Not for Secrets: a digest of a short value can be guessed.
 pub(crate) fn digest(object: &Value) -> String {
-    let mut hash = Sha256::new();
-    feed(&mut hash, object);
-    let digest = hash.finalize();
-    let hex = digest.iter().take(DIGEST_BYTES).map(|byte| format!("{byte:02x}"));
-    std::iter::once(format!("{VERSION}-")).chain(hex).collect()
+    let mut bytes = Vec::new();
+    feed(&mut bytes, object);
+    let digest = Sha256::digest(&bytes);
+    let mut text = format!("{VERSION}-");
+    for byte in digest.iter().take(DIGEST_BYTES) {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
 }
 
-/// Recursion is bounded by the depth of the value, which the reader bounds.
-fn without_nulls(value: &Value) -> Value {
+/// Takes the nulls out of all maps. Recursion is bounded by the depth of the value, which the reader bounds.
+pub(crate) fn drop_nulls(value: &mut Value) {
     match value {
-        Value::Array(items) => Value::Array(items.iter().map(without_nulls).collect()),
+        Value::Array(items) => items.iter_mut().for_each(drop_nulls),
         Value::Object(fields) => {
-            let kept = fields.iter().filter(|(_, value)| !value.is_null());
-            Value::Object(kept.map(|(key, value)| (key.clone(), without_nulls(value))).collect::<Map<_, _>>())
+            fields.retain(|_, value| !value.is_null());
+            fields.values_mut().for_each(drop_nulls);
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 
@@ -107,35 +113,41 @@ fn canonical(text: &str) -> Option<String> {
 
 /// Every value begins with a letter for its type and, where it may vary, with its length, so that no two values give
 /// one text.
-fn feed(hash: &mut Sha256, value: &Value) {
+fn feed(bytes: &mut Vec<u8>, value: &Value) {
     match value {
-        Value::Null => hash.update("n"),
-        Value::Bool(true) => hash.update("t"),
-        Value::Bool(false) => hash.update("f"),
-        Value::Number(number) => text(hash, 'd', &number.to_string()),
-        Value::String(string) => text(hash, 's', string),
+        Value::Null => bytes.push(b'n'),
+        Value::Bool(true) => bytes.push(b't'),
+        Value::Bool(false) => bytes.push(b'f'),
+        Value::Number(number) => text(bytes, b'd', &number.to_string()),
+        Value::String(string) => text(bytes, b's', string),
         Value::Array(items) => {
-            hash.update(format!("a{}:", items.len()));
+            head(bytes, b'a', items.len());
             for item in items {
-                feed(hash, item);
+                feed(bytes, item);
             }
         }
         Value::Object(fields) => {
-            hash.update(format!("o{}:", fields.len()));
+            head(bytes, b'o', fields.len());
             // Whether the map keeps an order of its own depends on features of serde_json that others choose.
             let mut sorted: Vec<_> = fields.iter().collect();
             sorted.sort_unstable_by_key(|(key, _)| key.as_str());
             for (key, value) in sorted {
-                text(hash, 'k', key);
-                feed(hash, value);
+                text(bytes, b'k', key);
+                feed(bytes, value);
             }
         }
     }
 }
 
-fn text(hash: &mut Sha256, kind: char, text: &str) {
-    hash.update(format!("{kind}{}:", text.len()));
-    hash.update(text);
+fn text(bytes: &mut Vec<u8>, kind: u8, text: &str) {
+    head(bytes, kind, text.len());
+    bytes.extend_from_slice(text.as_bytes());
+}
+
+fn head(bytes: &mut Vec<u8>, kind: u8, length: usize) {
+    bytes.push(kind);
+    bytes.extend_from_slice(length.to_string().as_bytes());
+    bytes.push(b':');
 }
 
 #[cfg(test)]

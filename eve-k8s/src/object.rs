@@ -53,34 +53,34 @@ pub(crate) fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
 ///
 /// # Errors
 /// Every problem found, at least one.
-pub(crate) fn identify(spec: &Value) -> Result<(&Value, Identity<'_>), Vec<SpecProblem>> {
+pub(crate) fn identify<'a>(spec: &'a Value) -> Result<(&'a Value, Identity<'a>), Vec<SpecProblem>> {
     let Some(object) = spec.get(OBJECT).filter(|object| object.is_object()) else {
         return Err(vec![SpecProblem::new("object.missing", "", "the spec holds no object")]);
     };
     let mut problems = Vec::new();
-    let mut named = |pointer: &str, code: &'static str, what: &str| {
-        let found = text(object, pointer);
+    let mut named = |holder: Option<&'a Value>, (field, pointer, code): (&str, &str, &'static str)| {
+        let found = holder.and_then(|holder| holder.get(field)?.as_str()).unwrap_or_default();
         if found.is_empty() {
-            problems.push(SpecProblem::new(
-                code,
-                format!("/object{pointer}"),
-                format!("the object has no {what}"),
-            ));
+            let what = pointer.trim_start_matches('/').replace('/', ".");
+            let message = format!("the object has no `{what}`");
+            problems.push(SpecProblem::new(code, format!("/object{pointer}"), message));
         }
         found
     };
+    let metadata = object.get("metadata");
+    let namespace = metadata.and_then(|metadata| metadata.get("namespace")?.as_str());
     let identity = Identity {
-        api_version: named("/apiVersion", "object.no-api-version", "`apiVersion`"),
-        kind: named("/kind", "object.no-kind", "`kind`"),
-        name: named("/metadata/name", "object.no-name", "`metadata.name`"),
-        namespace: Some(text(object, "/metadata/namespace")).filter(|namespace| !namespace.is_empty()),
+        api_version: named(Some(object), ("apiVersion", "/apiVersion", "object.no-api-version")),
+        kind: named(Some(object), ("kind", "/kind", "object.no-kind")),
+        name: named(metadata, ("name", "/metadata/name", "object.no-name")),
+        namespace: namespace.filter(|namespace| !namespace.is_empty()),
     };
     if !identity.name.is_empty()
-        && let Err(error) = PathSegment::name(identity.name)
+        && let Err(error) = PathSegment::check_name(identity.name)
     {
         problems.push(SpecProblem::new("object.bad-name", "/object/metadata/name", error.to_string()));
     }
-    if let Some(Err(error)) = identity.namespace.map(PathSegment::namespace) {
+    if let Some(Err(error)) = identity.namespace.map(PathSegment::check_namespace) {
         problems.push(SpecProblem::new(
             "object.bad-namespace",
             "/object/metadata/namespace",

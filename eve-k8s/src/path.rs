@@ -40,18 +40,23 @@ impl PathSegment {
     /// # Errors
     /// [`PathError`] with the reason.
     pub fn name(text: &str) -> Result<Self, PathError> {
+        Self::check_name(text).map(|()| Self(text.into()))
+    }
+
+    /// Whether [`PathSegment::name`] takes a text.
+    pub(crate) fn check_name(text: &str) -> Result<(), PathError> {
         let reason = if text.is_empty() {
             "it is empty"
         } else if text.len() > NAME_BYTES_MAX {
             "it is longer than 253 bytes"
         } else if text == "." || text == ".." {
             "it would point elsewhere"
-        } else if text.contains(['/', '%', '?', '#']) {
+        } else if text.bytes().any(|byte| b"/%?#".contains(&byte)) {
             "`/`, `%`, `?` and `#` are not allowed"
         } else if text.chars().any(char::is_control) {
             "control characters are not allowed"
         } else {
-            return Ok(Self(text.into()));
+            return Ok(());
         };
         Err(PathError::new("name", text, reason))
     }
@@ -61,7 +66,12 @@ impl PathSegment {
     /// # Errors
     /// [`PathError`] with the reason.
     pub fn namespace(text: &str) -> Result<Self, PathError> {
-        label(text).map_or(Ok(Self(text.into())), |reason| Err(PathError::new("namespace", text, reason)))
+        Self::check_namespace(text).map(|()| Self(text.into()))
+    }
+
+    /// Whether [`PathSegment::namespace`] takes a text.
+    pub(crate) fn check_namespace(text: &str) -> Result<(), PathError> {
+        label(text).map_or(Ok(()), |reason| Err(PathError::new("namespace", text, reason)))
     }
 
     /// An API group, or the plural of a resource: DNS-1123 labels joined by dots, at most 253 bytes.

@@ -132,6 +132,13 @@ impl Surveys {
         self
     }
 
+    /// The same, whose lists hold no more than states of objects, where metadata would do.
+    #[must_use]
+    pub(crate) fn of_states(mut self) -> Self {
+        self.detail = Some(Detail::State);
+        self
+    }
+
     /// The same, whose lists show what plans do not name any more.
     #[must_use]
     pub(crate) fn seeing_left_over(mut self) -> Self {
@@ -342,7 +349,11 @@ impl Surveys {
         if wanted.names.is_empty() {
             return List::Denied;
         }
-        wanted.detail = self.detail.unwrap_or(wanted.detail);
+        wanted.detail = match (self.detail, wanted.detail) {
+            // A state is told of metadata only.
+            (Some(Detail::State), Detail::Whole) | (None, _) => wanted.detail,
+            (Some(detail), _) => detail,
+        };
         match self.pages(graph, collection, &wanted).await {
             Ok(Pages { listed, left }) => {
                 lock(&self.of(graph).left).insert(collection.clone(), left);

@@ -51,13 +51,20 @@ impl HashKey {
     /// # Panics
     /// Never: a key of this length is one.
     pub fn hash<Part: AsRef<[u8]>>(&self, parts: impl IntoIterator<Item = Part>) -> KeyedHash {
+        self.hash_of(|sink| parts.into_iter().for_each(|part| sink(part.as_ref())))
+    }
+
+    /// The same of the parts that `tell` gives to what it is given, none of which is kept.
+    ///
+    /// # Panics
+    /// Never, unless `tell` does.
+    pub fn hash_of(&self, tell: impl FnOnce(&mut dyn FnMut(&[u8]))) -> KeyedHash {
         #[expect(clippy::expect_used, reason = "an HMAC takes keys of every length")]
         let mut mac = Hmac::<Sha256>::new_from_slice(&*self.0).expect("a key");
-        for part in parts {
-            let part = part.as_ref();
+        tell(&mut |part| {
             mac.update(&(part.len() as u64).to_le_bytes());
             mac.update(part);
-        }
+        });
         let digits = mac.finalize().into_bytes();
         KeyedHash(digits.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}")))
     }

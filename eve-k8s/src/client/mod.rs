@@ -22,7 +22,9 @@ use crate::path::PathSegment;
 
 mod request;
 mod sending;
+mod states;
 
+use self::states::StateList;
 pub(crate) use request::{Collection, Conflicts, Effect, Instance, Labelled, Location};
 
 /// The largest answer that is read, and the largest event of a watch. An object is at most 1.5 MiB in etcd; a page of
@@ -30,6 +32,8 @@ pub(crate) use request::{Collection, Conflicts, Effect, Instance, Labelled, Loca
 const ANSWER_BYTES_MAX: u64 = 128 * 1024 * 1024;
 /// How many objects one page of a list holds, as in kubectl and the controllers' libraries.
 const PAGE_LIMIT: usize = 500;
+/// The same where only their states are kept.
+const STATES_LIMIT: usize = 2_000;
 /// How much of the log of a container is read.
 const LOG_BYTES_MAX: u64 = 64 * 1024;
 
@@ -61,6 +65,8 @@ pub(crate) enum Detail {
     Whole,
     /// `apiVersion`, kind and metadata only.
     Metadata,
+    /// What tells one state of an object from another: name, uid and resource version.
+    State,
 }
 
 /// What is known of a namespace.
@@ -218,7 +224,7 @@ impl KubeClient {
         conflicts: Conflicts,
         effect: Effect,
     ) -> Result<(Value, Ensured), ApiError> {
-        let (code, object) = self.coded(Parts::apply(place, object, conflicts, effect)).await?;
+        let (code, object) = self.decoded(Parts::apply(place, object, conflicts, effect)).await?;
         Ok((object, if code == StatusCode::CREATED { Ensured::Created } else { Ensured::Existed }))
     }
 
@@ -302,17 +308,21 @@ impl KubeClient {
         after: Option<&str>,
     ) -> Result<Value, ApiError> {
         let mut parts = Parts::collection(collection, "list");
-        parts.query.push(("limit", PAGE_LIMIT.to_string()));
+        let limit = if detail == Detail::State { STATES_LIMIT } else { PAGE_LIMIT };
+        parts.query.push(("limit", limit.to_string()));
         if let Some(name) = name {
             parts.query.push(("fieldSelector", format!("metadata.name={}", name.as_str())));
         }
         if let Some(after) = after {
             parts.query.push(("continue", after.to_owned()));
         }
-        if detail == Detail::Metadata {
+        if detail != Detail::Whole {
             parts.accept = METADATA_LIST;
         }
-        self.json(parts).await
+        match detail {
+            Detail::Whole | Detail::Metadata => self.json(parts).await,
+            Detail::State => self.decoded::<StateList>(parts).await.map(|(_, list)| list.into()),
+        }
     }
 
     /// One page of the objects that carry a label, whatever its value or with this one.
@@ -333,7 +343,7 @@ impl KubeClient {
         if let Some(after) = after {
             parts.query.push(("continue", after.to_owned()));
         }
-        if detail == Detail::Metadata {
+        if detail != Detail::Whole {
             parts.accept = METADATA_LIST;
         }
         self.json(parts).await

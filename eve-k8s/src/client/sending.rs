@@ -5,6 +5,7 @@ use futures::future::BoxFuture;
 use http::{Response, StatusCode};
 use kube::Client;
 use kube::client::Body;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::KubeClient;
@@ -18,10 +19,13 @@ const REFUSAL_BYTES_MAX: u64 = 1024 * 1024;
 
 impl KubeClient {
     pub(super) async fn json(&self, parts: Parts) -> Result<Value, ApiError> {
-        self.coded(parts).await.map(|(_, value)| value)
+        self.decoded(parts).await.map(|(_, value)| value)
     }
 
-    pub(super) async fn coded(&self, parts: Parts) -> Result<(StatusCode, Value), ApiError> {
+    pub(super) async fn decoded<T: DeserializeOwned>(
+        &self,
+        parts: Parts,
+    ) -> Result<(StatusCode, T), ApiError> {
         let call = parts.call.clone();
         let (code, answer) = self.paced(&call, self.bytes(parts)).await?;
         let malformed = |error: serde_json::Error| ApiError::Malformed {

@@ -105,7 +105,7 @@ impl KubeExecutor {
         match found {
             None => Ok(None),
             Some((live, Detail::Whole)) => Ok(Some(live)),
-            Some((_, Detail::Metadata)) => {
+            Some((_, Detail::Metadata | Detail::State)) => {
                 self.client.get(place).await.map(Some).map_err(|error| failure::of_read(place, error))
             }
         }

@@ -88,7 +88,8 @@ pub struct KubeExecutor {
     graces: Graces,
     live: Live,
     surveys: Surveys,
-    /// Of the looks before a run is said to have succeeded.
+    /// Of the looks before a run is said to have succeeded: what tells whether somebody wrote since, and the rest of it.
+    states: Surveys,
     fresh: Surveys,
     /// Of the looks before a run is said to be rolled back.
     whole: Surveys,
@@ -165,6 +166,7 @@ impl KubeExecutorBuilder {
         KubeExecutor {
             live: Live::new(self.client.clone()),
             surveys: Surveys::new(self.client.clone()).seeing_left_over(),
+            states: Surveys::new(self.client.clone()).of_states(),
             fresh: Surveys::new(self.client.clone()),
             whole: Surveys::new(self.client.clone()).whole(),
             client: self.client,

@@ -118,6 +118,14 @@ impl Mark {
         serde_json::to_value(self).ok().map(Box::new)
     }
 
+    /// Whether an object is in the very state that a token holds the mark of.
+    pub(crate) fn is_of(token: Option<&Value>, live: &Value) -> bool {
+        let (Some(mark), Some(metadata)) = (token, live.get("metadata")) else { return false };
+        // As it is named in both.
+        let is_same = |field: &str| mark.get(field).is_some_and(|own| metadata.get(field) == Some(own));
+        is_same("uid") && is_same("resourceVersion")
+    }
+
     /// Whether nothing was changed between the two, except that a controller may have reported something.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         let untouched = self.resource_version == other.resource_version;
@@ -255,7 +263,7 @@ impl KubeExecutor {
             // The annotation with the digest differs in any case.
             (Doubt::Input, _) => false,
             (_, Detail::Whole) => intent::is_same(live, &would_be),
-            (_, Detail::Metadata) => match self.client.get(place).await {
+            (_, Detail::Metadata | Detail::State) => match self.client.get(place).await {
                 Ok(live) => intent::is_same(&live, &would_be),
                 Err(error) if error.is_code(404) => return Ok(Change::Create),
                 Err(error) => return Err(failure::of_read(place, error)),

@@ -40,6 +40,7 @@ impl KubeExecutor {
 
     /// What was seen by earlier fresh looks is not fresh any more.
     pub(super) fn forget_looks(&self, step: &Step) {
+        self.states.forget(step.graph());
         self.fresh.forget(step.graph());
         self.whole.forget(step.graph());
     }
@@ -52,7 +53,7 @@ impl KubeExecutor {
     ) -> Result<(), Failure> {
         let target = self.known(step).await?;
         let place = &target.place;
-        let (live, detail) = match self.read_from(&self.fresh, step, place, None).await? {
+        let (live, detail) = match self.look_afresh(step, place, applied).await? {
             Found::There(live, detail) => (*live, detail),
             Found::Absent | Found::NotServed | Found::Unknown if removes_itself(&target) => return Ok(()),
             Found::Absent | Found::NotServed | Found::Unknown => {
@@ -60,7 +61,7 @@ impl KubeExecutor {
                 return Err(Failure::permanent("k8s.object.gone", message));
             }
         };
-        let is_as_written = is_as_written(applied, &live);
+        let is_as_written = Mark::is_of(token(applied), &live);
         if step.action() == Action::Apply && !is_as_written {
             self.verify_unchanged(step, &target, &live, detail).await?;
         }
@@ -81,6 +82,23 @@ impl KubeExecutor {
                 Err(failure.with_note("it was ready before, in this run"))
             }
         }
+    }
+
+    /// The object as far as its verification needs it: of what was written here and by nobody since, the state is enough.
+    async fn look_afresh(
+        &self,
+        step: &Step,
+        place: &Location,
+        applied: Option<&Applied>,
+    ) -> Result<Found, Failure> {
+        let mark = token(applied);
+        if step.action() == Action::Apply && mark.is_some() {
+            match self.read_from(&self.states, step, place, None).await? {
+                Found::There(live, Detail::State) if !Mark::is_of(mark, &live) => {}
+                found => return Ok(found),
+            }
+        }
+        self.read_from(&self.fresh, step, place, None).await
     }
 
     async fn verify_unchanged(
@@ -151,13 +169,9 @@ impl KubeExecutor {
     }
 }
 
-/// Whether nobody has written the object since the run did, a controller that reports its state included.
-fn is_as_written(applied: Option<&Applied>, live: &Value) -> bool {
-    let mark = applied.and_then(|applied| Mark::read(applied.token.as_deref()));
-    mark.is_some_and(|mark| {
-        mark.uid == readiness::text(live, "/metadata/uid")
-            && mark.resource_version == readiness::text(live, "/metadata/resourceVersion")
-    })
+/// What is kept of the state that the run left the object in.
+fn token(applied: Option<&Applied>) -> Option<&Value> {
+    applied?.token.as_deref()
 }
 
 /// Whether a Job removes itself once it is through.

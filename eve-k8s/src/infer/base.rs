@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::builder::Builder;
-use super::{items, rules, selector, text};
+use super::{items, rules, selector, text, value_at};
 
 pub(super) const RBAC: &str = "rbac.authorization.k8s.io";
 /// Where a `ClusterRole` says which others it is a sum of.
@@ -54,7 +54,7 @@ pub(super) fn summands(builder: &Builder<'_>, selector: &Value) -> Vec<usize> {
     let nothing = Value::Object(serde_json::Map::new());
     let is_one = |node: &usize| {
         let role = builder.subject(*node);
-        let labels = role.and_then(|role| role.object.pointer("/metadata/labels")).unwrap_or(&nothing);
+        let labels = role.and_then(|role| value_at(role.object, "/metadata/labels")).unwrap_or(&nothing);
         selector::matches(selector, labels)
     };
     builder.index.of_kind(RBAC, "ClusterRole").iter().copied().filter(is_one).collect()
@@ -127,7 +127,7 @@ fn token(builder: &mut Builder<'_>, node: usize) {
     if text(subject.object, "/type") != Some("kubernetes.io/service-account-token") {
         return;
     }
-    let annotation = subject.object.pointer("/metadata/annotations/kubernetes.io~1service-account.name");
+    let annotation = value_at(subject.object, "/metadata/annotations/kubernetes.io~1service-account.name");
     if let Some(name) = annotation.and_then(Value::as_str) {
         let key = ("", "ServiceAccount", subject.namespace, name);
         let at = format_args!("/metadata/annotations/kubernetes.io~1service-account.name");

@@ -11,6 +11,8 @@ use eve_core::plan::Until;
 use eve_core::plan::problem::SpecProblem;
 use serde_json::Value;
 
+use crate::object::at as value_at;
+
 mod acyclic;
 mod annotations;
 mod base;
@@ -74,12 +76,12 @@ pub(crate) fn infer(subjects: &[Subject<'_>]) -> Inferred {
 
 /// The text at a pointer.
 fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
-    value.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty())
+    value_at(value, pointer).and_then(Value::as_str).filter(|text| !text.is_empty())
 }
 
 /// The items of the list at a pointer, with their positions.
 fn items<'a>(value: &'a Value, pointer: &str) -> impl Iterator<Item = (usize, &'a Value)> {
-    value.pointer(pointer).and_then(Value::as_array).into_iter().flatten().enumerate()
+    value_at(value, pointer).and_then(Value::as_array).into_iter().flatten().enumerate()
 }
 
 /// A key as a segment of a JSON Pointer (RFC 6901).

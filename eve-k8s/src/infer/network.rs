@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::builder::Builder;
 use super::subject::Subject;
-use super::{items, rules, text};
+use super::{items, rules, text, value_at};
 
 const GATEWAY: &str = "gateway.networking.k8s.io";
 
@@ -50,7 +50,7 @@ fn ingress(builder: &mut Builder<'_>, node: usize, subject: &Subject<'_>) {
     }
     // `backend` and `serviceName` are those of the beta versions.
     for field in ["/spec/defaultBackend", "/spec/backend"] {
-        if let Some(found) = subject.object.pointer(field) {
+        if let Some(found) = value_at(subject.object, field) {
             backend(builder, node, found, field);
         }
     }
@@ -107,7 +107,7 @@ fn route(builder: &mut Builder<'_>, node: usize, subject: &Subject<'_>) {
             refers(builder, node, &rules::BACKEND, backend, (("", "Service"), &at));
         }
         for (place, filter) in items(rule, "/filters") {
-            if let Some(backend) = filter.pointer("/requestMirror/backendRef") {
+            if let Some(backend) = value_at(filter, "/requestMirror/backendRef") {
                 let at = format!("/spec/rules/{index}/filters/{place}/requestMirror/backendRef");
                 refers(builder, node, &rules::BACKEND, backend, (("", "Service"), &at));
             }

@@ -6,7 +6,7 @@ use super::base::Who;
 use super::builder::Builder;
 use super::selector::Labelled;
 use super::subject::Subject;
-use super::{items, rules, text};
+use super::{items, rules, text, value_at};
 
 /// Where templates of pods stand in an object, custom kinds included; `""` is a Pod itself. `metadata` and `spec` of a
 /// template are those of the pods.
@@ -35,9 +35,9 @@ const CLAIM: Wanted = (&rules::CLAIM, "PersistentVolumeClaim");
 /// The template of its pods: where it stands in the object, and what it is.
 pub(super) fn template<'a>(subject: &Subject<'a>) -> Option<(&'static str, &'a Value)> {
     TEMPLATES.iter().find_map(|at| {
-        let template = subject.object.pointer(at)?;
+        let template = value_at(subject.object, at)?;
         // Only a Pod is its own template.
-        let holds_pods = template.pointer("/spec/containers").is_some_and(Value::is_array)
+        let holds_pods = value_at(template, "/spec/containers").is_some_and(Value::is_array)
             && (!at.is_empty() || subject.is("", "Pod"));
         holds_pods.then_some((*at, template))
     })
@@ -48,7 +48,7 @@ pub(super) fn labelled<'a>(subjects: &[Subject<'a>]) -> Labelled<'a> {
     let mut labelled = Labelled::default();
     for (node, subject) in subjects.iter().enumerate() {
         if let Some((_, template)) = template(subject) {
-            labelled.add(node, subject.namespace, template.pointer("/metadata/labels"));
+            labelled.add(node, subject.namespace, value_at(template, "/metadata/labels"));
         }
     }
     labelled
@@ -146,7 +146,7 @@ impl Pods<'_> {
 
     /// A reference with `name` and `optional`.
     fn optional(&self, builder: &mut Builder<'_>, (holder, at): (&Value, &str), wanted: Wanted, field: &str) {
-        let Some(reference) = holder.pointer(field) else { return };
+        let Some(reference) = value_at(holder, field) else { return };
         if !is_true(reference, "/optional") {
             self.needs(builder, wanted, reference, ("/name", &format!("{at}{field}")));
         }
@@ -195,5 +195,5 @@ impl Pods<'_> {
 }
 
 fn is_true(value: &Value, pointer: &str) -> bool {
-    value.pointer(pointer).and_then(Value::as_bool).unwrap_or_default()
+    value_at(value, pointer).and_then(Value::as_bool).unwrap_or_default()
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::text;
+use super::{text, value_at};
 
 /// Labels of an object that has none.
 static NONE: std::sync::LazyLock<Value> = std::sync::LazyLock::new(|| Value::Object(Map::new()));
@@ -48,7 +48,7 @@ impl<'a> Labelled<'a> {
     /// The workloads of a namespace behind a Service; one without a selector has none.
     pub(super) fn behind(&self, namespace: &str, service: &Value) -> Vec<usize> {
         let Some(pairs) =
-            service.pointer("/spec/selector").and_then(Value::as_object).filter(|pairs| !pairs.is_empty())
+            value_at(service, "/spec/selector").and_then(Value::as_object).filter(|pairs| !pairs.is_empty())
         else {
             return Vec::new();
         };

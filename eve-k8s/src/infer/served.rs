@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::builder::Builder;
 use super::subject::Subject;
-use super::{items, pods, rules, selector, text};
+use super::{items, pods, rules, selector, text, value_at};
 
 const ADMISSION: &str = "admissionregistration.k8s.io";
 /// A label that the API server puts on every namespace.
@@ -42,7 +42,7 @@ fn service(builder: &Builder<'_>, reference: Option<&Value>) -> Option<(usize, V
 
 fn served(builder: &mut Builder<'_>, node: usize) {
     let Some(subject) = builder.subject(node) else { return };
-    let Some(reference) = subject.object.pointer("/spec/service").filter(|service| service.is_object())
+    let Some(reference) = value_at(subject.object, "/spec/service").filter(|service| service.is_object())
     else {
         return;
     };
@@ -65,7 +65,7 @@ fn served(builder: &mut Builder<'_>, node: usize) {
 fn converted(builder: &mut Builder<'_>, node: usize) {
     let Some(subject) = builder.subject(node) else { return };
     let at = "/spec/conversion/webhook/clientConfig/service";
-    let Some((_, workloads)) = service(builder, subject.object.pointer(at)) else { return };
+    let Some((_, workloads)) = service(builder, value_at(subject.object, at)) else { return };
     let names = text(subject.object, "/spec/group").zip(text(subject.object, "/spec/names/kind"));
     let Some((group, kind)) = names else { return };
     let stored = items(subject.object, "/spec/versions")
@@ -121,7 +121,7 @@ fn intercepted(builder: &mut Builder<'_>, configurations: &[usize]) {
     for &node in configurations {
         let Some(subject) = builder.subject(node) else { continue };
         for (index, webhook) in items(subject.object, "/webhooks") {
-            let Some((service, workloads)) = service(builder, webhook.pointer("/clientConfig/service"))
+            let Some((service, workloads)) = service(builder, value_at(webhook, "/clientConfig/service"))
             else {
                 continue;
             };
@@ -197,7 +197,7 @@ impl<'a> World<'a> {
     fn of(builder: &Builder<'a>) -> Self {
         let of =
             |group, kind| builder.index.of_kind(group, kind).iter().filter_map(|node| builder.subject(*node));
-        let namespaces = of("", "Namespace").map(|one| (one.name, one.object.pointer("/metadata/labels")));
+        let namespaces = of("", "Namespace").map(|one| (one.name, value_at(one.object, "/metadata/labels")));
         let plurals = of("apiextensions.k8s.io", "CustomResourceDefinition").filter_map(|one| {
             let names = text(one.object, "/spec/group").zip(text(one.object, "/spec/names/kind"));
             Some((names?, text(one.object, "/spec/names/plural")?))
@@ -222,14 +222,14 @@ impl<'a> World<'a> {
             version: subject.version,
             plural: &plural,
             is_cluster_scoped: self.is_cluster_scoped.get(node).copied().unwrap_or_default(),
-            labels: subject.object.pointer("/metadata/labels"),
+            labels: value_at(subject.object, "/metadata/labels"),
         };
         let pods = pods::template(subject).map(|(_, template)| Resource {
             group: "",
             version: "v1",
             plural: "pods",
             is_cluster_scoped: false,
-            labels: template.pointer("/metadata/labels"),
+            labels: value_at(template, "/metadata/labels"),
         });
         let nothing = Value::Object(Map::new());
         webhooks.iter().any(|(_, _, webhook)| {
@@ -296,5 +296,5 @@ impl Resource<'_> {
 }
 
 fn matches_labels(webhook: &Value, field: &str, labels: &Value) -> bool {
-    webhook.pointer(field).is_none_or(|wanted| selector::matches(wanted, labels))
+    value_at(webhook, field).is_none_or(|wanted| selector::matches(wanted, labels))
 }

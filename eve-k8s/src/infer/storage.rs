@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::builder::Builder;
-use super::{items, rules, text};
+use super::{items, rules, text, value_at};
 
 const STORAGE: &str = "storage.k8s.io";
 
@@ -49,7 +49,7 @@ fn class(builder: &mut Builder<'_>, node: usize, claim: &Value, at: &str) {
 fn scaler(builder: &mut Builder<'_>, node: usize) {
     let Some(subject) = builder.subject(node) else { return };
     let target = "/spec/scaleTargetRef";
-    let Some(reference) = subject.object.pointer(target) else { return };
+    let Some(reference) = value_at(subject.object, target) else { return };
     let version = text(reference, "/apiVersion").unwrap_or_default();
     let group = version.split_once('/').map_or("", |(group, _)| group);
     if let Some((kind, name)) = text(reference, "/kind").zip(text(reference, "/name")) {
@@ -61,7 +61,7 @@ fn scaler(builder: &mut Builder<'_>, node: usize) {
 /// Budgets with the same selector share a gate, so that edges stay linear.
 fn budget(builder: &mut Builder<'_>, node: usize) {
     let Some(subject) = builder.subject(node) else { return };
-    let Some(selector) = subject.object.pointer("/spec/selector").filter(|selector| !selector.is_null())
+    let Some(selector) = value_at(subject.object, "/spec/selector").filter(|selector| !selector.is_null())
     else {
         return;
     };

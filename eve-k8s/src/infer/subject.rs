@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::text;
+use super::{text, value_at};
 
 /// One object.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +29,7 @@ impl<'a> Subject<'a> {
     }
 
     pub(super) fn annotations(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
-        let annotations = self.object.pointer("/metadata/annotations").and_then(Value::as_object);
+        let annotations = value_at(self.object, "/metadata/annotations").and_then(Value::as_object);
         annotations.into_iter().flatten().filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)))
     }
 }

@@ -11,7 +11,7 @@ use eve_core::plan::Action;
 use eve_core::plan::problem::SpecProblem;
 use serde_json::{Map, Value, json};
 
-use super::object::{self, Found, Identity};
+use super::object::{self, Found, Identity, Inherited};
 use super::{known, metadata, outputs};
 use crate::infer::{self, Inferred, Subject};
 use crate::object::{
@@ -52,6 +52,32 @@ impl Manifests {
         let mut found = object::all(spec.get("objects"));
         found.retain(|one| !self.leaves_out(one));
         found
+    }
+
+    fn shape(self, spec: &Value, scope: &Scope<'_>) -> Shape {
+        let found = self.objects(spec);
+        let kept = kept(&found, scope.namespace);
+        let names = names(&kept, scope.namespace);
+        let (mut parts, mut rests) = (Vec::with_capacity(kept.len()), Vec::with_capacity(kept.len()));
+        let (mut outputs, _) = outputs::of(spec, &kept, scope.namespace);
+        for (index, ((identity, one), name)) in kept.iter().zip(names).enumerate() {
+            let outputs = outputs.remove(&index);
+            parts.push(Part {
+                name,
+                kind: OBJECT_KIND.to_owned(),
+                action: Action::Apply,
+                spec: Arc::default(),
+                dependencies: Vec::new(),
+                undo: metadata::undo_rule(one),
+                labels: BTreeMap::new(),
+                identity: Some(identity.words(scope.namespace)),
+                origin: Some(PartOrigin { part: "/object", spec: one.pointer.clone() }),
+                outputs: Some(outputs::names(identity.kind, outputs.as_ref())),
+                expressions: None,
+            });
+            rests.push(Rest { inherited: one.inherited(), outputs });
+        }
+        Shape { parts, rests, order: order(&kept, scope.namespace) }
     }
 }
 
@@ -168,37 +194,43 @@ impl Kind for Manifests {
         problems
     }
 
-    fn expand(&self, spec: &Value, scope: &Scope<'_>) -> Expansion {
-        let force = spec.get(FORCE_CONFLICTS).and_then(Value::as_bool).unwrap_or_default();
-        let replace = spec.get(REPLACE).filter(|rule| rule.is_string());
-        let found = self.objects(spec);
-        let kept = kept(&found, scope.namespace);
-        let names = names(&kept, scope.namespace);
-        let mut parts = Vec::with_capacity(kept.len());
-        let (outputs, _) = outputs::of(spec, &kept, scope.namespace);
-        for (index, ((identity, one), name)) in kept.iter().zip(names).enumerate() {
-            let published = outputs.get(&index);
-            parts.push(Part {
-                name,
-                kind: OBJECT_KIND.to_owned(),
-                action: Action::Apply,
-                spec: Arc::new(part_spec(one, (force, replace), published)),
-                dependencies: Vec::new(),
-                undo: metadata::undo_rule(one),
-                labels: BTreeMap::new(),
-                identity: Some(identity.words(scope.namespace)),
-                origin: Some(PartOrigin { part: "/object", spec: one.pointer.clone() }),
-                outputs: Some(outputs::names(identity.kind, published)),
-                expressions: None,
-            });
+    fn expand(&self, mut spec: Value, scope: &Scope<'_>) -> Expansion {
+        let Shape { mut parts, rests, order } = self.shape(&spec, scope);
+        let all = Common {
+            force: spec.get(FORCE_CONFLICTS).and_then(Value::as_bool).unwrap_or_default(),
+            replace: spec.get(REPLACE).filter(|rule| rule.is_string()).cloned(),
+        };
+        for (part, rest) in parts.iter_mut().zip(rests) {
+            let place = part.origin.as_ref().and_then(|origin| spec.pointer_mut(&origin.spec));
+            let object = place.map(Value::take).unwrap_or_default();
+            part.spec = Arc::new(part_spec(object, rest, &all));
         }
-        connect(&mut parts, order(&kept, scope.namespace));
+        connect(&mut parts, order);
         Expansion { parts }
     }
 
     fn files(&self) -> Option<FileList> {
         Some(FileList { paths: "files", into: "objects" })
     }
+}
+
+/// The parts, still without their objects.
+struct Shape {
+    parts: Vec<Part>,
+    /// What belongs into the spec of each part besides its object.
+    rests: Vec<Rest>,
+    order: Inferred,
+}
+
+struct Rest {
+    inherited: Option<Inherited>,
+    outputs: Option<Map<String, Value>>,
+}
+
+/// What the specs of all parts say.
+struct Common {
+    force: bool,
+    replace: Option<Value>,
 }
 
 /// The first of each object.
@@ -226,19 +258,15 @@ fn order(kept: &[(Identity<'_>, &Found<'_>)], namespace: &str) -> Inferred {
     infer::infer(&subjects)
 }
 
-fn part_spec(
-    found: &Found<'_>,
-    (force, replace): (bool, Option<&Value>),
-    outputs: Option<&Map<String, Value>>,
-) -> Value {
+fn part_spec(object: Value, rest: Rest, all: &Common) -> Value {
     let mut spec = Map::new();
-    spec.insert(OBJECT.into(), object::normalised(found));
-    spec.insert(FORCE_CONFLICTS.into(), Value::Bool(force));
-    if let Some(replace) = replace {
+    spec.insert(OBJECT.into(), object::normalised(object, rest.inherited.as_ref()));
+    spec.insert(FORCE_CONFLICTS.into(), Value::Bool(all.force));
+    if let Some(replace) = &all.replace {
         spec.insert(REPLACE.into(), replace.clone());
     }
-    if let Some(outputs) = outputs {
-        spec.insert(OUTPUTS.into(), Value::Object(outputs.clone()));
+    if let Some(outputs) = rest.outputs {
+        spec.insert(OUTPUTS.into(), Value::Object(outputs));
     }
     Value::Object(spec)
 }
@@ -314,7 +342,7 @@ mod tests {
             let after: Vec<&str> = part.dependencies.iter().map(|edge| edge.part.as_str()).collect();
             format!("{} <- {}", part.name, after.join(", "))
         };
-        Manifests::default().expand(&spec, &scope).parts.iter().map(line).collect()
+        Manifests::default().expand(spec, &scope).parts.iter().map(line).collect()
     }
 
     #[test]
@@ -349,7 +377,7 @@ mod tests {
             assert_eq!(problems.len(), 1, "{problems:?}");
             assert_eq!(problems[0].code, "object.helm-hook");
             let is_warning = problems[0].severity == eve_core::plan::diagnostic::Severity::Warning;
-            let parts = kind.expand(&spec, &scope).parts;
+            let parts = kind.expand(spec.clone(), &scope).parts;
             let names: Vec<&str> = parts.iter().map(|part| part.name.as_str()).collect();
             assert_eq!((is_warning, names.as_slice()), expected);
         };
@@ -381,7 +409,7 @@ mod tests {
     fn an_edge_says_by_what_rule_and_from_which_field_it_comes() {
         let objects = json!({"objects": [object("Namespace", "shop"), object("ConfigMap", "c")]});
         let scope = Scope { namespace: "shop", component: "web" };
-        let parts = Manifests::default().expand(&objects, &scope).parts;
+        let parts = Manifests::default().expand(objects, &scope).parts;
         let reason = parts[1].dependencies[0].reason.clone().unwrap();
         assert_eq!(
             (reason.source, reason.rule, reason.spec.as_str()),
@@ -428,7 +456,7 @@ mod tests {
         let scope = Scope { namespace: "shop", component: "web" };
         let warnings = Manifests::default().check(&spec, &scope);
         assert_eq!(warnings.len(), 1);
-        let parts = Manifests::default().expand(&spec, &scope).parts;
+        let parts = Manifests::default().expand(spec, &scope).parts;
         assert_eq!(
             *parts[0].spec,
             json!({"forceConflicts": true, "object": {

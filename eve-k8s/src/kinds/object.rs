@@ -6,19 +6,20 @@ use std::fmt::Write as _;
 
 use eve_core::plan::graph::closest;
 use eve_core::plan::problem::SpecProblem;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{contents, dynamic, known, metadata};
+use crate::normal;
 
-/// Fields that the server sets, with where they stand.
+/// Fields that the server sets, with the field that they stand in.
 const SERVER_FIELDS: [(&str, &str); 7] = [
     ("", "status"),
-    ("/metadata", "managedFields"),
-    ("/metadata", "uid"),
-    ("/metadata", "resourceVersion"),
-    ("/metadata", "creationTimestamp"),
-    ("/metadata", "generation"),
-    ("/metadata", "selfLink"),
+    ("metadata", "managedFields"),
+    ("metadata", "uid"),
+    ("metadata", "resourceVersion"),
+    ("metadata", "creationTimestamp"),
+    ("metadata", "generation"),
+    ("metadata", "selfLink"),
 ];
 
 /// Where kubectl keeps a copy of what was applied last.
@@ -32,6 +33,13 @@ pub(super) struct Found<'a> {
     pub(super) object: &'a Value,
     /// `apiVersion` and kind that it has from the typed list it stands in.
     inherited: Option<(&'a str, &'a str)>,
+}
+
+/// What an object has from the typed list it stands in.
+#[derive(Clone, Debug)]
+pub(super) struct Inherited {
+    api_version: String,
+    kind: String,
 }
 
 /// What makes two objects the same one. Compared by name first: what differs soonest is compared fastest.
@@ -64,6 +72,11 @@ impl<'a> Found<'a> {
         let own = self.object.get(field).and_then(Value::as_str);
         let inherited = self.inherited.map(|(version, kind)| if field == "kind" { kind } else { version });
         own.or_else(|| inherited.filter(|_| self.object.get(field).is_none()))
+    }
+
+    pub(super) fn inherited(&self) -> Option<Inherited> {
+        self.inherited
+            .map(|(version, kind)| Inherited { api_version: version.to_owned(), kind: kind.to_owned() })
     }
 
     pub(super) fn api_version(&self) -> Option<&'a str> {
@@ -131,32 +144,23 @@ pub(super) fn identity<'a>(found: &Found<'a>, namespace: &'a str) -> Option<Iden
 }
 
 /// The object as it is sent: nulls in maps and what the server sets are left out.
-pub(super) fn normalised(found: &Found<'_>) -> Value {
-    let mut object = without_nulls(found.object);
-    if let (Some((version, kind)), Some(fields)) = (found.inherited, object.as_object_mut()) {
-        fields.entry("apiVersion").or_insert_with(|| version.into());
-        fields.entry("kind").or_insert_with(|| kind.into());
+pub(super) fn normalised(mut object: Value, inherited: Option<&Inherited>) -> Value {
+    normal::drop_nulls(&mut object);
+    if let (Some(inherited), Some(fields)) = (inherited, object.as_object_mut()) {
+        fields.entry("apiVersion").or_insert_with(|| inherited.api_version.as_str().into());
+        fields.entry("kind").or_insert_with(|| inherited.kind.as_str().into());
     }
-    for (at, field) in SERVER_FIELDS {
-        if let Some(fields) = object.pointer_mut(at).and_then(Value::as_object_mut) {
+    for (holder, field) in SERVER_FIELDS {
+        let holder = if holder.is_empty() { Some(&mut object) } else { object.get_mut(holder) };
+        if let Some(fields) = holder.and_then(Value::as_object_mut) {
             fields.remove(field);
         }
     }
-    if let Some(annotations) = object.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
+    let annotations = object.get_mut("metadata").and_then(|metadata| metadata.get_mut("annotations"));
+    if let Some(annotations) = annotations.and_then(Value::as_object_mut) {
         annotations.remove(LAST_APPLIED);
     }
     object
-}
-
-fn without_nulls(value: &Value) -> Value {
-    match value {
-        Value::Array(items) => Value::Array(items.iter().map(without_nulls).collect()),
-        Value::Object(fields) => {
-            let kept = fields.iter().filter(|(_, value)| !value.is_null());
-            Value::Object(kept.map(|(key, value)| (key.clone(), without_nulls(value))).collect::<Map<_, _>>())
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
-    }
 }
 
 /// Every problem of one object.
@@ -279,10 +283,11 @@ fn server_fields(found: &Found<'_>, problems: &mut Vec<SpecProblem>) {
         Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
     };
     let mut left_out: Vec<String> = Vec::new();
-    for (at, field) in SERVER_FIELDS {
-        let pointer = format!("{at}/{field}");
-        if crate::object::at(found.object, &pointer).is_some_and(is_told) {
-            left_out.push(pointer);
+    for (holder, field) in SERVER_FIELDS {
+        let fields = if holder.is_empty() { Some(found.object) } else { found.object.get(holder) };
+        if fields.and_then(|fields| fields.get(field)).is_some_and(is_told) {
+            let slash = if holder.is_empty() { "" } else { "/" };
+            left_out.push(format!("{slash}{holder}/{field}"));
         }
     }
     let annotation =

@@ -175,12 +175,12 @@ mod tests {
         });
         assert_eq!(problems(&outputs), [""; 0]);
         let spec = json!({ "objects": objects(), "outputs": outputs });
-        let parts = Manifests::default().expand(&spec, &Scope { namespace: "shop", component: "a" }).parts;
+        let parts = Manifests::default().expand(spec, &Scope { namespace: "shop", component: "a" }).parts;
         let names: Vec<_> = parts.iter().map(|part| part.outputs.clone().unwrap()).collect();
         assert_eq!(names, [vec!["address".to_owned(), "host".to_owned()], vec!["secret".to_owned()]]);
         assert_eq!(parts[1].spec["outputs"], json!({ "secret": "self.metadata.name" }));
         let one = json!({ "objects": [objects()[0]], "outputs": { "ip": "self.spec.clusterIP" } });
-        let parts = Manifests::default().expand(&one, &Scope { namespace: "shop", component: "a" }).parts;
+        let parts = Manifests::default().expand(one, &Scope { namespace: "shop", component: "a" }).parts;
         assert_eq!(parts[0].spec["outputs"], json!({ "ip": "self.spec.clusterIP" }));
     }
 

@@ -86,12 +86,12 @@ impl Kind for FunctionKind {
         problem.into_iter().map(|problem| *problem).collect()
     }
 
-    fn expand(&self, spec: &Value, _: &Scope<'_>) -> Expansion {
+    fn expand(&self, spec: Value, _: &Scope<'_>) -> Expansion {
         let part = Part {
             name: String::new(),
             kind: self.name().to_owned(),
             action: Action::Apply,
-            spec: Arc::new(spec.clone()),
+            spec: Arc::new(spec),
             dependencies: Vec::new(),
             // What a function did is out of reach, and so is what it needed then. One that did nothing holds nothing.
             undo: UndoRule::Never,

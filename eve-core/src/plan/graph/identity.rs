@@ -14,8 +14,12 @@ impl Graph {
     /// **The bytes hold the specs, secrets included.** A digest that is kept needs a key, or whoever reads it can try
     /// out passwords.
     pub fn identity(&self, sink: &mut dyn FnMut(&[u8])) {
+        let mut text = Vec::new();
         let mut line = |value: &Value| {
-            sink(value.to_string().as_bytes());
+            text.clear();
+            // What is in memory can be written to memory.
+            let _ = serde_json::to_writer(&mut text, value);
+            sink(&text);
             // No JSON text holds a line break, so that no two sequences of lines have the same bytes.
             sink(b"\n");
         };

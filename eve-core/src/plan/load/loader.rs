@@ -217,7 +217,7 @@ impl<'a> Loader<'a> {
             objects.push(object);
         }
         let spec = Value::Object(Map::from_iter([(list.to_owned(), Value::Array(objects))]));
-        let expansion = self.expansion(kind.as_ref(), &spec, &origin, &namespace)?;
+        let expansion = self.expansion(kind.as_ref(), spec, &origin, &namespace)?;
         let mut written = [Written {
             name: String::new(),
             dependencies: Vec::new(),
@@ -250,13 +250,13 @@ impl<'a> Loader<'a> {
     pub(super) fn expansion(
         &mut self,
         kind: &dyn Kind,
-        spec: &Value,
+        spec: Value,
         origin: &Origin,
         namespace: &str,
     ) -> Option<Expansion> {
         let scope = Scope { namespace, component: &origin.name };
         let mut is_good = true;
-        for problem in kind.check(spec, &scope) {
+        for problem in kind.check(&spec, &scope) {
             // A misspelt field is the reason why the spec as a whole seems to lack something.
             if problem.pointer.is_empty() && self.flawed.contains(&origin.spec) {
                 continue;

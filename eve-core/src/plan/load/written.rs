@@ -167,7 +167,7 @@ impl Loader<'_> {
                 (None, Some(_)) => true,
             };
             let mut expansion =
-                is_whole.then(|| self.expansion(kind.as_ref(), &spec, &origin, namespace)).flatten();
+                is_whole.then(|| self.expansion(kind.as_ref(), spec, &origin, namespace)).flatten();
             if let Some(expansion) = expansion.as_mut().filter(|_| is_nothing_done(&fields)) {
                 expansion.parts.clear();
             }
