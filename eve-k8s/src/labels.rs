@@ -3,6 +3,8 @@
 use eve_core::ports::Step;
 use serde_json::{Map, Value};
 
+use crate::object::at;
+
 /// Who manages an object; written as `eve` unless the input says otherwise.
 pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// The plan that an object belongs to.
@@ -171,7 +173,7 @@ pub(crate) fn annotate(object: &mut Value, key: &str, text: &str) {
 
 /// An annotation of an object.
 pub(crate) fn annotation<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
-    object.pointer("/metadata/annotations")?.get(key)?.as_str()
+    object.get("metadata")?.get("annotations")?.get(key)?.as_str()
 }
 
 /// The annotation by which an object says that it is never to be deleted, if it does.
@@ -185,7 +187,7 @@ pub(crate) fn keep(object: &Value) -> Option<&'static str> {
 
 /// Whether the object says that it belongs to a plan.
 pub(crate) fn has_plan(object: &Value) -> bool {
-    object.pointer("/metadata/labels").is_some_and(|labels| labels.get(PLAN).is_some())
+    at(object, "/metadata/labels").is_some_and(|labels| labels.get(PLAN).is_some())
 }
 
 /// The labels or annotations of an object, made where there are none; `None` where something else stands in their

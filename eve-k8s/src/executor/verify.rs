@@ -93,9 +93,10 @@ impl KubeExecutor {
     ) -> Result<Found, Failure> {
         let mark = token(applied);
         if step.action() == Action::Apply && mark.is_some() {
-            match self.read_from(&self.states, step, place, None).await? {
-                Found::There(live, Detail::State) if !Mark::is_of(mark, &live) => {}
-                found => return Ok(found),
+            let found = self.read_from(&self.states, step, place, None).await?;
+            let is_changed = matches!(&found, Found::There(live, Detail::State) if !Mark::is_of(mark, live));
+            if !is_changed {
+                return Ok(found);
             }
         }
         self.read_from(&self.fresh, step, place, None).await

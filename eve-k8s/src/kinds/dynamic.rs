@@ -18,6 +18,10 @@ const IDENTITY: [&str; 4] = ["/apiVersion", "/kind", "/metadata/name", "/metadat
 
 /// Whether the object is known well enough to be checked further.
 pub(super) fn check(found: &Found<'_>, problems: &mut Vec<SpecProblem>) -> bool {
+    // Nearly no object has one, and places cost more than the search.
+    if !has_any(found.object) {
+        return true;
+    }
     let mut strings = Vec::new();
     find(found.object, &mut String::new(), &mut strings);
     let mut is_known = true;
@@ -50,6 +54,16 @@ pub(super) fn check(found: &Found<'_>, problems: &mut Vec<SpecProblem>) -> bool 
 fn secret(text: &str) -> Option<Range<usize>> {
     let template = Template::parse(text, &Root::ALL).ok()?;
     template.references().find(|one| one.root == Root::Secrets).map(|one| one.at.clone())
+}
+
+/// Whether there is a string with an expression. Recursion is bounded by the depth of the value.
+fn has_any(value: &Value) -> bool {
+    match value {
+        Value::String(text) => has_expression(text),
+        Value::Array(items) => items.iter().any(has_any),
+        Value::Object(fields) => fields.values().any(has_any),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
 }
 
 /// All strings with expressions, with their places. Recursion is bounded by the depth of the value.
