@@ -43,6 +43,23 @@ async fn what_is_as_it_should_be_costs_one_list_for_each_kind() {
 }
 
 #[tokio::test]
+async fn what_others_have_written_beside_costs_one_list_more_for_all_of_it() {
+    let place = Place::new("beside").await;
+    let parts: Vec<Part> =
+        (0..4).map(|index| apply(config_map(&format!("settings-{index}"), json!({ "a": "1" })))).collect();
+    let release = ready(&place, &parts).await;
+    for index in 0..3 {
+        let path = place.config_map(&format!("settings-{index}"));
+        place.merge(&path, json!({ "data": { "b": "2" } })).await;
+    }
+    let mark = place.control_plane.audit().mark().await;
+    assert!(verify(&release).await.iter().all(Result::is_ok));
+    let entries = place.since(mark).await;
+    assert_eq!(entries.len(), 2, "{entries:?}");
+    assert_eq!(entries.verb("list").len(), 2);
+}
+
+#[tokio::test]
 async fn what_was_ready_and_is_not_any_more_is_named_with_the_reason() {
     let place = Place::new("unready").await;
     let parts = [
