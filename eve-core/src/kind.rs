@@ -27,7 +27,7 @@ pub trait Kind: Send + Sync {
     /// Every problem of the spec that the schema cannot express. Empty when there is none.
     fn check(&self, spec: &Value, scope: &Scope<'_>) -> Vec<SpecProblem>;
 
-    /// The primitive components that this spec stands for. Called only when `check` found nothing. The spec is given away, so
+    /// The primitive components that this spec stands for. Called only when `check` found no error. The spec is given away, so
     /// that what stands in it need not be copied.
     fn expand(&self, spec: Value, scope: &Scope<'_>) -> Expansion;
 

@@ -61,6 +61,11 @@ impl Idle {
         }
     }
 
+    /// Whether something was found as it should be.
+    pub(crate) fn has_unchanged(&self) -> bool {
+        !self.unchanged.is_empty()
+    }
+
     /// Something is about to be written.
     pub(crate) const fn writes(&mut self) {
         self.has_written = true;

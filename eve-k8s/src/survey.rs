@@ -132,7 +132,7 @@ impl Surveys {
         self
     }
 
-    /// The same, whose lists hold no more than states of objects, where metadata would do.
+    /// The same, whose lists hold no more than states of objects; there are none of kinds that metadata would not do for.
     #[must_use]
     pub(crate) fn of_states(mut self) -> Self {
         self.detail = Some(Detail::State);
@@ -316,6 +316,11 @@ impl Surveys {
         lock(&self.of(graph).idle).found(component, action, change);
     }
 
+    /// Whether a component of the run was found as the plan wants it, and not written.
+    pub(crate) fn saw_unchanged(&self, graph: &Arc<Graph>) -> bool {
+        lock(&self.of(graph).idle).has_unchanged()
+    }
+
     /// Remembers that a component has come as far as the plan wants it.
     pub(crate) fn came(&self, graph: &Arc<Graph>, component: ComponentId, came: Came) {
         lock(&self.of(graph).idle).came(component, came);
@@ -349,11 +354,10 @@ impl Surveys {
         if wanted.names.is_empty() {
             return List::Denied;
         }
-        wanted.detail = match (self.detail, wanted.detail) {
-            // A state is told of metadata only.
-            (Some(Detail::State), Detail::Whole) | (None, _) => wanted.detail,
-            (Some(detail), _) => detail,
-        };
+        if self.detail == Some(Detail::State) && wanted.detail == Detail::Whole {
+            return List::Denied;
+        }
+        wanted.detail = self.detail.unwrap_or(wanted.detail);
         match self.pages(graph, collection, &wanted).await {
             Ok(Pages { listed, left }) => {
                 lock(&self.of(graph).left).insert(collection.clone(), left);

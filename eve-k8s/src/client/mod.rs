@@ -32,8 +32,6 @@ pub(crate) use request::{Collection, Conflicts, Effect, Instance, Labelled, Loca
 const ANSWER_BYTES_MAX: u64 = 128 * 1024 * 1024;
 /// How many objects one page of a list holds, as in kubectl and the controllers' libraries.
 const PAGE_LIMIT: usize = 500;
-/// The same where only their states are kept.
-const STATES_LIMIT: usize = 2_000;
 /// How much of the log of a container is read.
 const LOG_BYTES_MAX: u64 = 64 * 1024;
 
@@ -308,8 +306,7 @@ impl KubeClient {
         after: Option<&str>,
     ) -> Result<Value, ApiError> {
         let mut parts = Parts::collection(collection, "list");
-        let limit = if detail == Detail::State { STATES_LIMIT } else { PAGE_LIMIT };
-        parts.query.push(("limit", limit.to_string()));
+        parts.query.push(("limit", PAGE_LIMIT.to_string()));
         if let Some(name) = name {
             parts.query.push(("fieldSelector", format!("metadata.name={}", name.as_str())));
         }
@@ -325,7 +322,7 @@ impl KubeClient {
         }
     }
 
-    /// One page of the objects that carry a label, whatever its value or with this one.
+    /// One page of the objects that carry a label, whatever its value or with this one; of states, their metadata.
     pub(crate) async fn list_labelled(
         &self,
         collection: &Collection,

@@ -10,23 +10,23 @@ pub(super) struct StateList {
     /// Of the page: where the next one begins.
     #[serde(default)]
     metadata: Value,
+    /// `null` where there is none.
     #[serde(default)]
-    items: Vec<Item>,
+    items: Option<Vec<Item>>,
 }
 
 #[derive(Debug, Deserialize)]
 struct Item {
+    #[serde(default)]
     metadata: State,
 }
 
 /// What tells one state of an object from another.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 struct State {
     name: String,
-    #[serde(default)]
     uid: String,
-    #[serde(default)]
     resource_version: String,
 }
 
@@ -35,6 +35,7 @@ impl From<StateList> for Value {
     fn from(list: StateList) -> Self {
         let StateList { metadata, items } = list;
         let items: Vec<Self> = items
+            .unwrap_or_default()
             .into_iter()
             .map(|Item { metadata: State { name, uid, resource_version } }| {
                 json!({ "metadata": { "name": name, "uid": uid, "resourceVersion": resource_version } })
@@ -47,6 +48,14 @@ impl From<StateList> for Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_list_of_nothing_is_read() {
+        for items in [json!(null), json!([])] {
+            let list: StateList = serde_json::from_value(json!({ "metadata": {}, "items": items })).unwrap();
+            assert_eq!(Value::from(list), json!({ "metadata": {}, "items": [] }));
+        }
+    }
 
     #[test]
     fn of_each_object_its_state_is_kept_and_of_the_page_all() {

@@ -26,7 +26,7 @@ impl KubeExecutor {
         let target = self.known(step).await?;
         let mut before = Mark::read(prepared.token.as_deref());
         let replaced = before.take_if(|_| prepared.change == Change::Replace);
-        let mut intent = Intent::again(step, &target, before.as_ref(), prepared);
+        let mut intent = Intent::of(step, &target, before.as_ref());
         if let Some(promised) = promise::to_be_kept(prepared) {
             self.keep(step, (&target.place, &promised), Some(&intent.object), cx).await?;
         }

@@ -3,7 +3,6 @@
 use std::fmt;
 
 use eve_core::ports::Step;
-use eve_core::run::{Change, Prepared};
 use serde_json::Value;
 
 use super::Target;
@@ -54,23 +53,6 @@ impl Intent {
     /// In normal form, with its namespace, eve's labels and annotations; `before` is what is there. How many replicas there
     /// are is no part of the digest where an autoscaler of the plan says it.
     pub(super) fn of(step: &Step, target: &Target<'_>, before: Option<&Mark>) -> Self {
-        Self::with_digest(step, target, (before, None))
-    }
-
-    /// The same of what was prepared: what is made has the digest that it had then.
-    pub(super) fn again(
-        step: &Step,
-        target: &Target<'_>,
-        before: Option<&Mark>,
-        prepared: &Prepared,
-    ) -> Self {
-        let known = prepared.desired.as_deref().filter(|_| prepared.change == Change::Create);
-        let intent = Self::with_digest(step, target, (before, known));
-        debug_assert_eq!(intent.desired, Self::of(step, target, before).desired, "{}", target.place);
-        intent
-    }
-
-    fn with_digest(step: &Step, target: &Target<'_>, (before, known): (Option<&Mark>, Option<&str>)) -> Self {
         let mut object = normal::normalised(target.object);
         if let Some(namespace) = &target.place.namespace
             && let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut)
@@ -85,9 +67,6 @@ impl Intent {
             labels::annotate(&mut object, labels::ADOPTED, "true");
         }
         let digest = || {
-            if let Some(known) = known {
-                return known.to_owned();
-            }
             if !target.is_scaled {
                 return normal::digest(&object);
             }

@@ -121,7 +121,7 @@ impl Mark {
     /// Whether an object is in the very state that a token holds the mark of.
     pub(crate) fn is_of(token: Option<&Value>, live: &Value) -> bool {
         let (Some(mark), Some(metadata)) = (token, live.get("metadata")) else { return false };
-        // As it is named in both.
+        // By the names that `Mark` is written with, which are those of the API. An object without either is like none.
         let is_same = |field: &str| mark.get(field).is_some_and(|own| metadata.get(field) == Some(own));
         is_same("uid") && is_same("resourceVersion")
     }

@@ -1,5 +1,6 @@
 //! `verify`: a fresh look at what is said to be done, or undone. Reads only, but for a dry run where ownership does not
-//! tell; one list for each kind and namespace, for all components of a run. A run that found nothing to do has looked when it
+//! tell; one list for each kind and namespace, for all components of a run, and a second one where what is ready as soon as it
+//! is there is not as it was seen last. A run that found nothing to do has looked when it
 //! began, and looks no more.
 
 use std::sync::Arc;
@@ -84,7 +85,8 @@ impl KubeExecutor {
         }
     }
 
-    /// The object as far as its verification needs it: of what was written here and by nobody since, the state is enough.
+    /// The object as far as its verification needs it: of what was written here and by nobody since, the state is enough. Of what
+    /// was not written no state is known, and one list is to do for both.
     async fn look_afresh(
         &self,
         step: &Step,
@@ -92,10 +94,9 @@ impl KubeExecutor {
         applied: Option<&Applied>,
     ) -> Result<Found, Failure> {
         let mark = token(applied);
-        if step.action() == Action::Apply && mark.is_some() {
-            let found = self.read_from(&self.states, step, place, None).await?;
-            let is_changed = matches!(&found, Found::There(live, Detail::State) if !Mark::is_of(mark, live));
-            if !is_changed {
+        if step.action() == Action::Apply && mark.is_some() && !self.surveys.saw_unchanged(step.graph()) {
+            let found = self.states.find(step.graph(), place, None).await?;
+            if matches!(&found, Found::There(live, _) if Mark::is_of(mark, live)) {
                 return Ok(found);
             }
         }

@@ -75,7 +75,7 @@ impl Manifests {
                 outputs: Some(outputs::names(identity.kind, outputs.as_ref())),
                 expressions: None,
             });
-            rests.push(Rest { inherited: one.inherited(), outputs });
+            rests.push(Rest { pointer: one.pointer.clone(), inherited: one.inherited(), outputs });
         }
         Shape { parts, rests, order: order(&kept, scope.namespace) }
     }
@@ -201,7 +201,8 @@ impl Kind for Manifests {
             replace: spec.get(REPLACE).filter(|rule| rule.is_string()).cloned(),
         };
         for (part, rest) in parts.iter_mut().zip(rests) {
-            let place = part.origin.as_ref().and_then(|origin| spec.pointer_mut(&origin.spec));
+            let place = spec.pointer_mut(&rest.pointer);
+            debug_assert!(place.is_some(), "`{}` was found in it", rest.pointer);
             let object = place.map(Value::take).unwrap_or_default();
             part.spec = Arc::new(part_spec(object, rest, &all));
         }
@@ -217,12 +218,15 @@ impl Kind for Manifests {
 /// The parts, still without their objects.
 struct Shape {
     parts: Vec<Part>,
-    /// What belongs into the spec of each part besides its object.
+    /// The same number of these.
     rests: Vec<Rest>,
     order: Inferred,
 }
 
+/// What belongs into the spec of one part.
 struct Rest {
+    /// Where its object stands.
+    pointer: String,
     inherited: Option<Inherited>,
     outputs: Option<Map<String, Value>>,
 }

@@ -290,6 +290,25 @@ async fn the_second_run_writes_nothing_tries_nothing_and_lists_each_kind_once() 
 }
 
 #[tokio::test]
+async fn what_was_written_and_what_was_not_are_looked_at_in_one_list_a_kind() {
+    let place = Place::new("mixed").await;
+    let named = |mut object: Value, index: usize| {
+        object["metadata"]["name"] = format!("n{index}").into();
+        object
+    };
+    let mut objects: Vec<Value> =
+        (0..3).flat_map(|index| [named(config_map("1"), index), named(secret(), index)]).collect();
+    place.apply(&objects).await;
+    objects[0]["data"]["key"] = json!("2");
+    objects[1]["data"]["bytes"] = json!("AAEB");
+    let (ended, entries) = place.apply(&objects).await;
+    assert_eq!(only(&ended.changes, Change::Update), ["ConfigMap n0", "Secret n0"], "{ended:?}");
+    let lists = entries.verb("list").count_by(|entry| entry.resource.clone());
+    assert_eq!((lists["configmaps"], lists["secrets"]), (2, 2), "{entries:?}");
+    assert_eq!(entries.verb("get").len(), 0, "{entries:?}");
+}
+
+#[tokio::test]
 async fn what_somebody_changed_is_the_only_thing_that_is_put_right() {
     let place = Place::new("drift").await;
     let objects = [config_map("1"), secret(), deployment(1)];

@@ -119,6 +119,15 @@ async fn what_was_changed_deleted_or_made_again_is_named() {
 }
 
 #[tokio::test]
+async fn what_is_gone_with_all_others_of_its_kind_is_named() {
+    let place = Place::new("alone").await;
+    let release = ready(&place, &[apply(config_map("alone", json!({ "a": "1" })))]).await;
+    place.other("DELETE", &place.config_map("alone"), "application/json", &json!({})).await.unwrap();
+    let ends = verify(&release).await;
+    assert_eq!(ends[0].as_ref().unwrap_err().code, "k8s.object.gone", "{ends:?}");
+}
+
+#[tokio::test]
 async fn what_is_undone_is_looked_at_afresh() {
     let place = Place::new("afresh").await;
     let of = |value: &str| {

@@ -9,7 +9,7 @@ use crate::plan::expressions::Constants;
 
 impl Graph {
     /// Gives everything that decides what a run of this graph does to `sink`, piece by piece: for a digest. Equal graphs
-    /// give equal bytes, in every release that reads the same journals; graphs that differ, different ones.
+    /// give equal pieces, in every release that reads the same journals; graphs that differ, different ones.
     ///
     /// **The bytes hold the specs, secrets included.** A digest that is kept needs a key, or whoever reads it can try
     /// out passwords.
@@ -115,6 +115,16 @@ mod tests {
         seen.sort();
         seen.dedup();
         assert_eq!(seen.len(), plans.len());
+    }
+
+    #[test]
+    fn where_a_piece_ends_is_part_of_the_digests_in_journals() {
+        let mut pieces = Vec::new();
+        let graph = Graph::from_plan(&plan(base())).unwrap();
+        graph.identity(&mut |piece| pieces.push(String::from_utf8(piece.to_vec()).unwrap()));
+        let (lines, ends): (Vec<_>, Vec<_>) = pieces.chunks(2).map(|pair| (&pair[0], &pair[1])).unzip();
+        assert!(lines.iter().all(|line| !line.contains('\n')), "{pieces:?}");
+        assert!(ends.iter().all(|end| *end == "\n"), "{pieces:?}");
     }
 
     #[test]
