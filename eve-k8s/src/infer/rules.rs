@@ -155,8 +155,9 @@ rules! {
     INTERCEPTED = "intercepted": "the workload behind a webhook (ready), and the webhook configuration (applied)" =>
         "objects that the webhook intercepts", Ready,
         "The API server asks the webhook for each of them, and refuses them while it does not answer. A workload also \
-         counts as the pods that it makes. Objects that the webhook itself needs do not wait for it. A namespace \
-         selector that cannot be decided from the input counts as a match.",
+         counts as the pods that it makes. Objects that the webhook itself needs do not wait for it. With \
+         `failurePolicy: Ignore` they are not refused: then only what a mutating webhook may change waits, and no \
+         definition. A namespace selector that cannot be decided from the input counts as a match.",
         k8s!("reference/access-authn-authz/extensible-admission-controllers/"), false;
     OPERATED = "operated": "Deployment, StatefulSet or DaemonSet whose account may write them" =>
         "custom resources of a definition in the input", Applied,

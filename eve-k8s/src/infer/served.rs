@@ -12,6 +12,8 @@ use super::subject::Subject;
 use super::{items, pods, rules, selector, text, value_at};
 
 const ADMISSION: &str = "admissionregistration.k8s.io";
+const MUTATING: &str = "MutatingWebhookConfiguration";
+const VALIDATING: &str = "ValidatingWebhookConfiguration";
 /// A label that the API server puts on every namespace.
 const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 
@@ -19,8 +21,8 @@ pub(super) fn add(builder: &mut Builder<'_>) {
     let nodes = |group, kind| builder.index.of_kind(group, kind).to_vec();
     let services = nodes("apiregistration.k8s.io", "APIService");
     let definitions = nodes("apiextensions.k8s.io", "CustomResourceDefinition");
-    let mut configurations = nodes(ADMISSION, "MutatingWebhookConfiguration");
-    configurations.extend(nodes(ADMISSION, "ValidatingWebhookConfiguration"));
+    let mut configurations = nodes(ADMISSION, MUTATING);
+    configurations.extend(nodes(ADMISSION, VALIDATING));
     for node in services {
         served(builder, node);
     }
@@ -127,6 +129,10 @@ fn intercepted(builder: &mut Builder<'_>, configurations: &[usize]) {
             };
             let at = format!("/webhooks/{index}");
             builder.edge(&rules::BACKEND, service, node, format_args!("{at}/clientConfig/service/name"));
+            let only_refuses = subject.kind == VALIDATING;
+            if only_refuses && is_ignored(webhook) || items(webhook, "/rules").next().is_none() {
+                continue;
+            }
             let entry = behind.entry(service).or_default();
             entry.workloads = workloads;
             entry.webhooks.push((node, at, webhook));
@@ -232,12 +238,16 @@ impl<'a> World<'a> {
             labels: value_at(template, "/metadata/labels"),
         });
         let nothing = Value::Object(Map::new());
+        let is_definition = subject.is("apiextensions.k8s.io", "CustomResourceDefinition");
         webhooks.iter().any(|(_, _, webhook)| {
-            [Some(&own), pods.as_ref()].into_iter().flatten().any(|resource| {
-                items(webhook, "/rules").any(|(_, rule)| resource.is_in(rule, webhook))
-                    && matches_labels(webhook, "/objectSelector", resource.labels.unwrap_or(&nothing))
-                    && self.is_in_namespace(webhook, subject, resource.is_cluster_scoped)
-            })
+            // A definition is none the worse for not having been changed, and programs wait for those that they watch.
+            let may_pass = is_definition && is_ignored(webhook);
+            !may_pass
+                && [Some(&own), pods.as_ref()].into_iter().flatten().any(|resource| {
+                    items(webhook, "/rules").any(|(_, rule)| resource.is_in(rule, webhook))
+                        && matches_labels(webhook, "/objectSelector", resource.labels.unwrap_or(&nothing))
+                        && self.is_in_namespace(webhook, subject, resource.is_cluster_scoped)
+                })
         })
     }
 
@@ -293,6 +303,11 @@ impl Resource<'_> {
             && (any_version || has("/apiVersions", &["*", self.version]))
             && has("/resources", &["*", "*/*", self.plural])
     }
+}
+
+/// Whether requests go on without an answer of the webhook.
+fn is_ignored(webhook: &Value) -> bool {
+    text(webhook, "/failurePolicy") == Some("Ignore")
 }
 
 fn matches_labels(webhook: &Value, field: &str, labels: &Value) -> bool {

@@ -8,6 +8,7 @@ use eve_core::plan::UndoRule;
 use eve_core::plan::problem::SpecProblem;
 use serde_json::Value;
 
+use super::known;
 use super::object::{Found, words_of};
 use crate::labels;
 
@@ -83,10 +84,16 @@ fn name(found: &Found<'_>, metadata: &Value, problems: &mut Vec<SpecProblem>) {
             return;
         }
     };
-    let reason = match found.kind().unwrap_or_default() {
-        "Role" | "ClusterRole" | "RoleBinding" | "ClusterRoleBinding" => bad_segment(name),
-        "Namespace" => bad_label(name),
-        "Service" => bad_label(name).or_else(|| {
+    let group = found.api_version().map(known::group).unwrap_or_default();
+    let reason = match (group, found.kind().unwrap_or_default()) {
+        // What a name may be is the resource's to say; the general rule is that of path segments.
+        ("rbac.authorization.k8s.io", _)
+        | ("apiregistration.k8s.io", "APIService")
+        | ("certificates.k8s.io", "CertificateSigningRequest")
+        | ("networking.k8s.io", "IPAddress") => bad_segment(name),
+        (group, _) if !known::is_own_group(group) => bad_segment(name),
+        ("", "Namespace") => bad_label(name),
+        ("", "Service") => bad_label(name).or_else(|| {
             name.starts_with(|c: char| c.is_ascii_digit())
                 .then_some("the name of a Service begins with a letter")
         }),
@@ -243,7 +250,7 @@ pub(super) fn bad_subdomain(text: &str) -> Option<&'static str> {
     text.split('.').any(is_edge).then_some("it must begin and end with a letter or digit, also around dots")
 }
 
-/// Names of RBAC objects only have to fit into a path.
+/// What a name must be in any case: fit to stand in a path.
 fn bad_segment(text: &str) -> Option<&'static str> {
     let bad = matches!(text, "." | "..") || text.contains(['/', '%']) || text.chars().any(char::is_control);
     bad.then_some("`/`, `%`, `.` and `..` are not allowed")
@@ -270,4 +277,34 @@ fn bad_label_value(text: &str) -> Option<&'static str> {
     let is_edge = |c: char| !c.is_ascii_alphanumeric();
     (text.starts_with(is_edge) || text.ends_with(is_edge))
         .then_some("it must begin and end with a letter or digit")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::object;
+    use super::*;
+
+    #[test]
+    fn what_a_name_may_be_is_for_the_resource_to_say() {
+        for (version, kind, name, is_good) in [
+            ("v1", "ConfigMap", "a.b-c", true),
+            ("v1", "ConfigMap", "My_Config", false),
+            ("v1", "Namespace", "a.b", false),
+            ("rbac.authorization.k8s.io/v1", "ClusterRole", "system:node", true),
+            ("apiregistration.k8s.io/v1", "APIService", "v1.", true),
+            ("networking.k8s.io/v1", "IPAddress", "2001:db8::1", true),
+            ("networking.k8s.io/v1", "Ingress", "2001:db8::1", false),
+            ("user.openshift.io/v1", "Group", "Cluster_Admins", true),
+            ("image.openshift.io/v1", "ImageStreamTag", "app:latest", true),
+            ("x.io/v1", "Service", "1.2", true),
+            ("x.io/v1", "Widget", "a/b", false),
+        ] {
+            let objects = json!([{ "apiVersion": version, "kind": kind, "metadata": { "name": name } }]);
+            let mut problems = Vec::new();
+            check(&object::all(Some(&objects))[0], &mut problems);
+            assert_eq!(problems.is_empty(), is_good, "{version} {kind} {name}: {problems:?}");
+        }
+    }
 }

@@ -51,6 +51,22 @@ fn what_a_webhook_intercepts_waits_for_its_workload() {
 }
 
 #[test]
+fn what_goes_on_without_an_answer_waits_only_where_it_may_be_changed() {
+    let rule = "intercepted";
+    let all = "rules: [{operations: ['*'], apiGroups: ['*'], apiVersions: ['*'], resources: ['*']}]";
+    let ignored = webhook(&format!("failurePolicy: Ignore, {all}"));
+    let definition =
+        "CustomResourceDefinition d | | spec: {group: y.io, names: {kind: Gadget, plural: gadgets}}";
+    let asked = |webhook: &str| format!("{webhook}\n{definition}\nWidget w");
+    check(rule, &asked(&ignored), &[]);
+    let mutating = ignored.replace("Validating", "Mutating");
+    let wanted = GATED.map(|edge| edge.replace("validating", "mutating"));
+    check(rule, &asked(&mutating), &wanted.each_ref().map(String::as_str));
+    // Without rules nothing is asked.
+    check(rule, &asked(&webhook("sideEffects: None")), &[]);
+}
+
+#[test]
 fn selectors_of_a_webhook_are_looked_at() {
     let rule = "intercepted";
     let asked = |fields: &str, more: &str| {
