@@ -23,7 +23,7 @@ pub(super) fn meant(document: &Value) -> Meant {
     let is_plan = text("kind").is_some_and(|kind| kind == KIND || closest(kind, [KIND]).is_some());
     // Versions of all groups look alike: `tekton.dev/v1alpha1` is near to ours but for its group.
     let is_near = group.is_some_and(|group| closest(group, own).is_some());
-    let ours = group.is_some() && (group == own || is_plan && is_near);
+    let ours = group == own || (is_plan && is_near);
     let foreign_group = group.is_some() && !ours;
     let has_no_kind = text("kind").is_none();
     let plan = ours
